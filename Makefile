@@ -1,0 +1,62 @@
+# Every target sets up what it needs. On a fresh machine: `make demo`, then `make test`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+# The newest Python that is really there (a version manager's shim may stand for one that is not installed).
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format bench packages picture lock servers clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+setup: $(VENV)/installed ## make .venv with the locked packages
+
+$(VENV)/installed: uv.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Rollcall needs Python 3.11 or newer; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments; install the package python3-venv" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
+	$(BIN)/uv export --quiet --frozen --all-extras --all-groups --no-emit-project --output-file $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## the whole product on an embedded directory and an embedded SCIM service
+	$(BIN)/rollcall demo
+
+servers: ## install the Debian packages of the real servers the tests need
+	packaging/install-test-servers
+
+test: setup servers ## every test but the slow proofs, against real servers
+	$(BIN)/python -m pytest -m "not slow_proof"
+
+test-slow: setup servers ## the slow proofs
+	$(BIN)/python -m pytest -m slow_proof
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup servers ## measure, and print figures and ratios
+	$(BIN)/python -m benchmarks.ldap_read
+
+packages: setup ## build the wheel and the source distribution into dist/
+	$(BIN)/python -m hatchling build
+
+picture: setup ## make the README's picture of the demo
+	$(BIN)/rollcall demo --picture packaging/pictures/demo.svg
+
+lock: setup ## bring uv.lock up to date with pyproject.toml; UPGRADE=1 takes newer versions
+	$(BIN)/python packaging/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,88 @@
+"""`rollcall check`: each line ok, or what to do."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from typing import Any
+
+from agent.cli.configuration import open_connection
+from agent.cli.plan import rehearsal
+from agent.cli.terminal import console, print_json
+from agent.connection import Connection
+from agent.cycle_report import problems_now
+from agent.errors import ExitCode, RollcallError
+from agent.operating_system import make_private_directory
+from agent.upstream.probe import probe
+from connectors.base import Completeness, Finding
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
+    """Register the command."""
+    parser = commands.add_parser("check", parents=[common], help="try everything the settings name")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(command=command, quiet_logs=True)
+
+
+def command(options: argparse.Namespace) -> ExitCode:
+    """Check state, sources, scope and upstream; the first trouble in that order decides the exit code."""
+    connection = open_connection(options)
+    parts = [
+        (
+            ExitCode.USAGE,
+            [Finding("settings", ok=True, message=f"{options.config} is valid"), *_state(connection)],
+        ),
+        (ExitCode.SOURCE_INCOMPLETE, _sources(connection)),
+        (ExitCode.UPSTREAM, probe(connection.service)),
+    ]
+    if all(finding.ok for _, findings in parts[:2] for finding in findings):
+        parts.insert(2, (ExitCode.USAGE, _scope(connection, bars=not options.json)))
+    findings = [finding for _, some in parts for finding in some]
+    if options.json:
+        print_json(
+            [
+                {"subject": item.subject, "ok": item.ok, "message": item.message, "remedy": item.remedy}
+                for item in findings
+            ]
+        )
+    else:
+        out = console()
+        for item in findings:
+            mark, style = ("ok", "green") if item.ok else ("NOT OK", "bold red")
+            out.print(f"{mark:<7} {item.subject}: {item.message}", style=style)
+            if item.remedy:
+                out.print(f"        → {item.remedy}")
+    return next((code for code, some in parts if not all(item.ok for item in some)), ExitCode.DONE)
+
+
+def _state(connection: Connection) -> list[Finding]:
+    directory = connection.settings.agent.state_dir
+    try:
+        make_private_directory(directory)
+    except RollcallError as error:
+        return [Finding("state", ok=False, message=str(error), remedy="Correct [agent] state_dir or its rights.")]
+    return [Finding("state", ok=True, message=f"{directory} may be written")]
+
+
+def _sources(connection: Connection) -> list[Finding]:
+    findings: list[Finding] = []
+    for source in connection.sources:
+        with closing(source.open()) as connector:
+            findings += connector.check()
+    return findings
+
+
+def _scope(connection: Connection, *, bars: bool) -> list[Finding]:
+    with rehearsal(connection, bars=bars) as (state, resolved), state.read() as reader:
+        findings = [
+            Finding("sources", ok=False, message=outcome.reason)
+            for outcome in resolved.outcomes
+            if outcome.completeness is not Completeness.COMPLETE
+        ]
+        findings += [
+            Finding("scope", ok=False, message=sentence) for sentence in problems_now(reader, connection.population)
+        ]
+        counted = ", ".join(f"{number} to {verb}" for verb, number in resolved.plan.operations.items())
+    if not findings:
+        findings.append(Finding("scope", ok=True, message=f"every selected group was found; {counted or 'in step'}"))
+    return findings

@@ -1,0 +1,30 @@
+"""Opening the configuration named on the command line, for every command."""
+
+from __future__ import annotations
+
+import argparse
+
+import structlog
+from pydantic import SecretStr
+
+from agent.connection import Connection, connect
+from agent.observe.logs import configure_logs
+
+
+def open_connection(options: argparse.Namespace) -> Connection:
+    """Read the configuration named on the command line and set up the logs it asks for."""
+    connection = connect(options.config)
+    agent = connection.settings.agent
+    level = "warning" if options.quiet_logs and not options.verbose else agent.log_level
+    configure_logs(agent.log_format, "debug" if options.verbose else level, secrets_of(connection))
+    structlog.contextvars.clear_contextvars()
+    return connection
+
+
+def secrets_of(connection: Connection) -> list[str]:
+    """Return every secret the settings hold, for the logs to mask."""
+    secrets = [connection.service.token.get_secret_value()]
+    for source in connection.sources:
+        values = (getattr(source.settings, field) for field in type(source.settings).model_fields)
+        secrets.extend(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+    return secrets

@@ -1,0 +1,85 @@
+"""`rollcall plan`: what a cycle would do, by running the real code without writing."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.cli.configuration import open_connection
+from agent.cli.terminal import console, print_json, print_plan, progress_bars
+from agent.connection import Connection
+from agent.cycle import Resolved, resolve
+from agent.cycle_report import describe_source, problems_now
+from agent.errors import ExitCode
+from agent.plan.difference import Difference
+from agent.plan.operations import Phase
+from agent.state.database import State, scratch_copy
+from connectors.base import Completeness
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
+    """Register the command."""
+    parser = commands.add_parser("plan", parents=[common], help="what a cycle would do, without writing anything")
+    parser.add_argument("--json", action="store_true", help="print one JSON document, every operation in it")
+    parser.set_defaults(command=command, quiet_logs=True)
+
+
+@contextmanager
+def rehearsal(connection: Connection, *, bars: bool) -> Iterator[tuple[State, Resolved]]:
+    """Read the sources and resolve everything on a copy of the state, which is thrown away afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rollcall-") as scratch,
+        scratch_copy(connection.settings.agent.state_dir, Path(scratch)) as state,
+        progress_bars(shown=bars) as progress,
+    ):
+        yield state, resolve(connection, state, progress=progress, retry_at_once=True)
+
+
+def command(options: argparse.Namespace) -> ExitCode:
+    """Print the plan. The exit code tells what a cycle would meet."""
+    connection = open_connection(options)
+    with rehearsal(connection, bars=not options.json) as (state, resolved):
+        with state.read() as reader:
+            problems = problems_now(reader, connection.population)
+        incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
+        if options.json:
+            difference = Difference(state, retry_at_once=True)
+            print_json(
+                {
+                    "digest": resolved.plan.digest,
+                    "operations": resolved.plan.operations,
+                    "memberships": {"add": resolved.plan.joining, "remove": resolved.plan.leaving},
+                    "guard": list(resolved.verdict.reasons),
+                    "removals_allowed": resolved.verdict.lets_through,
+                    "sources": [describe_source(outcome) for outcome in resolved.outcomes],
+                    "problems": problems,
+                    "steps": [
+                        {
+                            "verb": operation.verb,
+                            "object": operation.subject.label,
+                            "members": len(getattr(operation, "members", ())),
+                            "cause": getattr(operation, "cause", ""),
+                        }
+                        for phase in Phase
+                        for operation in difference.operations(phase, foresee=True)
+                    ],
+                }
+            )
+        else:
+            out = console()
+            print_plan(out, resolved.plan)
+            for sentence in (*incomplete, *resolved.verdict.reasons, *problems):
+                out.print(f"- {sentence}", style="yellow")
+            if resolved.plan.removals and not resolved.verdict.lets_through:
+                out.print(
+                    f"The removals would be held. To let exactly these through: rollcall approve {resolved.plan.digest}"
+                )
+    if incomplete:
+        return ExitCode.SOURCE_INCOMPLETE
+    if not resolved.verdict.lets_through:
+        return ExitCode.GUARD
+    return ExitCode.REJECTED_OBJECTS if problems else ExitCode.DONE

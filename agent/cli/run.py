@@ -1,0 +1,21 @@
+"""`rollcall run`: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from agent.cli.configuration import open_connection
+from agent.daemon import Daemon
+from agent.errors import ExitCode
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
+    """Register the command."""
+    parser = commands.add_parser("run", parents=[common], help="the daemon: cycles on schedule")
+    parser.set_defaults(command=command, quiet_logs=False)
+
+
+def command(options: argparse.Namespace) -> ExitCode:
+    """Run until a signal ends it."""
+    return Daemon(lambda: open_connection(options)).run()

@@ -1,0 +1,125 @@
+"""`rollcall status`: last cycles, freshness, what waits and what was rejected."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from rich.console import Console
+from sqlalchemy import Connection, func, select
+
+from agent.cli.configuration import open_connection
+from agent.cli.terminal import EXIT_MEANING, console, print_json
+from agent.cycle_report import problems_now, rejections_now, unresolved_now
+from agent.errors import ExitCode
+from agent.population.desired import Population
+from agent.state.database import FILE_NAME, open_state
+from agent.state.tables import cycle, entry, ledger_group, ledger_member, ledger_user, source
+
+_CYCLES = 10
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
+    """Register the command."""
+    parser = commands.add_parser("status", parents=[common], help="last cycles, freshness, pending, rejected")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(command=command, quiet_logs=True)
+
+
+def command(options: argparse.Namespace) -> ExitCode:
+    """Print the state. The exit code is that of the last cycle, so that monitoring can use it."""
+    connection = open_connection(options)
+    directory = connection.settings.agent.state_dir
+    if not (directory / FILE_NAME).exists():
+        if options.json:
+            print_json({"state": str(directory), "cycles": []})
+        else:
+            console().print(f"No cycle has run yet: there is no state in {directory}. Run rollcall sync.")
+        return ExitCode.DONE
+    state = open_state(directory)
+    try:
+        with state.read() as reader:
+            document = _document(reader, connection.population, {item.name for item in connection.sources})
+    finally:
+        state.close()
+    if options.json:
+        print_json({"state": str(directory), **document})
+    else:
+        _show(console(), document)
+    cycles = document["cycles"]
+    return ExitCode(cycles[0]["exit_code"]) if cycles else ExitCode.DONE
+
+
+def _document(reader: Connection, population: Population, configured: set[str]) -> dict[str, Any]:
+    rows = reader.execute(select(cycle.c.report).order_by(cycle.c.started_at.desc()).limit(_CYCLES)).scalars()
+    sources = [
+        {
+            "name": row.name,
+            "configured": row.name in configured,
+            "server": row.server,
+            "completeness": row.completeness,
+            "reason": row.reason,
+            "last_read_at": row.last_read_at.isoformat() if row.last_read_at else None,
+            "last_complete_at": row.last_complete_at.isoformat() if row.last_complete_at else None,
+            "entries": reader.execute(
+                select(func.count()).select_from(entry).where(entry.c.source == row.name, entry.c.present)
+            ).scalar_one(),
+        }
+        for row in reader.execute(select(source).order_by(source.c.name))
+    ]
+    return {
+        "cycles": [json.loads(row) for row in rows],
+        "sources": sources,
+        "upstream": {
+            "users": _count(reader, ledger_user),
+            "active": reader.execute(
+                select(func.count()).select_from(ledger_user).where(ledger_user.c.active)
+            ).scalar_one(),
+            "groups": _count(reader, ledger_group),
+            "memberships": _count(reader, ledger_member),
+        },
+        "rejected": rejections_now(reader),
+        "problems": problems_now(reader, population),
+        "unresolved": unresolved_now(reader),
+    }
+
+
+def _count(reader: Connection, table: Any) -> int:  # noqa: ANN401 - one of the tables
+    return int(reader.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def _show(out: Console, document: dict[str, Any]) -> None:
+    for item in document["sources"]:
+        fresh = item["last_complete_at"] or "never"
+        out.print(
+            f"source {item['name']}: last read {item['completeness']}, last complete read {fresh}, "
+            f"{item['entries']} entries"
+        )
+        if item["reason"]:
+            out.print(f"- {item['reason']}", style="yellow")
+        if not item["configured"]:
+            out.print(
+                f"- source {item['name']} is no longer configured: its people are kept as they were",
+                style="yellow",
+            )
+    held = document["upstream"]
+    out.print(
+        f"upstream: {held['users']} users ({held['active']} active), {held['groups']} groups, "
+        f"{held['memberships']} memberships under Rollcall's care"
+    )
+    for item in document["unresolved"]:
+        out.print(f"- group {item['group']}: {item['members']} members that no source can name; they are left alone")
+    for item in document["rejected"]:
+        out.print(
+            f"- {item['operation']} {item['dn']}: {item['reason']} "
+            f"(attempt {item['attempts']}, next after {item['next_attempt_at']})",
+            style="yellow",
+        )
+    for sentence in document["problems"]:
+        out.print(f"- {sentence}", style="yellow")
+    for item in document["cycles"]:
+        meaning = EXIT_MEANING[ExitCode(item["exit_code"])]
+        out.print(f"cycle {item['cycle_id']} at {item['started_at']}: {meaning}; {item['counts']['writes']} writes")
+    for sentence in document["cycles"][0]["sentences"] if document["cycles"] else []:
+        out.print(f"- {sentence}", style="yellow")

@@ -1,0 +1,75 @@
+"""A connection: sources, one upstream, scope and policy, made from one configuration file.
+
+Everything that can be wrong with the settings is found while it is made, before anything is contacted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from agent.plugins import Source, sources_of
+from agent.population.desired import Population, population_of
+from agent.settings import Settings, load_settings
+from agent.upstream.service import Service
+from connectors.base import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a cycle needs to know."""
+
+    settings: Settings
+    sources: tuple[Source, ...]
+    population: Population
+    service: Service
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the sources are asked for."""
+        return Wanted(self.population.attributes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with every setting that decides who is provisioned, and as what.
+
+        After a change everything is compared again, and nothing is removed until every source has been read
+        completely (invariant 9).
+        """
+        parts = [
+            self.settings.scope.model_dump_json(),
+            self.settings.external.model_dump_json(),
+            self.settings.mapping.model_dump_json(),
+            self.settings.upstream.url,
+        ]
+        for source in self.sources:
+            connector = source.open()
+            try:
+                parts.append(f"{source.name}:{connector.fingerprint(self.wanted)}")
+            finally:
+                connector.close()
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def connect(path: Path) -> Connection:
+    """Read and check a configuration file. Raises UsageProblem; contacts nothing."""
+    settings = load_settings(path)
+    upstream = settings.upstream
+    return Connection(
+        settings=settings,
+        sources=sources_of(settings.sources, str(path)),
+        population=population_of(settings),
+        service=Service(
+            url=upstream.url,
+            token=upstream.token or SecretStr(""),
+            ca_file=upstream.ca_file,
+            timeout_seconds=upstream.timeout.total_seconds(),
+            workers=upstream.workers,
+            attempts=upstream.attempts,
+            members_per_patch=upstream.members_per_patch,
+            adopt=upstream.adopt,
+        ),
+    )

@@ -1,0 +1,225 @@
+"""One cycle: read, resolve, plan, guard, push. This page tells the product.
+
+    sources ──read──▶ directory mirror ──scope, policy, mapping──▶ desired state
+                                                                        │ difference = plan
+    upstream ◀──push── guard ◀─────────────────────────────────────── ledger
+
+Nothing here remembers work to do: after a crash at any instant the next cycle finds the same difference again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from agent.connection import Connection
+from agent.cycle_report import CycleReport, record_cycle
+from agent.directory.marks import mark_everything
+from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of
+from agent.errors import RollcallError
+from agent.observe.audit import AuditTrail
+from agent.observe.progress import Progress
+from agent.plan.difference import Difference, settle_marks
+from agent.plan.guard import Verdict, approved, judge, use_approval
+from agent.plan.operations import DeactivateUser
+from agent.plan.plan import Plan, draw_up
+from agent.plugins import Source
+from agent.population.desired import settle
+from agent.state.database import State
+from agent.state.facts import read_fact, write_fact
+from agent.upstream.ledger import Ledger
+from agent.upstream.push import Outcome, Push, PushReport
+from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
+
+_FINGERPRINT = "connection fingerprint"
+_RECONCILED = "reconciled fingerprint"
+_PROGRESS_EVERY = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What stands before the push: how the reads went, the plan, and what the guard makes of it."""
+
+    outcomes: tuple[SourceOutcome, ...]
+    plan: Plan
+    verdict: Verdict
+
+
+def run_cycle(
+    connection: Connection,
+    state: State,
+    *,
+    stop: threading.Event | None = None,
+    progress: Progress | None = None,
+    full: bool = False,
+    retry_at_once: bool = False,
+) -> CycleReport:
+    """Make the upstream equal to the directory, once.
+
+    full:           compare everything, not only what changed
+    retry_at_once:  also what was rejected and whose next attempt is not due yet
+
+    Returns what happened; trouble with a source, the upstream or single objects is part of the report. Raises
+    RollcallError only when the state cannot be used.
+    """
+    stop, progress = stop or threading.Event(), progress or Progress()
+    cycle_id, started, clock = uuid.uuid4().hex[:12], datetime.now(UTC), time.monotonic()
+    with structlog.contextvars.bound_contextvars(cycle_id=cycle_id):
+        log.info("cycle begins", full=full)
+        resolved = resolve(connection, state, progress=progress, full=full, retry_at_once=retry_at_once)
+        pushed = push(connection, state, resolved, cycle_id, stop, progress, retry_at_once=retry_at_once)
+        with state.write() as transaction:
+            settle_marks(transaction)
+        report = record_cycle(
+            state,
+            connection.population,
+            cycle_id=cycle_id,
+            started=started,
+            seconds=time.monotonic() - clock,
+            outcomes=resolved.outcomes,
+            plan=resolved.plan,
+            verdict=resolved.verdict,
+            pushed=pushed,
+        )
+        log.info("cycle ends", exit_code=int(report.exit_code), **report.counts)
+    return report
+
+
+def resolve(
+    connection: Connection,
+    state: State,
+    *,
+    progress: Progress | None = None,
+    full: bool = False,
+    retry_at_once: bool = False,
+) -> Resolved:
+    """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
+    changed_settings = read_fact(state, _FINGERPRINT) != connection.fingerprint
+    outcomes = tuple(
+        read_source(connection, state, source, progress or Progress(), full=full or changed_settings)
+        for source in connection.sources
+    )
+    with state.write() as transaction:
+        if full or changed_settings:
+            mark_everything(transaction)
+        settle(transaction, connection.population)
+        write_fact(transaction, _FINGERPRINT, connection.fingerprint)
+        if all(outcome.proves_absence for outcome in outcomes):
+            write_fact(transaction, _RECONCILED, connection.fingerprint)
+    plan = draw_up(Difference(state, retry_at_once=retry_at_once))
+    return Resolved(outcomes, plan, guard(connection, state, outcomes, plan))
+
+
+def read_source(
+    connection: Connection, state: State, source: Source, progress: Progress, *, full: bool
+) -> SourceOutcome:
+    """Read one source into the mirror. A connector that raises is a read that FAILED."""
+    with closing(source.open()) as connector:
+        fingerprint = connector.fingerprint(connection.wanted)
+        since = None if full else checkpoint_of(state, source.name, fingerprint)
+        events = _watched(connector.read(connection.wanted, since), source.name, progress)
+        outcome = absorb(state, source.name, events, fingerprint)
+    heard = replace(outcome, unreadable=())
+    if outcome.completeness is Completeness.COMPLETE and not outcome.emptied:
+        log.info("source read", source=source.name, server=heard.server, seen=heard.seen, changed=heard.changed)
+    else:
+        log.warning("source not read completely", source=source.name, reason=heard.reason)
+    for sentence in outcome.unreadable:
+        log.warning("entry cannot be understood", source=source.name, reason=sentence)
+    return outcome
+
+
+def guard(connection: Connection, state: State, outcomes: tuple[SourceOutcome, ...], plan: Plan) -> Verdict:
+    """Ask whether the removals of a plan may be carried out."""
+    if not plan.removals:
+        emptied = tuple(outcome.reason for outcome in outcomes if outcome.emptied)
+        return Verdict(emptied)
+    with state.read() as reader:
+        verdict = judge(reader, connection.settings.guard, plan.removals)
+        if approved(reader, plan.digest):
+            verdict = replace(verdict, approved=True)
+    # What follows is not a matter of how many, so no approval lifts it.
+    emptied = tuple(outcome.reason for outcome in outcomes if outcome.emptied)
+    if emptied:
+        return Verdict((*emptied, *verdict.reasons))
+    if read_fact(state, _RECONCILED) != connection.fingerprint:
+        reason = (
+            "the settings are new or have changed, and not every source has been read completely since. "
+            "Removals wait for the first complete read of all sources."
+        )
+        return Verdict((reason, *verdict.reasons))
+    return verdict
+
+
+def push(
+    connection: Connection,
+    state: State,
+    resolved: Resolved,
+    cycle_id: str,
+    stop: threading.Event,
+    progress: Progress,
+    *,
+    retry_at_once: bool,
+) -> PushReport:
+    """Carry the plan out. Every acknowledgement is in the ledger and in the audit trail when this returns."""
+    plan, verdict = resolved.plan, resolved.verdict
+    if plan.empty:
+        return PushReport()
+    if verdict.approved and plan.removals:
+        with state.write() as transaction:
+            use_approval(transaction, plan.digest)
+    progress.planned(plan.operations)
+    servers = {outcome.source: outcome.server for outcome in resolved.outcomes}
+
+    with AuditTrail(connection.settings.agent.state_dir) as trail:
+
+        def done(outcome: Outcome) -> None:
+            operation = outcome.operation
+            cause = operation.cause if isinstance(operation, DeactivateUser) else "directory differs from upstream"
+            what = {"verb": operation.verb, "label": operation.subject.label, "result": str(outcome.result)}
+            trail.record(
+                cycle_id=cycle_id,
+                entry=operation.subject.entry_id,
+                members=[member.entry_id for member in getattr(operation, "members", ())],
+                cause=cause,
+                sources=servers,
+                detail=outcome.detail,
+                **what,
+            )
+            log.info("pushed", **what, detail=outcome.detail)
+            progress.pushed(operation.verb, operation.subject.label, str(outcome.result))
+
+        pushing = Push(connection.service, Ledger(state), stop, done)
+        difference = Difference(state, retry_at_once=retry_at_once)
+        return pushing.run(difference.operations, removals_allowed=verdict.lets_through)
+
+
+def _watched(events: Iterator[ReadEvent], source: str, progress: Progress) -> Iterator[ReadEvent]:
+    """Pass events on, tell how many entries have come, and turn an exception into a read that FAILED."""
+    seen = 0
+    try:
+        for event in events:
+            if isinstance(event, EntryFound):
+                seen += 1
+                if seen % _PROGRESS_EVERY == 0:
+                    progress.reading(source, seen)
+            yield event
+    except RollcallError:
+        raise
+    except Exception as error:
+        log.exception("the connector raised", source=source)
+        yield ReadEnded(
+            Completeness.FAILED,
+            f"source {source}: the connector stopped with {type(error).__name__}: {error}. Nothing was taken over; "
+            "see the log, and report this to the connector's author.",
+        )
+    progress.reading(source, seen)

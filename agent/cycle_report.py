@@ -1,0 +1,184 @@
+"""What a cycle did, as the commands print it and as the state keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, select
+
+from agent.directory.mirror import SourceOutcome
+from agent.errors import ExitCode, UpstreamError
+from agent.plan.guard import Verdict
+from agent.plan.plan import Plan
+from agent.population.desired import Population, unmatched_scope
+from agent.state.database import State, upsert
+from agent.state.tables import cycle, desired_group, desired_user, entry, rejected
+from agent.upstream.push import PushReport
+from connectors.base import Completeness
+
+_KEPT = timedelta(days=90)
+_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CycleReport:
+    """One cycle in figures and sentences. `sentences` is what an administrator has to know, worst first."""
+
+    cycle_id: str
+    started_at: datetime
+    ended_at: datetime
+    seconds: float
+    exit_code: ExitCode
+    counts: dict[str, int]
+    sources: list[dict[str, object]]
+    sentences: list[str] = field(default_factory=list)
+    plan_digest: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """Return the document that `--json` prints."""
+        return {
+            "cycle_id": self.cycle_id,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": self.ended_at.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "exit_code": int(self.exit_code),
+            "counts": self.counts,
+            "sources": self.sources,
+            "sentences": self.sentences,
+            "plan_digest": self.plan_digest,
+        }
+
+
+def record_cycle(
+    state: State,
+    population: Population,
+    *,
+    cycle_id: str,
+    started: datetime,
+    seconds: float,
+    outcomes: tuple[SourceOutcome, ...],
+    plan: Plan,
+    verdict: Verdict,
+    pushed: PushReport,
+) -> CycleReport:
+    """Work out the exit code and the sentences, and keep them for `rollcall status`."""
+    with state.write() as connection:
+        problems = problems_now(connection, population)
+        sentences, exit_code = _judge(outcomes, plan, verdict, pushed, problems)
+        report = CycleReport(
+            cycle_id=cycle_id,
+            started_at=started,
+            ended_at=datetime.now(UTC),
+            seconds=seconds,
+            exit_code=exit_code,
+            counts={
+                "planned": sum(plan.operations.values()),
+                "requests": pushed.requests,
+                "writes": pushed.writes,
+                "rejected": sum(1 for _ in connection.execute(select(rejected.c.entry_id))),
+                "problems": len(problems),
+                "removals held": len(plan.removals) if plan.removals and not verdict.lets_through else 0,
+                **dict(sorted(pushed.done.items())),
+            },
+            sources=[describe_source(outcome) for outcome in outcomes],
+            sentences=sentences,
+            plan_digest=plan.digest if plan.removals and not verdict.lets_through else "",
+        )
+        row = {
+            "id": cycle_id,
+            "started_at": started,
+            "ended_at": report.ended_at,
+            "exit_code": int(exit_code),
+            "seconds": seconds,
+            "report": json.dumps(report.as_json()),
+        }
+        upsert(connection, cycle, [row])
+        connection.execute(delete(cycle).where(cycle.c.started_at < datetime.now(UTC) - _KEPT))
+    return report
+
+
+def problems_now(connection: Connection, population: Population) -> list[str]:
+    """Return what keeps objects from being pushed although no upstream has refused them."""
+    sentences = [
+        f'[scope] groups: no group answers to "{written}". Correct it, or check that the account may read the group.'
+        for written in unmatched_scope(connection, population)
+    ]
+    for table in (desired_group, desired_user):
+        wanted = select(table.c.problem).where(table.c.problem.is_not(None)).order_by(table.c.entry_id)
+        if table is desired_user:
+            wanted = wanted.where(desired_user.c.active, desired_user.c.provisioned)
+        sentences += connection.execute(wanted).scalars()
+    return sentences
+
+
+def rejections_now(connection: Connection) -> list[dict[str, object]]:
+    """Return the objects whose last push failed, with the reason and when they are tried again."""
+    rows = connection.execute(
+        select(rejected, entry.c.dn).join(entry, entry.c.id == rejected.c.entry_id).order_by(rejected.c.first_at)
+    )
+    return [
+        {
+            "dn": row.dn,
+            "operation": row.operation,
+            "reason": row.reason,
+            "attempts": row.attempts,
+            "since": row.first_at.isoformat(),
+            "next_attempt_at": row.next_attempt_at.isoformat(),
+        }
+        for row in rows
+    ]
+
+
+def unresolved_now(connection: Connection) -> list[dict[str, object]]:
+    """Return the selected groups with members that no source can name; those are kept as they stand upstream."""
+    rows = connection.execute(
+        select(desired_group.c.display_name, desired_group.c.unresolved)
+        .where(desired_group.c.unresolved > 0)
+        .order_by(func.lower(desired_group.c.display_name))
+    )
+    return [{"group": row.display_name, "members": row.unresolved} for row in rows]
+
+
+def describe_source(outcome: SourceOutcome) -> dict[str, object]:
+    """Return one source's part of the report."""
+    return {
+        "name": outcome.source,
+        "server": outcome.server,
+        "extent": outcome.extent.value,
+        "completeness": outcome.completeness.value,
+        "reason": outcome.reason,
+        "seen": outcome.seen,
+        "changed": outcome.changed,
+        "gone": outcome.gone,
+        "unreadable": list(outcome.unreadable),
+    }
+
+
+def _judge(
+    outcomes: tuple[SourceOutcome, ...], plan: Plan, verdict: Verdict, pushed: PushReport, problems: list[str]
+) -> tuple[list[str], ExitCode]:
+    """Return what has to be said and the exit code: the most serious trouble decides."""
+    sentences: list[str] = []
+    exit_code = ExitCode.DONE
+    rejections = [f"{item.verb} {item.label}: {item.reason}" for item in pushed.rejected]
+    unreadable = [sentence for outcome in outcomes for sentence in outcome.unreadable]
+    ordinary = [*rejections, *problems, *unreadable]
+    if ordinary:
+        sentences, exit_code = ordinary[:_SHOWN], ExitCode.REJECTED_OBJECTS
+    if pushed.removals_withheld:
+        sentences = [pushed.removals_withheld, *sentences]
+        exit_code = ExitCode.REJECTED_OBJECTS
+    if not verdict.lets_through:
+        held = f"{len(plan.removals)} removals are held back. " if plan.removals else ""
+        sentences = [f"Stopped by the guard: {held}{' '.join(verdict.reasons)}", *sentences]
+        if plan.removals:
+            sentences.insert(1, f"To let exactly these removals through: rollcall approve {plan.digest}")
+        exit_code = ExitCode.GUARD
+    incomplete = [o.reason for o in outcomes if o.completeness is not Completeness.COMPLETE]
+    if incomplete:
+        sentences, exit_code = [*incomplete, *sentences], ExitCode.SOURCE_INCOMPLETE
+    if isinstance(pushed.trouble, UpstreamError):
+        sentences, exit_code = [str(pushed.trouble), *sentences], ExitCode.UPSTREAM
+    return sentences, exit_code

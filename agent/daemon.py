@@ -1,0 +1,142 @@
+"""The daemon: cycles on schedule, one at a time, until a signal.
+
+Signal handlers only set flags; the main thread does what they ask for. A cycle runs in the scheduler's thread and
+looks at the stop flag between requests, so a stop waits for the requests in flight and for nothing else.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import Enum, auto
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from agent.connection import Connection
+from agent.cycle import run_cycle
+from agent.errors import ExitCode, RollcallError, UsageProblem
+from agent.operating_system import make_private_directory, on_reload_signal, on_stop_signal, single_writer
+from agent.settings import ScheduleSettings
+from agent.state.database import State, open_state
+
+log = structlog.get_logger()
+
+
+class _Wish(Enum):
+    STOP = auto()
+    RELOAD = auto()
+
+
+class Daemon:
+    """Runs cycles. `load` reads and checks the settings, at the start and for a reload."""
+
+    def __init__(self, load: Callable[[], Connection]) -> None:
+        self._load = load
+        self._stop = threading.Event()
+        # SimpleQueue.put may be called from a signal handler: it is reentrant.
+        self._wishes: queue.SimpleQueue[_Wish] = queue.SimpleQueue()
+        self._one_cycle = threading.Lock()
+
+    def run(self) -> ExitCode:
+        """Run until SIGTERM or SIGINT. Raises RollcallError when it cannot begin."""
+        self._connection = self._load()
+        trigger_of(self._connection.settings.schedule)
+        directory = self._connection.settings.agent.state_dir
+        make_private_directory(directory)
+        on_stop_signal(self._ask_to_stop)
+        on_reload_signal(lambda: self._wishes.put(_Wish.RELOAD))
+        with single_writer(directory):
+            self._state: State = open_state(directory)
+            try:
+                self._serve()
+            finally:
+                self._state.close()
+        return ExitCode.DONE
+
+    def _ask_to_stop(self) -> None:
+        self._stop.set()
+        self._wishes.put(_Wish.STOP)
+
+    def _serve(self) -> None:
+        scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, timezone="UTC")
+        self._schedule(scheduler)
+        scheduler.start()
+        log.info("the daemon runs", state=str(self._connection.settings.agent.state_dir))
+        while self._wishes.get() is _Wish.RELOAD:
+            self._reload(scheduler)
+        log.info("stopping after the requests in flight")
+        scheduler.shutdown(wait=True)
+        log.info("stopped")
+
+    def _schedule(self, scheduler: BackgroundScheduler) -> None:
+        schedule = self._connection.settings.schedule
+        # coalesce: after a suspend, one cycle stands for all that were missed. max_instances: never two at once.
+        common = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None, "replace_existing": True}
+        scheduler.add_job(
+            self._cycle,
+            trigger_of(schedule),
+            id="cycle",
+            next_run_time=datetime.now(UTC),
+            kwargs={"full": False},
+            **common,
+        )
+        scheduler.add_job(
+            self._cycle,
+            IntervalTrigger(seconds=int(schedule.full_every.total_seconds())),
+            id="full reconciliation",
+            kwargs={"full": True},
+            **common,
+        )
+
+    def _cycle(self, *, full: bool) -> None:
+        with self._one_cycle:
+            if self._stop.is_set():
+                return
+            try:
+                report = run_cycle(self._connection, self._state, stop=self._stop, full=full)
+            except RollcallError as error:
+                log.error("the cycle could not run", reason=str(error))  # noqa: TRY400 - the sentence says it all
+            except Exception:
+                # The next cycle finds the same difference; a daemon that dies would push nobody's leaver.
+                log.exception("the cycle ended with a defect in Rollcall; please report it")
+            else:
+                for sentence in report.sentences:
+                    log.warning("cycle", sentence=sentence)
+
+    def _reload(self, scheduler: BackgroundScheduler) -> None:
+        try:
+            connection = self._load()
+            trigger_of(connection.settings.schedule)
+        except RollcallError as error:
+            log.error("the new settings are not used; the old ones stay in force", reason=str(error))  # noqa: TRY400
+            return
+        if connection.settings.agent.state_dir != self._connection.settings.agent.state_dir:
+            log.error("state_dir cannot change while the daemon runs; restart it. The old settings stay in force")
+            return
+        with self._one_cycle:
+            self._connection = connection
+        self._schedule(scheduler)
+        log.info("settings reloaded")
+
+
+def trigger_of(schedule: ScheduleSettings) -> BaseTrigger:
+    """Make APScheduler's trigger. Raises UsageProblem for a cron line it does not understand."""
+    jitter = int(schedule.jitter.total_seconds()) if schedule.jitter else None
+    if schedule.cron is None:
+        return IntervalTrigger(seconds=int(schedule.interval.total_seconds()), jitter=jitter)
+    try:
+        trigger = CronTrigger.from_crontab(schedule.cron)
+    except ValueError as error:
+        raise UsageProblem(
+            f'schedule.cron: "{schedule.cron}" is not a cron line ({error}). '
+            'Write five fields, like "*/15 6-20 * * 1-5".'
+        ) from None
+    trigger.jitter = jitter
+    return trigger

@@ -1,0 +1,1 @@
+"""The whole product on an embedded directory and an embedded SCIM service."""

@@ -1,0 +1,1 @@
+"""The directory mirror: what the sources hold, and which entry every name in a group refers to."""

@@ -1,0 +1,92 @@
+"""Which groups a change reaches, and who is in a group when its nested groups are opened.
+
+Both walks are recursive queries that remember where they have been, so groups that contain each other are no
+trouble (UNION, not UNION ALL, ends the recursion).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import CTE, Connection, func, select, union
+
+from agent.state.tables import entry, mark, membership, name
+from connectors.base import EntryKind
+
+
+@dataclass(frozen=True, slots=True)
+class FlatGroup:
+    """A group with its nested groups opened.
+
+    members:     numbers of the users, contacts and foreign principals in it
+    complete:    whether this list and every nested one is known to be whole
+    unresolved:  names that no source can answer, or that belong to a group that can no longer be read
+    """
+
+    members: frozenset[int]
+    complete: bool
+    unresolved: int
+
+
+def groups_reached_by_marks(connection: Connection) -> list[int]:
+    """Return the groups whose resolved members may differ: the marked ones, and all that contain what is marked."""
+    same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
+    marked_groups = (
+        select(mark.c.entry_id).join(entry, entry.c.id == mark.c.entry_id).where(entry.c.kind == EntryKind.GROUP.value)
+    )
+    referrers = (
+        select(membership.c.group_id)
+        .join(name, same_name)
+        .join(mark, mark.c.entry_id == name.c.entry_id)
+        .where(mark.c.references_too)
+    )
+    seeds = union(marked_groups, referrers).subquery()
+    reached = select(seeds.c[0].label("id")).cte("reached", recursive=True)
+    parents = select(membership.c.group_id).join(name, same_name).join(reached, reached.c.id == name.c.entry_id)
+    everything = reached.union(parents)
+    return sorted(connection.execute(select(everything.c.id)).scalars())
+
+
+def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup:
+    """Open a group. With `nested` False, groups inside it are left closed and their people left out."""
+    same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
+    opened = _opened(group_id) if nested else select(entry.c.id).where(entry.c.id == group_id).cte("opened")
+    members = connection.execute(
+        select(entry.c.id)
+        .distinct()
+        .select_from(opened)
+        .join(membership, membership.c.group_id == opened.c.id)
+        .join(name, same_name)
+        .join(entry, entry.c.id == name.c.entry_id)
+        .where(entry.c.kind != EntryKind.GROUP.value, entry.c.present)
+    ).scalars()
+    unknown = connection.execute(
+        select(func.count())
+        .select_from(opened)
+        .join(membership, membership.c.group_id == opened.c.id)
+        .outerjoin(name, same_name)
+        .where(name.c.entry_id.is_(None))
+    ).scalar_one()
+    groups = connection.execute(
+        select(entry.c.id, entry.c.members_complete, entry.c.present).join(opened, opened.c.id == entry.c.id)
+    ).all()
+    unreadable = sum(1 for row in groups if not row.present and row.id != group_id)
+    return FlatGroup(
+        members=frozenset(members),
+        complete=all(row.members_complete for row in groups),
+        unresolved=unknown + unreadable,
+    )
+
+
+def _opened(group_id: int) -> CTE:
+    same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
+    start = select(entry.c.id).where(entry.c.id == group_id).cte("opened", recursive=True)
+    inside = (
+        select(entry.c.id)
+        .select_from(start)
+        .join(membership, membership.c.group_id == start.c.id)
+        .join(name, same_name)
+        .join(entry, entry.c.id == name.c.entry_id)
+        .where(entry.c.kind == EntryKind.GROUP.value)
+    )
+    return start.union(inside)

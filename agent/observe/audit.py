@@ -1,0 +1,33 @@
+"""The audit trail: one JSON line for every write upstream, appended and never changed (invariant 14)."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+FILE_NAME = "audit.jsonl"
+
+
+class AuditTrail:
+    """Appends records. Each is handed to the operating system at once, so a killed process loses none."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE_NAME
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("ab", buffering=0)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
+
+    def record(self, **what: object) -> None:
+        """Append one record; the time is added."""
+        line = orjson.dumps({"at": datetime.now(UTC).isoformat(), **what}, default=str) + b"\n"
+        with self._lock:
+            self._file.write(line)

@@ -1,0 +1,111 @@
+"""What differs between Linux and Windows, in one place: paths, file rights, locks and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from agent.errors import AnotherAgentRuns, StateProblem
+
+LOCK_NAME = "rollcall.lock"
+
+
+def default_state_directory() -> Path:
+    """Return where the state is kept when the settings do not say it."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Rollcall"
+    return Path("/var/lib/rollcall")
+
+
+def default_configuration_file() -> Path:
+    """Return the configuration file that is used without --config."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Rollcall" / "agent.toml"
+    return Path("/etc/rollcall/agent.toml")
+
+
+def make_private_directory(path: Path) -> None:
+    """Create `path` for this account alone.
+
+    On Windows the directory inherits the rights of its parent, which for ProgramData the installer restricts.
+
+    Raises StateProblem.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateProblem(
+            f"The state directory {path} cannot be created: {error.strerror}. "
+            "Set [agent] state_dir to a directory this account may write, or run as the service account."
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StateProblem(
+            f"The state directory {path} may not be written by this account. "
+            "Run as the service account, or correct the rights of the directory."
+        )
+
+
+@contextmanager
+def single_writer(state_directory: Path) -> Iterator[None]:
+    """Hold the operating system's lock on this state; it ends with the process, however that ends.
+
+    Raises AnotherAgentRuns at once when another process holds it.
+    """
+    path = state_directory / LOCK_NAME
+    with path.open("a+b") as file:
+        if not _try_lock(file):
+            raise AnotherAgentRuns(
+                f"Another Rollcall is working with the state in {state_directory} (its lock file is {path}). "
+                "Wait for it to end, or stop the service first."
+            )
+        try:
+            yield
+        finally:
+            _unlock(file)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        file.seek(0)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: IO[bytes]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def on_stop_signal(handler: Callable[[], None]) -> None:
+    """Call `handler` when the process is asked to end: SIGTERM, SIGINT, and Ctrl-Break on Windows."""
+    names = ["SIGTERM", "SIGINT"] + (["SIGBREAK"] if sys.platform == "win32" else [])
+    for name in names:
+        signal.signal(getattr(signal, name), lambda _number, _frame: handler())
+
+
+def on_reload_signal(handler: Callable[[], None]) -> None:
+    """Call `handler` on SIGHUP. Windows has no such signal: there a service is restarted instead."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, lambda _number, _frame: handler())

@@ -1,0 +1,322 @@
+"""The difference between what should be and the ledger, for whatever is marked.
+
+Each phase is one query. It is asked again when its turn comes, so that it sees what the phases before it have
+achieved: a membership is sent only when both its ends stand upstream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import groupby
+
+import orjson
+from sqlalchemy import Connection, Row, Select, and_, case, delete, false, or_, select, true, union
+
+from agent.plan.operations import (
+    AddMembers,
+    CreateGroup,
+    CreateUser,
+    DeactivateUser,
+    Member,
+    Operation,
+    Phase,
+    RemoveMembers,
+    Subject,
+    UpdateGroup,
+    UpdateUser,
+)
+from agent.state.database import State, batched
+from agent.state.tables import (
+    create_attempt,
+    desired_group,
+    desired_member,
+    desired_user,
+    entry,
+    ledger_group,
+    ledger_member,
+    ledger_user,
+    mark,
+    rejected,
+)
+
+_BATCH = 500
+_Query = Select[tuple[object, ...]]
+_Row = Row[tuple[object, ...]]
+
+# A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
+# that somebody left.
+_PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
+
+
+class Difference:
+    """The operations that would make the upstream equal to the desired state.
+
+    retry_at_once: also what was rejected and whose next attempt is not due yet.
+    """
+
+    def __init__(self, state: State, *, retry_at_once: bool) -> None:
+        self._state = state
+        self._waiting = {} if retry_at_once else _rejected_and_not_due(state)
+
+    def operations(self, phase: Phase, *, foresee: bool = False) -> Iterator[Operation]:
+        """Yield the operations of one phase.
+
+        With `foresee`, memberships whose ends do not stand upstream yet are included (with an empty SCIM id): that
+        is what a plan shows. Rows are fetched before they are yielded, so the ledger may change meanwhile.
+        """
+        for operation in self._all(phase, foresee=foresee):
+            waiting = self._waiting.get(operation.subject.entry_id)
+            if waiting is None or waiting != getattr(operation, "digest", ""):
+                yield operation
+
+    def _all(self, phase: Phase, *, foresee: bool) -> Iterator[Operation]:
+        match phase:
+            case Phase.USERS:
+                yield from self._users()
+            case Phase.GROUPS:
+                yield from self._groups()
+            case Phase.ADD_MEMBERS:
+                yield from self._members(members_to_add(foresee=foresee), AddMembers)
+            case Phase.REMOVE_MEMBERS:
+                yield from self._members(members_to_remove(), RemoveMembers)
+            case Phase.DEACTIVATE_USERS:
+                yield from self._deactivations()
+
+    def _numbers(self, query: _Query) -> list[int]:
+        with self._state.read() as connection:
+            return sorted(connection.execute(query).scalars().all())  # type: ignore[arg-type]
+
+    def _users(self) -> Iterator[Operation]:
+        numbers = self._numbers(union_of(users_to_create(), users_to_update()))
+        for some in batched(numbers, _BATCH):
+            with self._state.read() as connection:
+                rows = connection.execute(
+                    select(desired_user, ledger_user.c.scim_id, create_attempt.c.started_at)
+                    .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
+                    .outerjoin(create_attempt, create_attempt.c.entry_id == desired_user.c.entry_id)
+                    .where(desired_user.c.entry_id.in_(some))
+                    .order_by(desired_user.c.entry_id)
+                ).all()
+            for row in rows:
+                subject = Subject(row.entry_id, row.user_name)
+                payload: Mapping[str, object] = orjson.loads(row.payload)
+                if row.scim_id is None:
+                    yield CreateUser(subject, payload, row.digest, attempted=row.started_at is not None)
+                else:
+                    yield UpdateUser(subject, row.scim_id, payload, row.digest)
+
+    def _groups(self) -> Iterator[Operation]:
+        for some in batched(self._numbers(union_of(groups_to_create(), groups_to_update())), _BATCH):
+            with self._state.read() as connection:
+                rows = connection.execute(
+                    select(desired_group, ledger_group.c.scim_id)
+                    .outerjoin(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
+                    .where(desired_group.c.entry_id.in_(some))
+                    .order_by(desired_group.c.entry_id)
+                ).all()
+            for row in rows:
+                subject = Subject(row.entry_id, row.display_name)
+                payload: Mapping[str, object] = orjson.loads(row.payload)
+                if row.scim_id is None:
+                    yield CreateGroup(subject, payload, row.digest)
+                else:
+                    yield UpdateGroup(subject, row.scim_id, payload, row.digest)
+
+    def _members(
+        self, query: _Query, operation: type[AddMembers | RemoveMembers]
+    ) -> Iterator[AddMembers | RemoveMembers]:
+        pairs = query.subquery()
+        groups = self._numbers(select(pairs.c.group_id).distinct())
+        for group_id in groups:
+            with self._state.read() as connection:
+                rows = connection.execute(
+                    select(pairs).where(pairs.c.group_id == group_id).order_by(pairs.c.user_id)
+                ).all()
+            for (name, scim_id), same in groupby(rows, key=lambda row: (row.label, row.group_scim_id)):
+                members = tuple(Member(row.user_id, row.user_scim_id or "") for row in same)
+                listed = ",".join(str(member.entry_id) for member in members)
+                digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
+                yield operation(Subject(group_id, name), scim_id or "", members, digest)
+
+    def _deactivations(self) -> Iterator[Operation]:
+        query = users_to_deactivate().subquery()
+        for some in batched(self._numbers(select(query.c.entry_id)), _BATCH):
+            with self._state.read() as connection:
+                rows = connection.execute(
+                    select(query).where(query.c.entry_id.in_(some)).order_by(query.c.entry_id)
+                ).all()
+            for row in rows:
+                yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause)
+
+
+def users_to_create() -> _Query:
+    """Select the users that should stand upstream and do not."""
+    return (
+        select(desired_user.c.entry_id)
+        .join(mark, mark.c.entry_id == desired_user.c.entry_id)
+        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
+        .where(ledger_user.c.entry_id.is_(None), _PUSHABLE)
+    )
+
+
+def users_to_update() -> _Query:
+    """Select the users that stand upstream otherwise than they should, the inactive who return among them."""
+    return (
+        select(desired_user.c.entry_id)
+        .join(mark, mark.c.entry_id == desired_user.c.entry_id)
+        .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
+        .where(_PUSHABLE, or_(ledger_user.c.digest != desired_user.c.digest, ledger_user.c.active.is_(false())))
+    )
+
+
+def groups_to_create() -> _Query:
+    """Select the selected groups that do not stand upstream."""
+    return (
+        select(desired_group.c.entry_id)
+        .join(mark, mark.c.entry_id == desired_group.c.entry_id)
+        .outerjoin(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
+        .where(ledger_group.c.entry_id.is_(None), desired_group.c.problem.is_(None))
+    )
+
+
+def groups_to_update() -> _Query:
+    """Select the groups whose name changed."""
+    return (
+        select(desired_group.c.entry_id)
+        .join(mark, mark.c.entry_id == desired_group.c.entry_id)
+        .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
+        .where(ledger_group.c.digest != desired_group.c.digest, desired_group.c.problem.is_(None))
+    )
+
+
+def members_to_add(*, foresee: bool) -> _Query:
+    """Select the memberships that are missing upstream, with the SCIM ids of both ends."""
+    both_ends = and_(ledger_group.c.entry_id.is_not(None), ledger_user.c.active)
+    query = (
+        select(
+            desired_member.c.group_id,
+            desired_member.c.user_id,
+            desired_group.c.display_name.label("label"),
+            ledger_group.c.scim_id.label("group_scim_id"),
+            ledger_user.c.scim_id.label("user_scim_id"),
+        )
+        .join(desired_group, desired_group.c.entry_id == desired_member.c.group_id)
+        .join(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
+        .outerjoin(ledger_group, ledger_group.c.entry_id == desired_member.c.group_id)
+        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_member.c.user_id)
+        .outerjoin(
+            ledger_member,
+            and_(
+                ledger_member.c.group_id == desired_member.c.group_id,
+                ledger_member.c.user_id == desired_member.c.user_id,
+            ),
+        )
+        .where(
+            ledger_member.c.group_id.is_(None),
+            desired_group.c.problem.is_(None),
+            _PUSHABLE,
+            true() if foresee else both_ends,
+        )
+    )
+    return union_of(
+        query.join(mark, mark.c.entry_id == desired_member.c.group_id),
+        query.join(mark, mark.c.entry_id == desired_member.c.user_id),
+    )
+
+
+def members_to_remove() -> _Query:
+    """Select the memberships upstream that the directory proves to be over.
+
+    A group that is still selected loses members only when its own list and every nested one is complete
+    (invariant 2); one that is gone or no longer selected loses them all.
+    """
+    listed = and_(
+        desired_member.c.group_id == ledger_member.c.group_id, desired_member.c.user_id == ledger_member.c.user_id
+    )
+    left = and_(
+        desired_member.c.group_id.is_(None),
+        or_(desired_group.c.entry_id.is_(None), desired_group.c.members_complete),
+    )
+    skipped = and_(desired_member.c.group_id.is_not(None), desired_user.c.provisioned.is_(false()))
+    query = (
+        select(
+            ledger_member.c.group_id,
+            ledger_member.c.user_id,
+            ledger_group.c.display_name.label("label"),
+            ledger_group.c.scim_id.label("group_scim_id"),
+            ledger_user.c.scim_id.label("user_scim_id"),
+        )
+        .join(ledger_group, ledger_group.c.entry_id == ledger_member.c.group_id)
+        .join(ledger_user, ledger_user.c.entry_id == ledger_member.c.user_id)
+        .outerjoin(desired_member, listed)
+        .outerjoin(desired_group, desired_group.c.entry_id == ledger_member.c.group_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_member.c.user_id)
+        .where(or_(left, skipped))
+    )
+    return union_of(
+        query.join(mark, mark.c.entry_id == ledger_member.c.group_id),
+        query.join(mark, mark.c.entry_id == ledger_member.c.user_id),
+    )
+
+
+def users_to_deactivate() -> _Query:
+    """Select the active users upstream who should not be, with the cause in words."""
+    cause = case(
+        (entry.c.present.is_(false()), entry.c.gone_evidence),
+        (desired_user.c.entry_id.is_(None), "no longer a member of any selected group"),
+        (desired_user.c.active.is_(false()), "disabled in the directory"),
+        else_="external, and the policy is to skip external users",
+    )
+    return (
+        select(
+            ledger_user.c.entry_id,
+            ledger_user.c.scim_id,
+            ledger_user.c.user_name.label("label"),
+            cause.label("cause"),
+        )
+        .join(mark, mark.c.entry_id == ledger_user.c.entry_id)
+        .join(entry, entry.c.id == ledger_user.c.entry_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+        .where(
+            ledger_user.c.active,
+            or_(
+                desired_user.c.entry_id.is_(None),
+                desired_user.c.provisioned.is_(false()),
+                desired_user.c.active.is_(false()),
+            ),
+        )
+    )
+
+
+def settle_marks(connection: Connection) -> None:
+    """Take the mark off everything that agrees with the ledger now, and forget rejections that are overcome."""
+    adds, removes = members_to_add(foresee=True).subquery(), members_to_remove().subquery()
+    open_ends = union(
+        users_to_create(),
+        users_to_update(),
+        groups_to_create(),
+        groups_to_update(),
+        select(users_to_deactivate().subquery().c.entry_id),
+        select(adds.c.group_id),
+        select(removes.c.group_id),
+    )
+    still_open = set(connection.execute(open_ends).scalars())
+    for table in (mark, rejected):
+        held = connection.execute(select(table.c.entry_id)).scalars().all()
+        for some in batched((number for number in held if number not in still_open), _BATCH):
+            connection.execute(delete(table).where(table.c.entry_id.in_(some)))
+
+
+def union_of(first: _Query, second: _Query) -> _Query:
+    """Return one query for the rows of both, each row once."""
+    return select(union(first, second).subquery())
+
+
+def _rejected_and_not_due(state: State) -> dict[int, str]:
+    with state.read() as connection:
+        rows = connection.execute(
+            select(rejected.c.entry_id, rejected.c.digest).where(rejected.c.next_attempt_at > datetime.now(UTC))
+        ).all()
+    return {row.entry_id: row.digest for row in rows}

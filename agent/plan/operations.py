@@ -1,0 +1,118 @@
+"""The operations a plan consists of, in the order in which they are carried out.
+
+Users before groups before members, because a membership needs both ends. Removals come last, and not at all when
+the constructive part failed beyond its error budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Phase(IntEnum):
+    """The phases of a push. Within a phase the order does not matter, and workers share the operations."""
+
+    USERS = 1
+    GROUPS = 2
+    ADD_MEMBERS = 3
+    REMOVE_MEMBERS = 4
+    DEACTIVATE_USERS = 5
+
+
+DESTRUCTIVE = frozenset({Phase.REMOVE_MEMBERS, Phase.DEACTIVATE_USERS})
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom an operation is about. `label` names it for people: a userName or a group's name."""
+
+    entry_id: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUser:
+    """`attempted`: a create was sent before and its outcome is not known, so look before sending it again."""
+
+    subject: Subject
+    payload: Mapping[str, object]
+    digest: str
+    attempted: bool
+    verb = "create user"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateUser:
+    """Replace what the upstream holds by `payload`; reactivation is one of these."""
+
+    subject: Subject
+    scim_id: str
+    payload: Mapping[str, object]
+    digest: str
+    verb = "update user"
+
+
+@dataclass(frozen=True, slots=True)
+class DeactivateUser:
+    """Set `active` to false and leave the rest."""
+
+    subject: Subject
+    scim_id: str
+    cause: str
+    verb = "deactivate user"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateGroup:
+    """A group without members; they follow in the next phase."""
+
+    subject: Subject
+    payload: Mapping[str, object]
+    digest: str
+    verb = "create group"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateGroup:
+    """A changed name. Members are never part of it."""
+
+    subject: Subject
+    scim_id: str
+    payload: Mapping[str, object]
+    digest: str
+    verb = "rename group"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user both ends of a membership know: its number here, its SCIM id upstream."""
+
+    entry_id: int
+    scim_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddMembers:
+    """All members to add to one group; the push sends them in chunks."""
+
+    subject: Subject
+    scim_id: str
+    members: tuple[Member, ...]
+    digest: str
+    verb = "add members"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMembers:
+    """All members to remove from one group; the push sends them in chunks."""
+
+    subject: Subject
+    scim_id: str
+    members: tuple[Member, ...]
+    digest: str
+    verb = "remove members"
+
+
+Operation = CreateUser | UpdateUser | DeactivateUser | CreateGroup | UpdateGroup | AddMembers | RemoveMembers

@@ -1,0 +1,90 @@
+"""Finding connectors. A broken plugin is reported by its name and never takes the agent down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from agent.errors import UsageProblem
+from agent.settings import describe_problems, resolve_secret
+from connectors.base import Connector, SourceSettings
+
+GROUP = "rollcall.connectors"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One configured source: its checked settings and the connector class that reads it."""
+
+    settings: SourceSettings
+    connector: type[Connector]
+
+    @property
+    def name(self) -> str:
+        """The source's name in settings, logs and messages."""
+        return self.settings.name
+
+    def open(self) -> Connector:
+        """Make a connector for one cycle; the caller closes it."""
+        return self.connector(self.settings)
+
+
+def sources_of(tables: tuple[Mapping[str, Any], ...], where: str) -> tuple[Source, ...]:
+    """Check every [[sources]] table with its connector's settings class.
+
+    Raises UsageProblem that names the source, the key and the remedy.
+    """
+    sources: list[Source] = []
+    for number, table in enumerate(tables, start=1):
+        name = table.get("name")
+        if not isinstance(name, str) or not name:
+            raise UsageProblem(f'{where}: source number {number} has no name. Add a line like name = "corp".')
+        if any(source.name == name for source in sources):
+            raise UsageProblem(f'{where}: two sources are named "{name}". Give each its own name.')
+        sources.append(_source(name, dict(table), f"{where}: sources.{name}"))
+    return tuple(sources)
+
+
+def _source(name: str, table: dict[str, Any], where: str) -> Source:
+    connector = _connector(str(table.get("connector", "")), where)
+    model = connector.settings_type
+    try:
+        for field, information in model.model_fields.items():
+            if "SecretStr" in str(information.annotation):
+                file = table.get(f"{field}_file")
+                secret = resolve_secret(
+                    SecretStr(str(table[field])) if field in table else None,
+                    Path(str(file)) if file else None,
+                    f"{name}.{field}",
+                    f"{where}.{field}_file",
+                )
+                if secret is not None:
+                    table[field] = secret
+        settings = model(**table)
+    except ValidationError as error:
+        raise UsageProblem(describe_problems(error, where, model)) from None
+    return Source(settings, connector)
+
+
+def _connector(name: str, where: str) -> type[Connector]:
+    known = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in known:
+        raise UsageProblem(
+            f'{where}: there is no connector "{name}". Installed: {", ".join(sorted(known))}. Correct the line '
+            "connector = …, or install the plugin that brings it."
+        )
+    point = known[name]
+    try:
+        connector: type[Connector] = point.load()
+        connector.settings_type  # noqa: B018 - the cheapest proof that it is a connector
+    except Exception as error:
+        raise UsageProblem(
+            f'{where}: the connector "{name}" ({point.value}) cannot be loaded: {type(error).__name__}: {error}. '
+            "Reinstall or update the package that brings it."
+        ) from error
+    return connector

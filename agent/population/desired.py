@@ -1,0 +1,172 @@
+"""The desired state: what should stand upstream, worked out again for whatever the marks reach.
+
+The three tables of this room (desired_user, desired_group, desired_member) always agree with the mirror, the scope,
+the policy and the mapping once `settle` is done. Comparing them with the ledger is the plan's business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import exists as sql_exists
+
+from agent.directory.marks import mark
+from agent.directory.resolution import flatten, groups_reached_by_marks
+from agent.population.conflicts import settle_group_conflicts, settle_user_conflicts
+from agent.population.mapping import Mapping, digest_of, mapping_of
+from agent.population.policy import DomainPolicy, Standing, policy_of
+from agent.population.scope import Scope, scope_of
+from agent.population.template import Attributes
+from agent.settings import Settings
+from agent.state.database import batched, upsert
+from agent.state.tables import desired_group, desired_member, desired_user, entry
+from agent.state.tables import mark as mark_table
+from connectors.base import EntryKind
+from connectors.distinguished_name import normalise
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """The rules of one connection: who is in, who is external, and how they look upstream."""
+
+    scope: Scope
+    policy: DomainPolicy
+    mapping: Mapping
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """The attribute types the sources have to be asked for."""
+        return self.mapping.attributes
+
+
+def population_of(settings: Settings) -> Population:
+    """Read the rules from the settings. Raises UsageProblem."""
+    return Population(scope_of(settings.scope), policy_of(settings.external), mapping_of(settings.mapping))
+
+
+def settle(connection: Connection, population: Population) -> None:
+    """Bring the desired state up to date with everything that is marked."""
+    for group_id in groups_reached_by_marks(connection):
+        _settle_group(connection, population, group_id)
+    marked_users = (
+        select(mark_table.c.entry_id)
+        .join(entry, entry.c.id == mark_table.c.entry_id)
+        .where(entry.c.kind != EntryKind.GROUP.value)
+        .order_by(mark_table.c.entry_id)
+    )
+    touched: set[str] = set()
+    for some in batched(connection.execute(marked_users).scalars().all(), _BATCH):
+        touched |= _settle_users(connection, population, some)
+    settle_user_conflicts(connection, touched)
+
+
+def unmatched_scope(connection: Connection, population: Population) -> list[str]:
+    """Return the lines of [scope] groups that no group of any source answers to."""
+    rows = connection.execute(
+        select(entry.c.dn, desired_group.c.display_name).join(entry, entry.c.id == desired_group.c.entry_id)
+    )
+    return population.scope.unmatched([(normalise(row.dn), row.display_name) for row in rows])
+
+
+def _settle_group(connection: Connection, population: Population, group_id: int) -> None:
+    row = connection.execute(select(entry).where(entry.c.id == group_id)).one()
+    name, payload = population.mapping.group(row.anchor, _attributes(row))
+    held = connection.execute(
+        select(desired_group.c.display_name_key).where(desired_group.c.entry_id == group_id)
+    ).scalar()
+    selected = row.kind == EntryKind.GROUP.value and row.present and population.scope.selects(normalise(row.dn), name)
+    if not selected:
+        if held is not None:
+            _set_members(connection, group_id, frozenset())
+            connection.execute(delete(desired_group).where(desired_group.c.entry_id == group_id))
+            mark(connection, [group_id], references_too=False)
+            settle_group_conflicts(connection, {held})
+        return
+    flat = flatten(connection, group_id, nested=population.scope.nested)
+    problem = None
+    if not name:
+        problem = (
+            f"{row.dn} has no name: {population.mapping.group_name.text} is empty. Enter one in the directory, or "
+            "name another attribute in [mapping] group_name."
+        )
+    upsert(
+        connection,
+        desired_group,
+        [
+            {
+                "entry_id": group_id,
+                "display_name": name,
+                "display_name_key": name.casefold(),
+                "payload": orjson.dumps(payload).decode(),
+                "digest": digest_of(payload),
+                "members_complete": flat.complete,
+                "unresolved": flat.unresolved,
+                "problem": problem,
+            }
+        ],
+    )
+    _set_members(connection, group_id, flat.members)
+    mark(connection, [group_id], references_too=False)
+    settle_group_conflicts(connection, {key for key in (held, name.casefold()) if key})
+
+
+def _set_members(connection: Connection, group_id: int, members: frozenset[int]) -> None:
+    held = set(
+        connection.execute(select(desired_member.c.user_id).where(desired_member.c.group_id == group_id)).scalars()
+    )
+    joined, left = members - held, held - members
+    if joined:
+        connection.execute(
+            insert(desired_member), [{"group_id": group_id, "user_id": number} for number in sorted(joined)]
+        )
+    for some in batched(sorted(left), _BATCH):
+        connection.execute(
+            delete(desired_member).where(desired_member.c.group_id == group_id, desired_member.c.user_id.in_(some))
+        )
+    mark(connection, sorted(joined | left), references_too=False)
+
+
+def _settle_users(connection: Connection, population: Population, numbers: Sequence[int]) -> set[str]:
+    in_scope = sql_exists().where(desired_member.c.user_id == entry.c.id).label("in_scope")
+    rows = connection.execute(select(entry, in_scope).where(entry.c.id.in_(numbers))).all()
+    held = {
+        row.entry_id: row
+        for row in connection.execute(select(desired_user).where(desired_user.c.entry_id.in_(numbers)))
+    }
+    wanted = [_desired(row, population) for row in rows if row.present and row.in_scope]
+    kept = {number for row in wanted if isinstance(number := row["entry_id"], int)}
+    upsert(connection, desired_user, wanted)
+    gone = [number for number in held if number not in kept]
+    if gone:
+        connection.execute(delete(desired_user).where(desired_user.c.entry_id.in_(gone)))
+    keys: Iterable[object] = [row["user_name_key"] for row in wanted] + [row.user_name_key for row in held.values()]
+    return {key for key in keys if isinstance(key, str)}
+
+
+def _desired(row: Row[tuple[object, ...]], population: Population) -> dict[str, object]:
+    mapped = population.mapping.user(row.anchor, row.dn, _attributes(row), active=row.active)
+    standing: Standing = population.policy.standing(mapped.email)
+    return {
+        "entry_id": row.id,
+        "user_name": mapped.user_name,
+        # Without a usable resource there is no name that could be in conflict with another.
+        "user_name_key": None if mapped.problem else mapped.user_name.casefold(),
+        "email": mapped.email,
+        "domain": standing.domain,
+        "external": standing.external,
+        "provisioned": standing.provisioned,
+        "active": row.active,
+        "payload": orjson.dumps(mapped.payload).decode(),
+        "digest": digest_of(mapped.payload),
+        "problem": mapped.problem,
+    }
+
+
+def _attributes(row: Row[tuple[object, ...]]) -> Attributes:
+    return {key: tuple(values) for key, values in json.loads(row.attributes).items()}

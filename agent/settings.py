@@ -1,0 +1,292 @@
+"""Every setting, with its default, its unit and its check. agent.example.toml shows them all.
+
+The file is TOML; environment variables `ROLLCALL_SECTION__KEY` override it. Everything is checked as a whole before
+anything is contacted. What belongs to one kind of source is checked by that connector's own settings class.
+Relative paths are taken from the directory of the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.errors import UsageProblem
+from agent.operating_system import default_state_directory
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _parse_duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError('write a whole number above zero and its unit, like "30s", "5m", "12h" or "7d"')
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _parse_share(value: object) -> object:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip()) if isinstance(value, str) else None
+    if match is None or not 0 <= float(match[1]) <= 100:  # noqa: PLR2004 - a hundred per cent
+        raise ValueError('write a share as a text like "5%"')
+    return float(match[1]) / 100
+
+
+def _domain(value: str) -> str:
+    """Compare domains in lower case and in the form of the DNS (IDNA), however they are written."""
+    text = value.strip().rstrip(".").lower()
+    try:
+        ascii_form = text.encode("idna").decode("ascii") if text else ""
+    except UnicodeError:
+        ascii_form = ""
+    if not ascii_form or "@" in text or "*" in text:
+        raise ValueError(f'"{value}" is not a domain; write it like "corp.example", without "@" or "*"')
+    return ascii_form
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
+Share = Annotated[float, BeforeValidator(_parse_share)]
+Domain = Annotated[str, AfterValidator(_domain)]
+
+
+class _Section(BaseModel):
+    model_config = {"extra": "forbid", "frozen": True}
+
+
+class AgentSettings(_Section):
+    """[agent]: where the state is kept and how the logs look."""
+
+    state_dir: Path = Field(default_factory=default_state_directory)
+    log_format: Literal["auto", "console", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class UpstreamSettings(_Section):
+    """[upstream]: the SCIM service. `timeout` is per request."""
+
+    url: str
+    profile: Literal["generic"] = "generic"
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    timeout: Duration = timedelta(seconds=30)
+    workers: int = Field(default=8, ge=1, le=64)
+    attempts: int = Field(default=5, ge=1, le=20)
+    members_per_patch: int = Field(default=100, ge=1, le=10_000)
+    adopt: bool = True
+
+
+class ScopeSettings(_Section):
+    """[scope]: which groups. A text is a DN, or `name:` and a pattern with * and ? on the group's name."""
+
+    groups: tuple[str, ...] = Field(min_length=1)
+    nested: Literal["flatten", "direct"] = "flatten"
+
+
+class ExternalSettings(_Section):
+    """[external]: which domains are the organisation's own, and what happens to everybody else."""
+
+    managed_domains: tuple[Domain, ...] = Field(min_length=1)
+    subdomains: bool = False
+    policy: Literal["provision", "skip"] = "provision"
+
+
+class MappingSettings(_Section):
+    """[mapping]: what is sent, as templates over directory attributes (agent/population/template.py).
+
+    `user` adds to the defaults name.givenName, name.familyName and displayName; an empty text takes one away.
+    """
+
+    email: str = "{mail}"
+    user_name: str = "{mail}"
+    group_name: str = "{cn}"
+    user: dict[str, str] = Field(default={})
+
+
+class GuardSettings(_Section):
+    """[guard]: how much one cycle may take away. More than *both* the number and the share stops the removals."""
+
+    users: int = Field(default=10, ge=0)
+    users_share: Share = 0.05
+    groups: int = Field(default=3, ge=0)
+    groups_share: Share = 0.10
+    members: int = Field(default=10, ge=0)
+    members_share: Share = 0.20
+    members_from: int = Field(default=10, ge=0)
+    approval_valid: Duration = timedelta(hours=24)
+
+
+class ScheduleSettings(_Section):
+    """[schedule]: when the daemon runs a cycle: `every` so often, or by `cron` (five fields, local time)."""
+
+    every: Duration | None = None
+    cron: str | None = None
+    jitter: Duration | None = None
+    full_every: Duration = timedelta(days=7)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ScheduleSettings:
+        if self.every is not None and self.cron is not None:
+            raise ValueError("set either every or cron, not both")
+        return self
+
+    @property
+    def interval(self) -> timedelta:
+        """The interval when no cron line is set."""
+        return self.every or timedelta(minutes=5)
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one connection.
+
+    `sources` holds plain tables here: each is checked by its connector's settings class (agent/plugins.py).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROLLCALL_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    agent: AgentSettings = Field(default_factory=AgentSettings)
+    sources: tuple[dict[str, Any], ...] = Field(min_length=1)
+    upstream: UpstreamSettings
+    scope: ScopeSettings
+    external: ExternalSettings
+    mapping: MappingSettings = MappingSettings()
+    guard: GuardSettings = GuardSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose content comes in as the init settings."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check the configuration file.
+
+    Raises UsageProblem that names the file, the key, what is wrong with the value and what to write instead.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageProblem(
+            f"The configuration file {path} does not exist. Name another with --config, "
+            "or start from agent.example.toml."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"The configuration file {path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageProblem(f"{path} is not valid TOML: {error}. Correct that line.") from error
+    try:
+        settings = Settings(**_absolute_paths(table, path.absolute().parent))
+    except ValidationError as error:
+        raise UsageProblem(describe_problems(error, f"{path}", Settings)) from error
+    return _with_secrets(settings, path)
+
+
+def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, where: str) -> SecretStr | None:
+    """Return a secret from its value, else its file, else systemd's credentials directory under `credential`.
+
+    `where` names the setting for messages, which never contain the secret. Raises UsageProblem.
+    """
+    if value is not None:
+        return value
+    if file is None:
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd.exec(5), LoadCredential=
+        candidate = Path(directory) / credential if directory else None
+        if candidate is None or not candidate.exists():
+            return None
+        file = candidate
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UsageProblem(
+            f"{where}: the file {file} cannot be read: {reason}. Correct the path or its rights."
+        ) from None
+    if not text:
+        raise UsageProblem(f"{where}: the file {file} is empty. Write the secret into it, as one line.")
+    return SecretStr(text)
+
+
+def describe_problems(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    """Tell each problem in one line: the key, what is wrong, and what to do. Values are shown, secrets never."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"]) or "the file"
+        lines.append(f"{where}: {key}: {_sentence(problem, model)}")
+    return "\n".join(lines)
+
+
+def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    kind, key = problem["type"], str(problem["loc"][-1]) if problem["loc"] else ""
+    if kind == "missing":
+        return "is missing; agent.example.toml shows how it is written."
+    if kind == "extra_forbidden":
+        close = difflib.get_close_matches(key, _keys_beside(problem["loc"], model), n=1)
+        return "is not a setting" + (f'; did you mean "{close[0]}"?' if close else "; remove it.")
+    message = problem["msg"].removeprefix("Value error, ")
+    secret = any(word in key for word in ("password", "token", "secret"))
+    shown = "" if secret or isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
+    return f"{message[:1].lower()}{message[1:]}{shown}."
+
+
+def _keys_beside(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
+    current: type[BaseModel] = model
+    for part in location[:-1]:
+        field = current.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        current = field.annotation
+    return list(current.model_fields)
+
+
+def _absolute_paths(table: dict[str, Any], directory: Path) -> dict[str, Any]:
+    def is_path(key: str) -> bool:
+        return key in {"file", "state_dir"} or key.endswith("_file")
+
+    def convert(key: str, value: object) -> object:
+        if isinstance(value, dict):
+            return {inner: convert(inner, item) for inner, item in value.items()}
+        if isinstance(value, list):
+            return [convert("", item) for item in value]
+        if is_path(key) and isinstance(value, str) and value:
+            return str(directory / Path(value).expanduser())
+        return value
+
+    return {key: convert(key, value) for key, value in table.items()}
+
+
+def _with_secrets(settings: Settings, path: Path) -> Settings:
+    upstream = settings.upstream
+    token = resolve_secret(upstream.token, upstream.token_file, "upstream.token", f"{path}: upstream.token_file")
+    if token is None:
+        raise UsageProblem(
+            f"{path}: upstream: no token is set. Put the bearer token into a file only this account may read and "
+            "name it as token_file."
+        )
+    if not token.get_secret_value().isascii() or any(c.isspace() for c in token.get_secret_value()):
+        raise UsageProblem(f"{path}: upstream.token: a bearer token has no spaces and only ASCII characters.")
+    return settings.model_copy(update={"upstream": upstream.model_copy(update={"token": token})})

@@ -1,0 +1,1 @@
+"""The state on disk: tables, migrations and transactions. Everything the agent must remember stands here."""

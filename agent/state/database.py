@@ -1,0 +1,184 @@
+"""Opening the state and its transactions.
+
+One process writes (see agent/operating_system.py for its lock). Inside that process several push workers
+acknowledge at the same time; `State.write` lets one of them in at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.dml import Insert
+
+from agent.errors import StateProblem
+
+Item = TypeVar("Item")
+
+FILE_NAME = "rollcall.sqlite3"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class State:
+    """The state database, migrated to this program's schema.
+
+    `read()` and `write()` give SQLAlchemy connections; each `write()` is one transaction, committed at its end
+    and rolled back by an exception.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._one_writer = threading.RLock()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection that sees the last committed state."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection inside a transaction of its own."""
+        with self._one_writer, self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection, so that the files can be moved or removed (on Windows they are locked)."""
+        self._engine.dispose()
+
+
+def open_state(directory: Path) -> State:
+    """Open the state in `directory`, creating or migrating it as needed.
+
+    Raises StateProblem when it cannot be opened, is damaged, or was written by a newer version.
+    """
+    path = directory / FILE_NAME
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateProblem(
+            f"The state directory {directory} cannot be created: {error.strerror}. "
+            "Set [agent] state_dir to a directory this account may write."
+        ) from error
+    engine = _sqlite_engine(path)
+    try:
+        _migrate(engine, path)
+    except DBAPIError as error:
+        engine.dispose()
+        raise StateProblem(
+            f"The state {path} cannot be used: {error.orig}. Check that this account may write the file and that "
+            "the disk is not full; a damaged file can be moved away: the next cycle then reads everything again "
+            "and takes over what it finds upstream."
+        ) from error
+    except StateProblem:
+        engine.dispose()
+        raise
+    return State(engine)
+
+
+@contextmanager
+def scratch_copy(directory: Path, scratch: Path) -> Iterator[State]:
+    """Give a copy of the state, in the directory `scratch`, for commands that compute and must not write.
+
+    The original may be in use: SQLite's backup copies a consistent snapshot of it.
+    """
+    original = directory / FILE_NAME
+    if original.exists():
+        source = sqlite3.connect(f"{original.absolute().as_uri()}?mode=ro", uri=True)
+        target = sqlite3.connect(scratch / FILE_NAME)
+        try:
+            source.backup(target)
+        except sqlite3.Error as error:
+            raise StateProblem(f"The state {original} cannot be read: {error}.") from error
+        finally:
+            source.close()
+            target.close()
+    state = open_state(scratch)
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Cut `items` into lists of at most `size`: databases limit the number of values in one statement."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert `rows`, or replace the other columns of the rows that have the same primary key."""
+    if not rows:
+        return
+    key = [column.name for column in table.primary_key]
+    insert = _dialect_insert(connection, table)
+    changed = {name: insert.excluded[name] for name in rows[0] if name not in key}
+    statement: Insert
+    if changed:
+        statement = insert.on_conflict_do_update(index_elements=key, set_=changed)
+    else:
+        statement = insert.on_conflict_do_nothing(index_elements=key)
+    connection.execute(statement, rows)
+
+
+def _dialect_insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    # INSERT … ON CONFLICT is the one statement SQLAlchemy does not put behind a common name.
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def _sqlite_engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}")
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+        # Python's driver must not open transactions by itself: it would delay BEGIN until the first write and
+        # so turn a reader into a writer in mid-transaction, which SQLite may have to refuse.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            # Every acknowledgement survives the end of this process. A power cut may lose the last of them,
+            # which costs a look-up and an idempotent call, never a duplicate.
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(_MIGRATIONS))
+    scripts = ScriptDirectory.from_config(configuration)
+    with engine.begin() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == scripts.get_current_head():
+            return
+        known = {script.revision for script in scripts.walk_revisions()}
+        if current is not None and current not in known:
+            raise StateProblem(
+                f"The state {path} was written by a newer version of Rollcall (schema {current}). "
+                "Install that version again, or point [agent] state_dir to another directory."
+            )
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")

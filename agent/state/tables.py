@@ -1,0 +1,243 @@
+"""Every table of the state. The rooms that own them are named in the headings; the schema is made by migrations/.
+
+An entry of the mirror keeps its row, and with it its number, when the directory loses it (`present` becomes
+false): the ledger refers to that number, so a person who returns under the same anchor is the same account again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, always with its zone: SQLite stores none and would give back a naive time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the time back in UTC."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _entry_number(name: str = "entry_id") -> Column[int]:
+    return Column(name, Integer, ForeignKey("entry.id"), primary_key=True, autoincrement=False)
+
+
+# --- agent/directory: the mirror -------------------------------------------------------------------------------
+
+source = Table(
+    "source",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("read_number", Integer, nullable=False),  # counts the reads; entries remember the last that saw them
+    Column("checkpoint", Text),
+    Column("fingerprint", Text),  # of the settings the checkpoint was made with
+    Column("server", Text),
+    Column("last_read_at", UtcDateTime),
+    Column("last_complete_at", UtcDateTime),  # the last read that was FULL and COMPLETE
+    Column("completeness", String(20)),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("unreadable", Integer, nullable=False, server_default="0"),
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("source", String(200), nullable=False),
+    Column("anchor", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("dn", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("attributes", Text, nullable=False),  # JSON: type → list of values
+    Column("members_complete", Boolean, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("present", Boolean, nullable=False),
+    Column("last_seen", Integer, nullable=False),  # source.read_number
+    Column("gone_evidence", Text),
+    UniqueConstraint("source", "anchor"),
+    Index(None, "source", "last_seen"),
+    sqlite_autoincrement=True,  # a number is never given to another entry
+)
+
+name = Table(
+    "name",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("value", Text, primary_key=True),
+    _entry_number(),
+    Column("former_since", Integer),  # the read that found the entry without this name; null: it has it now
+    Index(None, "entry_id"),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    _entry_number("group_id"),
+    Column("kind", String(20), primary_key=True),
+    Column("value", Text, primary_key=True),
+    Index(None, "kind", "value"),
+)
+
+mark = Table(
+    "mark",
+    metadata,
+    _entry_number(),
+    Column("references_too", Boolean, nullable=False),  # the groups that name this entry must be resolved again
+)
+
+# --- agent/population: the desired state -----------------------------------------------------------------------
+
+desired_user = Table(
+    "desired_user",
+    metadata,
+    _entry_number(),
+    Column("user_name", Text),
+    Column("user_name_key", Text),  # userName compares without case (RFC 7643, 4.1.1)
+    Column("email", Text),
+    Column("domain", Text, nullable=False),
+    Column("external", Boolean, nullable=False),
+    Column("provisioned", Boolean, nullable=False),  # False where the policy skips this user
+    Column("active", Boolean, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("problem", Text),  # why this user cannot be pushed, whatever the upstream would say
+    Index(None, "user_name_key"),
+)
+
+desired_group = Table(
+    "desired_group",
+    metadata,
+    _entry_number(),
+    Column("display_name", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("members_complete", Boolean, nullable=False),  # this list and every nested one
+    Column("unresolved", Integer, nullable=False),  # members that no source can name
+    Column("problem", Text),
+    Column("display_name_key", Text, nullable=False),
+    Index(None, "display_name_key"),
+)
+
+desired_member = Table(
+    "desired_member",
+    metadata,
+    _entry_number("group_id"),
+    _entry_number("user_id"),
+    Index(None, "user_id"),
+)
+
+# --- agent/upstream: the ledger --------------------------------------------------------------------------------
+
+ledger_user = Table(
+    "ledger_user",
+    metadata,
+    _entry_number(),
+    Column("scim_id", Text, nullable=False, unique=True),
+    Column("user_name", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("origin", String(20), nullable=False),  # created or adopted
+    Column("acknowledged_at", UtcDateTime, nullable=False),
+)
+
+ledger_group = Table(
+    "ledger_group",
+    metadata,
+    _entry_number(),
+    Column("scim_id", Text, nullable=False, unique=True),
+    Column("display_name", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("in_doubt", Boolean, nullable=False),  # a change of members was begun and not yet confirmed
+    Column("origin", String(20), nullable=False),
+    Column("acknowledged_at", UtcDateTime, nullable=False),
+)
+
+ledger_member = Table(
+    "ledger_member",
+    metadata,
+    _entry_number("group_id"),
+    _entry_number("user_id"),
+    Index(None, "user_id"),
+)
+
+create_attempt = Table(
+    "create_attempt",
+    metadata,
+    _entry_number(),
+    Column("started_at", UtcDateTime, nullable=False),
+)
+
+rejected = Table(
+    "rejected",
+    metadata,
+    _entry_number(),
+    Column("operation", String(40), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),  # of what was refused; something else is tried at once
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+)
+
+# --- agent/cycle, agent/plan ------------------------------------------------------------------------------------
+
+cycle = Table(
+    "cycle",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("exit_code", Integer),
+    Column("seconds", Float),
+    Column("report", Text, nullable=False),  # JSON, as `rollcall sync --json` prints it
+    Index(None, "started_at"),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("approved_at", UtcDateTime, nullable=False),
+    Column("approved_by", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+)
+
+fact = Table(
+    "fact",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("value", Text, nullable=False),
+)

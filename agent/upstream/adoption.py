@@ -1,0 +1,38 @@
+"""Whether an object found upstream may be taken under the agent's care (invariants 6 and 10)."""
+
+from __future__ import annotations
+
+from agent.plan.operations import Subject
+from agent.upstream.ledger import Ledger
+from agent.upstream.lookup import Found
+from agent.upstream.refusal import Refused
+from agent.upstream.service import Service
+
+
+def verify_match(service: Service, ledger: Ledger, subject: Subject, external_id: str, found: Found) -> bool:
+    """Return True when the match is the agent's own work (a create whose answer was lost), False when it is adopted.
+
+    Raises Refused when it belongs to another entry, or when the settings forbid adoption.
+    """
+    owner = ledger.owner_of(found.scim_id)
+    if owner is not None and owner != subject.entry_id:
+        raise Refused(
+            f"the upstream object {found.scim_id} with this name already belongs to another directory "
+            "entry. Rename one "
+            "of the two in the directory, or remove the object upstream."
+        )
+    if found.external_id == external_id:
+        return True
+    if found.external_id is not None:
+        raise Refused(
+            "the upstream holds an object with this name that belongs to somebody else: "
+            f"{found.scim_id} has externalId "
+            f"{found.external_id}, expected {external_id} or none. If it is the same, clear its externalId upstream."
+        )
+    if not service.adopt:
+        raise Refused(
+            f"the upstream already holds it ({found.scim_id}), and [upstream] adopt is false. Set "
+            "adopt = true to take it "
+            "over, or remove it upstream."
+        )
+    return False

@@ -1,0 +1,51 @@
+"""One brake for all workers: when the upstream asks for patience, nobody sends (invariant 12)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Stopped(Exception):
+    """The agent was asked to stop while a worker waited. Nothing was sent, so nothing is in doubt."""
+
+
+class Brake:
+    """Holds every worker until a point in time, or until the agent is asked to stop.
+
+    `clock` and `sleep` are seconds; tests put their own in.
+    """
+
+    def __init__(
+        self,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+    ) -> None:
+        self._stop = stop
+        self._clock = clock
+        self._sleep = sleep or stop.wait
+        self._lock = threading.Lock()
+        self._until = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Hold everybody for this long from now; a longer hold that is in force stays."""
+        with self._lock:
+            self._until = max(self._until, self._clock() + seconds)
+
+    def wait(self) -> None:
+        """Wait while the brake is on. Raises Stopped."""
+        while not self._stop.is_set():
+            with self._lock:
+                remaining = self._until - self._clock()
+            if remaining <= 0:
+                return
+            self._sleep(remaining)
+        raise Stopped
+
+    def pause(self, seconds: float) -> None:
+        """Let one worker wait before it tries again. Raises Stopped."""
+        self._sleep(seconds)
+        if self._stop.is_set():
+            raise Stopped

@@ -1,0 +1,235 @@
+"""One HTTP connection to the SCIM service: requests, answers, retries.
+
+What may be repeated: a request that certainly was not sent, and one that is idempotent. A POST whose outcome is
+unknown is never repeated here; the caller has to look first (invariant 6).
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Self
+
+import httpx
+import orjson
+
+from agent import __version__
+from agent.errors import UpstreamRefusedToken, UpstreamUnreachable, UsageProblem
+from agent.upstream.brake import Brake
+from agent.upstream.service import Service
+
+_TEMPORARY = frozenset({500, 502, 503, 504})
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+_LONGEST_HOLD = 600.0
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class OutcomeUnknown(Exception):
+    """A write was sent and its answer was lost or says nothing: it may have taken effect or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer. `body` is the JSON object, or an empty one where there is none."""
+
+    status: int
+    body: Mapping[str, object]
+
+    @property
+    def ok(self) -> bool:
+        """200, 201 and 204 are all success on a write: servers differ."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def words(self) -> str:
+        """What the service says about a refusal (RFC 7644, 3.12), with the status."""
+        detail, kind = self.body.get("detail"), self.body.get("scimType")
+        said = ": ".join(str(part) for part in (kind, detail) if part)
+        return f"{self.status} {_phrase(self.status)}" + (f", {said}" if said else "")
+
+
+class ScimClient:
+    """A client for one worker, with one connection. Use as a context manager.
+
+    Raises UpstreamUnreachable and UpstreamRefusedToken for the service as a whole, OutcomeUnknown for a write.
+    """
+
+    def __init__(self, service: Service, brake: Brake) -> None:
+        self.service = service
+        self.requests = 0
+        self.writes = 0
+        self.failed = 0
+        self._brake = brake
+        self._http = httpx.Client(
+            headers={
+                "Authorization": f"Bearer {service.token.get_secret_value()}",
+                "Accept": "application/scim+json, application/json",
+                "User-Agent": f"rollcall/{__version__}",
+            },
+            timeout=service.timeout_seconds,
+            follow_redirects=False,  # a redirect would carry the token to somewhere else
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            verify=_verification(service),
+            transport=service.transport() if service.transport else None,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request and return the answer, be it a success or a refusal of this one object."""
+        for attempt in range(1, self.service.attempts + 1):
+            self._brake.wait()
+            last = attempt == self.service.attempts
+            try:
+                response = self._send(method, path, body, params)
+            except _NOT_SENT as error:
+                if last or _is_certificate_trouble(error):
+                    raise UpstreamUnreachable(self._unreachable(error)) from error
+            except httpx.TransportError as error:
+                self.failed += 1
+                if method == "POST":
+                    raise OutcomeUnknown(f"the answer to the request was lost ({_told(error)})") from error
+                if last:
+                    raise UpstreamUnreachable(self._unreachable(error)) from error
+            else:
+                answer = self._understand(response, last=last, method=method)
+                if answer is not None:
+                    return answer
+            self._brake.pause(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not cryptography
+        raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, object] | None, params: Mapping[str, str] | None
+    ) -> httpx.Response:
+        self.requests += 1
+        self.writes += method != "GET"
+        content = None if body is None else orjson.dumps(body)
+        headers = {} if content is None else {"Content-Type": "application/scim+json"}
+        return self._http.request(method, f"{self.service.base}{path}", content=content, headers=headers, params=params)
+
+    def _understand(self, response: httpx.Response, *, last: bool, method: str) -> Answer | None:
+        """Return the answer, or None when the request may be repeated."""
+        status = response.status_code
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise UpstreamRefusedToken(
+                f"The upstream {self.service.base} refuses the token ({status} {_phrase(status)}). Check that it has "
+                "not expired or been replaced, and put the valid one into [upstream] token_file."
+            )
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            raise UpstreamUnreachable(
+                f"The upstream {self.service.base} answers with a redirect ({status}), which is not "
+                "followed because it "
+                "would carry the token elsewhere. Write the final address in [upstream] url."
+            )
+        patience = _retry_after(response)
+        if status == HTTPStatus.TOO_MANY_REQUESTS or (
+            status == HTTPStatus.SERVICE_UNAVAILABLE and patience is not None
+        ):
+            self._brake.hold(min(_LONGEST_HOLD, patience if patience is not None else 1.0))
+            if last:
+                raise UpstreamUnreachable(
+                    f"The upstream {self.service.base} asked for patience {self.service.attempts} times in a row "
+                    f"({status}). Nothing is lost; lower [upstream] workers if this goes on."
+                )
+            return None
+        if status in _TEMPORARY:
+            self.failed += 1
+            if method == "POST":
+                raise OutcomeUnknown(f"the service answered {status} {_phrase(status)}")
+            if not last:
+                return None
+        return Answer(status, self._body(response, status))
+
+    def _body(self, response: httpx.Response, status: int) -> Mapping[str, object]:
+        if not response.content:
+            return {}
+        try:
+            parsed = orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            parsed = None
+        if isinstance(parsed, dict):
+            return parsed
+        if status >= HTTPStatus.BAD_REQUEST and status != HTTPStatus.NOT_FOUND:
+            return {}  # a refusal in another form than SCIM's is still a refusal
+        kind = response.headers.get("Content-Type", "no content type").partition(";")[0]
+        if status == HTTPStatus.NOT_FOUND and "html" not in kind:
+            return {}
+        raise UpstreamUnreachable(
+            f"What answers at {self.service.base} is not a SCIM service: it sent {kind} instead of JSON "
+            f"({status} {_phrase(status)}). Check [upstream] url."
+        )
+
+    def _unreachable(self, error: Exception) -> str:
+        if _is_certificate_trouble(error):
+            return (
+                f"The certificate of the upstream {self.service.base} could not be verified: "
+                f"{_told(error)}. Nothing was "
+                "sent. Correct [upstream] url, or name the right authority in [upstream] ca_file."
+            )
+        return (
+            f"The upstream {self.service.base} cannot be reached: {_told(error)}. Check the network, the proxy and "
+            "[upstream] url. Nothing is lost; the next cycle goes on from here."
+        )
+
+
+def _verification(service: Service) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(service.ca_file) if service.ca_file else None)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageProblem(
+            f"upstream.ca_file: {service.ca_file} holds no certificates in PEM form ({error}). Correct the file."
+        ) from error
+
+
+def _is_certificate_trouble(error: Exception) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate verify failed" in str(error)
+
+
+def _told(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    known: dict[type[Exception], str] = {
+        httpx.ConnectTimeout: "no answer within the time limit",
+        httpx.ReadTimeout: "no answer within the time limit",
+        httpx.RemoteProtocolError: "the connection was closed without an answer",
+    }
+    return known.get(type(error), text)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "unknown status"
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds to wait (RFC 9110, 10.2.3: a number of seconds or a date)."""
+    value = response.headers.get("Retry-After")
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, when.timestamp() - time.time())

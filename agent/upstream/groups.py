@@ -1,0 +1,95 @@
+"""Groups upstream: create, rename, adopt. Their members are in members.py."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+from agent.plan.operations import CreateGroup, UpdateGroup
+from agent.upstream.adoption import verify_match
+from agent.upstream.client import OutcomeUnknown, ScimClient
+from agent.upstream.ledger import Ledger, Origin
+from agent.upstream.lookup import GROUPS, Found, by_external_id, group_by_name
+from agent.upstream.refusal import Refused
+from agent.upstream.users import PATCH_SCHEMA
+
+_LOOKS = 3
+
+
+def create_group(client: ScimClient, ledger: Ledger, operation: CreateGroup) -> str:
+    """Create a group without members, or take over the one that is there. Returns what was done. Raises Refused.
+
+    It always looks first: nearly every service accepts a second group of the same name without a word.
+    """
+    name, external_id = str(operation.payload["displayName"]), str(operation.payload["externalId"])
+    lost: OutcomeUnknown | None = None
+    for _ in range(_LOOKS):
+        found = by_external_id(client, GROUPS, external_id) or group_by_name(client, name)
+        if found is not None:
+            return _take_over(client, ledger, operation, found)
+        ledger.create_begins(operation.subject)
+        try:
+            answer = client.request("POST", GROUPS, operation.payload)
+        except OutcomeUnknown as unknown:
+            lost = unknown
+            continue
+        if not answer.ok:
+            ledger.create_refused(operation.subject)
+            raise Refused(answer.words)
+        scim_id = answer.body.get("id")
+        if isinstance(scim_id, str) and scim_id:
+            _acknowledge(ledger, operation, scim_id, Origin.CREATED)
+            return "created"
+    reason = f"its outcome stayed unknown: {lost}" if lost else "the upstream gave no id and shows no such group"
+    raise Refused(f"creating it was tried {_LOOKS} times and {reason}", temporary=True)
+
+
+def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> str:
+    """Rename a group. Raises Refused."""
+    name = str(operation.payload["displayName"])
+    body = {
+        "schemas": [PATCH_SCHEMA],
+        "Operations": [{"op": "replace", "path": "displayName", "value": name}],
+    }
+    answer = client.request("PATCH", group_address(operation.scim_id), body)
+    if answer.status == HTTPStatus.NOT_FOUND:
+        ledger.group_lost(operation.subject)
+        raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
+    if not answer.ok:
+        raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+    ledger.group_updated(operation.subject, display_name=name, digest=operation.digest)
+    return "renamed"
+
+
+def group_address(scim_id: str) -> str:
+    """Return the path of one group."""
+    return f"{GROUPS}/{quote(scim_id, safe='')}"
+
+
+def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found: Found) -> str:
+    external_id, name = str(operation.payload["externalId"]), str(operation.payload["displayName"])
+    ours = verify_match(client.service, ledger, operation.subject, external_id, found)
+    changes: list[dict[str, object]] = []
+    if found.external_id != external_id:
+        changes.append({"op": "replace", "path": "externalId", "value": external_id})
+    if found.resource.get("displayName") != name:
+        changes.append({"op": "replace", "path": "displayName", "value": name})
+    if changes:
+        body = {"schemas": [PATCH_SCHEMA], "Operations": changes}
+        answer = client.request("PATCH", group_address(found.scim_id), body)
+        if not answer.ok:
+            raise Refused(f"taking over the group {found.scim_id} was refused: {answer.words}")
+    # Adopted or found again, what it holds is not known: its members are read before any of them is changed.
+    _acknowledge(ledger, operation, found.scim_id, Origin.CREATED if ours else Origin.ADOPTED)
+    ledger.members_begin(operation.subject)
+    return "found again" if ours else "adopted"
+
+
+def _acknowledge(ledger: Ledger, operation: CreateGroup, scim_id: str, origin: Origin) -> None:
+    ledger.group_acknowledged(
+        operation.subject,
+        scim_id=scim_id,
+        display_name=str(operation.payload["displayName"]),
+        digest=operation.digest,
+        origin=origin,
+    )

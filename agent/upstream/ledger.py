@@ -1,0 +1,228 @@
+"""The ledger: what the upstream holds as far as the agent knows.
+
+A row is written as soon as the upstream has acknowledged, never before. The one thing written beforehand is that
+a create is about to be sent: if its answer is lost, the next attempt looks before it creates again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import delete, insert, select, update
+
+from agent.plan.operations import Member, Operation, Subject
+from agent.state.database import State, batched, upsert
+from agent.state.tables import create_attempt, ledger_group, ledger_member, ledger_user, rejected
+
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(hours=6)
+
+
+class Origin(StrEnum):
+    """How an object upstream came under the agent's care."""
+
+    CREATED = "created"
+    ADOPTED = "adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerGroup:
+    """What the ledger says of one group."""
+
+    scim_id: str
+    in_doubt: bool
+
+
+class Ledger:
+    """Writes acknowledgements. Its methods may be called from any push worker."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def create_begins(self, subject: Subject) -> None:
+        """Remember that a create is about to be sent."""
+        with self._state.write() as connection:
+            upsert(connection, create_attempt, [{"entry_id": subject.entry_id, "started_at": _now()}])
+
+    def create_refused(self, subject: Subject) -> None:
+        """The upstream answered that it created nothing: there is nothing to look for next time."""
+        with self._state.write() as connection:
+            connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
+
+    def user_acknowledged(
+        self, subject: Subject, *, scim_id: str, user_name: str, digest: str, active: bool, origin: Origin
+    ) -> None:
+        """The upstream holds this user with this payload under this id."""
+        row = {
+            "entry_id": subject.entry_id,
+            "scim_id": scim_id,
+            "user_name": user_name,
+            "digest": digest,
+            "active": active,
+            "origin": origin.value,
+            "acknowledged_at": _now(),
+        }
+        with self._state.write() as connection:
+            upsert(connection, ledger_user, [row])
+            connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
+            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+
+    def user_updated(self, subject: Subject, *, user_name: str, digest: str, active: bool) -> None:
+        """The upstream took an update of a user the ledger knows."""
+        self._user_changed(subject, user_name=user_name, digest=digest, active=active)
+
+    def user_deactivated(self, subject: Subject) -> None:
+        """The upstream holds this user as inactive. The digest is void: a return is always an update."""
+        self._user_changed(subject, digest="", active=False)
+
+    def user_lost(self, subject: Subject) -> None:
+        """The upstream no longer has this user (404): the next difference creates it again where it is wanted."""
+        with self._state.write() as connection:
+            connection.execute(delete(ledger_member).where(ledger_member.c.user_id == subject.entry_id))
+            connection.execute(delete(ledger_user).where(ledger_user.c.entry_id == subject.entry_id))
+
+    def group_acknowledged(
+        self, subject: Subject, *, scim_id: str, display_name: str, digest: str, origin: Origin
+    ) -> None:
+        """The upstream holds this group. An adopted one is in doubt until its members have been read."""
+        row = {
+            "entry_id": subject.entry_id,
+            "scim_id": scim_id,
+            "display_name": display_name,
+            "digest": digest,
+            "in_doubt": origin is Origin.ADOPTED,
+            "origin": origin.value,
+            "acknowledged_at": _now(),
+        }
+        with self._state.write() as connection:
+            upsert(connection, ledger_group, [row])
+            connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
+            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+
+    def group_updated(self, subject: Subject, *, display_name: str, digest: str) -> None:
+        """The upstream took a new name."""
+        with self._state.write() as connection:
+            connection.execute(
+                update(ledger_group)
+                .where(ledger_group.c.entry_id == subject.entry_id)
+                .values(display_name=display_name, digest=digest, acknowledged_at=_now())
+            )
+            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+
+    def group_lost(self, subject: Subject) -> None:
+        """The upstream no longer has this group (404)."""
+        with self._state.write() as connection:
+            connection.execute(delete(ledger_member).where(ledger_member.c.group_id == subject.entry_id))
+            connection.execute(delete(ledger_group).where(ledger_group.c.entry_id == subject.entry_id))
+
+    def group(self, subject: Subject) -> LedgerGroup | None:
+        """Return what the ledger says of one group."""
+        with self._state.read() as connection:
+            row = connection.execute(
+                select(ledger_group.c.scim_id, ledger_group.c.in_doubt).where(
+                    ledger_group.c.entry_id == subject.entry_id
+                )
+            ).first()
+        return None if row is None else LedgerGroup(row.scim_id, row.in_doubt)
+
+    def members_begin(self, subject: Subject) -> None:
+        """A change of members is about to be sent: until it is confirmed, the ledger's list is in doubt."""
+        self._set_doubt(subject, in_doubt=True)
+
+    def members_confirmed(self, subject: Subject) -> None:
+        """The members upstream have been read back and the ledger agrees with them."""
+        self._set_doubt(subject, in_doubt=False)
+        with self._state.write() as connection:
+            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+
+    def members_added(self, subject: Subject, members: Iterable[Member]) -> None:
+        """The upstream acknowledged these additions."""
+        rows = [{"group_id": subject.entry_id, "user_id": member.entry_id} for member in members]
+        with self._state.write() as connection:
+            upsert(connection, ledger_member, rows)
+
+    def members_removed(self, subject: Subject, members: Iterable[Member]) -> None:
+        """The upstream acknowledged these removals."""
+        with self._state.write() as connection:
+            for member in members:
+                connection.execute(
+                    delete(ledger_member).where(
+                        ledger_member.c.group_id == subject.entry_id,
+                        ledger_member.c.user_id == member.entry_id,
+                    )
+                )
+
+    def members_observed(self, subject: Subject, scim_ids: frozenset[str]) -> None:
+        """Set the ledger's list to what was read upstream. Ids of users that are not the agent's are left out."""
+        with self._state.write() as connection:
+            known: set[int] = set()
+            for some in batched(sorted(scim_ids), 500):
+                known.update(
+                    connection.execute(select(ledger_user.c.entry_id).where(ledger_user.c.scim_id.in_(some))).scalars()
+                )
+            recorded = set(
+                connection.execute(
+                    select(ledger_member.c.user_id).where(ledger_member.c.group_id == subject.entry_id)
+                ).scalars()
+            )
+            new = [{"group_id": subject.entry_id, "user_id": user_id} for user_id in sorted(known - recorded)]
+            if new:
+                connection.execute(insert(ledger_member), new)
+            for user_id in recorded - known:
+                connection.execute(
+                    delete(ledger_member).where(
+                        ledger_member.c.group_id == subject.entry_id, ledger_member.c.user_id == user_id
+                    )
+                )
+
+    def object_rejected(self, operation: Operation, reason: str) -> datetime:
+        """Remember a refusal with its reason. Returns when the next attempt is due: the wait doubles each time."""
+        now = _now()
+        entry_id = operation.subject.entry_id
+        digest = getattr(operation, "digest", "")
+        with self._state.write() as connection:
+            before = connection.execute(select(rejected).where(rejected.c.entry_id == entry_id)).first()
+            attempts = 1 if before is None or before.digest != digest else before.attempts + 1
+            wait: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
+            row = {
+                "entry_id": entry_id,
+                "operation": operation.verb,
+                "reason": reason,
+                "attempts": attempts,
+                "digest": digest,
+                "first_at": now if before is None else before.first_at,
+                "next_attempt_at": now + wait,
+            }
+            upsert(connection, rejected, [row])
+        return now + wait
+
+    def owner_of(self, scim_id: str) -> int | None:
+        """Return the entry number under which the ledger holds this SCIM id, for a user or a group."""
+        with self._state.read() as connection:
+            for table in (ledger_user, ledger_group):
+                owner = connection.execute(select(table.c.entry_id).where(table.c.scim_id == scim_id)).scalar()
+                if owner is not None:
+                    return int(owner)
+        return None
+
+    def _user_changed(self, subject: Subject, **values: object) -> None:
+        with self._state.write() as connection:
+            connection.execute(
+                update(ledger_user)
+                .where(ledger_user.c.entry_id == subject.entry_id)
+                .values(acknowledged_at=_now(), **values)
+            )
+            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+
+    def _set_doubt(self, subject: Subject, *, in_doubt: bool) -> None:
+        with self._state.write() as connection:
+            connection.execute(
+                update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(in_doubt=in_doubt)
+            )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

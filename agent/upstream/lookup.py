@@ -1,0 +1,105 @@
+"""Looking objects up, and verifying on this side what the service claims to have found.
+
+Servers ignore filters and answer with everybody, compare otherwise than the RFC says, or page as they like. So
+every resource is checked again here, and more than one match is an error to report, never "the first one".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from agent.upstream.client import ScimClient
+from agent.upstream.refusal import Refused
+
+USERS = "/Users"
+GROUPS = "/Groups"
+_PAGE = 100
+_PAGES = 10_000
+
+Resource = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A verified match."""
+
+    scim_id: str
+    external_id: str | None
+    resource: Resource
+
+
+def user_by_name(client: ScimClient, user_name: str) -> Found | None:
+    """Find the user with this userName, which compares without case (RFC 7643, 4.1.1). Raises Refused."""
+
+    def same(resource: Resource) -> bool:
+        return str(resource.get("userName", "")).casefold() == user_name.casefold()
+
+    # Some servers compare with case although they must not: if the exact spelling finds nothing, nothing is lost,
+    # because then the create is refused once more and reported.
+    return _only(client, USERS, "userName", user_name, same)
+
+
+def group_by_name(client: ScimClient, display_name: str) -> Found | None:
+    """Find the group with this displayName. Raises Refused when there are several."""
+
+    def same(resource: Resource) -> bool:
+        return str(resource.get("displayName", "")).casefold() == display_name.casefold()
+
+    return _only(client, GROUPS, "displayName", display_name, same)
+
+
+def by_external_id(client: ScimClient, endpoint: str, external_id: str) -> Found | None:
+    """Find the object that carries our anchor; None also where the service cannot filter by externalId."""
+    return _only(
+        client, endpoint, "externalId", external_id, lambda r: r.get("externalId") == external_id, strict=False
+    )
+
+
+def _only(
+    client: ScimClient,
+    endpoint: str,
+    attribute: str,
+    value: str,
+    same: Callable[[Resource], bool],
+    *,
+    strict: bool = True,
+) -> Found | None:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')  # RFC 7644, 3.4.2.2: a JSON string
+    matches: dict[str, Found] = {}
+    for resource in _listed(client, endpoint, f'{attribute} eq "{escaped}"', strict=strict):
+        scim_id = resource.get("id")
+        if isinstance(scim_id, str) and scim_id and same(resource):
+            external_id = resource.get("externalId")
+            matches[scim_id] = Found(scim_id, str(external_id) if external_id else None, resource)
+    if len(matches) > 1:
+        raise Refused(
+            f"the upstream holds {len(matches)} objects with {attribute} {value} ({', '.join(sorted(matches))}). "
+            "Remove the wrong ones there; Rollcall does not choose."
+        )
+    return next(iter(matches.values()), None)
+
+
+def _listed(client: ScimClient, endpoint: str, expression: str, *, strict: bool) -> Iterator[Resource]:
+    """Page through a filtered listing. It ends when a page brings no id not seen before."""
+    seen: set[str] = set()
+    for _ in range(_PAGES):
+        params = {"filter": expression, "startIndex": str(len(seen) + 1), "count": str(_PAGE)}
+        if endpoint == GROUPS:
+            params["excludedAttributes"] = "members"  # of thousands of members none is needed here
+        answer = client.request("GET", endpoint, params=params)
+        if not answer.ok:
+            if strict:
+                raise Refused(f"looking it up with {expression} was refused: {answer.words}")
+            return
+        resources = answer.body.get("Resources")
+        new = [
+            resource
+            for resource in (resources if isinstance(resources, list) else [])
+            if isinstance(resource, dict) and str(resource.get("id")) not in seen
+        ]
+        yield from new
+        seen.update(str(resource.get("id")) for resource in new)
+        total = answer.body.get("totalResults")
+        if not new or (isinstance(total, int) and len(seen) >= total and len(new) < _PAGE):
+            return

@@ -1,0 +1,245 @@
+"""Carrying a plan out: phase after phase, several workers to a phase.
+
+One bad object never stops the others. Systemic trouble stops everything: a refused token, a service that cannot be
+reached, or one that fails most of the time. The destructive phases do not run when the constructive ones failed
+beyond their error budget.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agent.errors import UpstreamError, UpstreamUnreachable
+from agent.plan.operations import (
+    DESTRUCTIVE,
+    AddMembers,
+    CreateGroup,
+    CreateUser,
+    DeactivateUser,
+    Operation,
+    Phase,
+    RemoveMembers,
+    UpdateGroup,
+    UpdateUser,
+)
+from agent.upstream.brake import Brake, Stopped
+from agent.upstream.client import ScimClient
+from agent.upstream.groups import create_group, update_group
+from agent.upstream.ledger import Ledger
+from agent.upstream.members import change_members
+from agent.upstream.refusal import Refused
+from agent.upstream.service import Service
+from agent.upstream.users import create_user, deactivate_user, update_user
+
+BUDGET_NUMBER = 10
+BUDGET_SHARE = 0.10
+_WATCHED = 20  # the last outcomes that are watched for systemic trouble
+_TOO_MANY = 0.5
+_SHOWN = 100
+
+
+class Result(StrEnum):
+    """How one operation ended."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One finished operation. `detail` is what was done, or the reason of the refusal."""
+
+    operation: Operation
+    result: Result
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One refused object, for reports."""
+
+    verb: str
+    label: str
+    reason: str
+
+
+@dataclass(slots=True)
+class PushReport:
+    """What a push did.
+
+    done:               operations that succeeded, by verb
+    rejected:           the first refusals, rejections counts them all
+    trouble:            why the whole push was stopped
+    removals_withheld:  why the destructive phases did not run although they were allowed to
+    """
+
+    done: Counter[str] = field(default_factory=Counter)
+    rejected: list[Rejection] = field(default_factory=list)
+    rejections: int = 0
+    requests: int = 0
+    writes: int = 0
+    trouble: UpstreamError | None = None
+    stopped: bool = False
+    removals_withheld: str = ""
+
+
+class Push:
+    """One push. `on_done` is called for every finished operation, by one worker at a time."""
+
+    def __init__(
+        self,
+        service: Service,
+        ledger: Ledger,
+        stop: threading.Event,
+        on_done: Callable[[Outcome], None],
+        brake: Brake | None = None,
+    ) -> None:
+        self._service = service
+        self._ledger = ledger
+        self._stop = stop
+        self._halt = threading.Event()  # no new operation begins
+        self._brake = brake or Brake(stop)
+        self._on_done = on_done
+        self._lock = threading.Lock()
+        self._recent: deque[bool] = deque(maxlen=_WATCHED)
+        self._defect: BaseException | None = None
+        self._report = PushReport()
+
+    def run(self, operations: Callable[[Phase], Iterator[Operation]], *, removals_allowed: bool) -> PushReport:
+        """Carry out every phase in order. `operations` is asked for a phase when its turn comes.
+
+        A defect in this program is raised here after the workers have ended; everything else is in the report.
+        """
+        constructive = 0
+        for phase in Phase:
+            if self._halted():
+                break
+            if phase in DESTRUCTIVE:
+                if not removals_allowed or self._over_budget(constructive):
+                    break
+                self._phase(operations(phase))
+            else:
+                constructive += self._phase(operations(phase))
+        self._report.stopped = self._stop.is_set()
+        if self._defect is not None:
+            raise self._defect
+        return self._report
+
+    def _halted(self) -> bool:
+        return self._halt.is_set() or self._stop.is_set()
+
+    def _over_budget(self, constructive: int) -> bool:
+        budget = max(BUDGET_NUMBER, int(BUDGET_SHARE * constructive))
+        if self._report.rejections <= budget:
+            return False
+        self._report.removals_withheld = (
+            f"{self._report.rejections} of {constructive} creates, updates and additions were refused, more than the "
+            f"{budget} that are tolerated. Nothing was removed; correct what the refusals name, then sync again."
+        )
+        return True
+
+    def _phase(self, operations: Iterator[Operation]) -> int:
+        """Share the operations of one phase among the workers. Returns how many were begun."""
+        first = next(operations, None)
+        if first is None:
+            return 0
+        waiting: queue.Queue[Operation | None] = queue.Queue(maxsize=2 * self._service.workers)
+        workers = [
+            threading.Thread(target=self._work, args=(waiting,), name=f"push-{number}", daemon=True)
+            for number in range(self._service.workers)
+        ]
+        for worker in workers:
+            worker.start()
+        number = 0
+        try:
+            for operation in _beginning_with(first, operations):
+                if self._halted():
+                    break
+                waiting.put(operation)
+                number += 1
+        finally:
+            for _ in workers:
+                waiting.put(None)
+            for worker in workers:
+                worker.join()
+        return number
+
+    def _work(self, waiting: queue.Queue[Operation | None]) -> None:
+        """Take operations until there are no more. After a halt they are taken and left undone."""
+        try:
+            with ScimClient(self._service, self._brake) as client:
+                try:
+                    while (operation := waiting.get()) is not None:
+                        if not self._halted():
+                            self._carry_out(client, operation)
+                finally:
+                    with self._lock:
+                        self._report.requests += client.requests
+                        self._report.writes += client.writes
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that called run()
+            with self._lock:
+                self._defect = self._defect or error
+            self._halt.set()
+            while waiting.get() is not None:
+                pass  # whoever fills the queue must not wait for a worker that is no more
+
+    def _carry_out(self, client: ScimClient, operation: Operation) -> None:
+        failed_before = client.failed
+        try:
+            detail = _send(client, self._ledger, operation)
+        except Stopped:
+            return
+        except UpstreamError as error:
+            with self._lock:
+                self._report.trouble = self._report.trouble or error
+            self._halt.set()
+            return
+        except Refused as refused:
+            self._ledger.object_rejected(operation, str(refused))
+            self._finished(Outcome(operation, Result.REJECTED, str(refused)), failed=refused.temporary)
+            return
+        self._finished(Outcome(operation, Result.DONE, detail), failed=client.failed > failed_before)
+
+    def _finished(self, outcome: Outcome, *, failed: bool) -> None:
+        with self._lock:
+            verb = outcome.operation.verb
+            if outcome.result is Result.DONE:
+                self._report.done[verb] += 1
+            else:
+                self._report.rejections += 1
+                if len(self._report.rejected) < _SHOWN:
+                    self._report.rejected.append(Rejection(verb, outcome.operation.subject.label, outcome.detail))
+            self._recent.append(failed)
+            if len(self._recent) == _WATCHED and sum(self._recent) >= _TOO_MANY * _WATCHED:
+                self._report.trouble = self._report.trouble or UpstreamUnreachable(
+                    f"The upstream {self._service.base} failed {sum(self._recent)} of the last {_WATCHED} operations "
+                    "with server errors or lost answers. The push was stopped; the next cycle goes on from here."
+                )
+                self._halt.set()
+            self._on_done(outcome)
+
+
+def _send(client: ScimClient, ledger: Ledger, operation: Operation) -> str:
+    match operation:
+        case CreateUser():
+            return create_user(client, ledger, operation)
+        case UpdateUser():
+            return update_user(client, ledger, operation)
+        case DeactivateUser():
+            return deactivate_user(client, ledger, operation)
+        case CreateGroup():
+            return create_group(client, ledger, operation)
+        case UpdateGroup():
+            return update_group(client, ledger, operation)
+        case AddMembers() | RemoveMembers():
+            return change_members(client, ledger, operation)
+
+
+def _beginning_with(first: Operation, rest: Iterator[Operation]) -> Iterator[Operation]:
+    yield first
+    yield from rest

@@ -1,0 +1,14 @@
+"""The refusal of one object, which never stops the others (invariant 12)."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """The upstream, or a rule of ours, refuses one object. The text is the reason, for the administrator.
+
+    `temporary`: the service was in trouble, which counts towards pausing the whole push.
+    """
+
+    def __init__(self, reason: str, *, temporary: bool = False) -> None:
+        super().__init__(reason)
+        self.temporary = temporary

@@ -1,0 +1,63 @@
+"""What is needed to reach one SCIM service."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import SecretStr
+
+from agent.errors import UsageProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Address, credentials and limits of the upstream. `transport` is the seam for tests.
+
+    Raises UsageProblem for an address the token must not be sent to.
+    """
+
+    url: str
+    token: SecretStr
+    ca_file: Path | None = None
+    timeout_seconds: float = 30.0
+    workers: int = 8
+    attempts: int = 5
+    members_per_patch: int = 100
+    adopt: bool = True
+    transport: Callable[[], httpx.BaseTransport] | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise UsageProblem(
+                f'upstream.url: "{self.url}" is not an address. Write the SCIM base URL, like '
+                '"https://api.example.com/scim/v2".'
+            )
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise UsageProblem(
+                "upstream.url: the address must not carry a user, a password or a query. Write the plain SCIM base "
+                "URL, and put the token into token_file."
+            )
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise UsageProblem(f'upstream.url: "{self.url}" would send the token unencrypted. Write https://.')
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise UsageProblem(f"upstream.ca_file: the file {self.ca_file} does not exist. Correct the path.")
+
+    @property
+    def base(self) -> str:
+        """The base URL without a slash at its end."""
+        return self.url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

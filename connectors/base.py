@@ -1,0 +1,203 @@
+"""The contract between the agent and a connector.
+
+A connector reads one source and says honestly how much of it it saw. A read is a stream:
+
+    ReadStarted(extent=FULL)  EntryFound(...)  EntryFound(...)  ...  ReadEnded(COMPLETE, checkpoint=...)
+
+A stream that stops without its ReadEnded is taken as FAILED, so a connector that dies in the middle can never
+pass for one that saw everything. Only a stream that is FULL *and* COMPLETE proves that an entry it does not
+mention is gone; an `EntryDeleted` proves it for one entry in any read.
+
+A third-party connector is a class with the shape of `Connector`, registered under the entry-point group
+`rollcall.connectors`. This file, `connectors.errors` and `connectors.distinguished_name` are all it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel
+
+
+class EntryKind(StrEnum):
+    """What an entry is, whatever the directory calls it."""
+
+    USER = "user"
+    GROUP = "group"
+    CONTACT = "contact"
+    FOREIGN_PRINCIPAL = "foreign principal"
+
+
+class NameKind(StrEnum):
+    """How a group names a member, and how an entry is named by others."""
+
+    DN = "dn"  # a normalised distinguished name, unique across all sources
+    UID = "uid"  # posixGroup's memberUid (RFC 2307), unique within one source only
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Name:
+    """One name of an entry. `value` is already normalised: two names are the same when they are equal."""
+
+    kind: NameKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberList:
+    """The members of one group, as the group itself lists them.
+
+    `complete` is False when the list is known to have been cut short (a range without its end, a page lost):
+    then what is listed counts, and what is not listed proves nothing.
+    """
+
+    names: frozenset[Name]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A user, group, contact or foreign principal as the source holds it.
+
+    anchor:      the immutable identity (entryUUID, objectGUID …) in the source's own spelling, lower case
+    dn:          as the source spells it, for people to read
+    names:       every name by which a group may refer to this entry, the normalised DN always among them
+    attributes:  lower-case attribute type to its values as text; binary values are left out
+    active:      False when the directory says that the account is disabled
+    members:     for groups only
+    """
+
+    anchor: str
+    kind: EntryKind
+    dn: str
+    names: frozenset[Name]
+    attributes: Mapping[str, tuple[str, ...]]
+    active: bool = True
+    members: MemberList | None = None
+
+
+class Extent(StrEnum):
+    """What a read set out to bring."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class Completeness(StrEnum):
+    """What it really brought. PARTIAL and FAILED prove no absence."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a source has been read.
+
+    `token` is the connector's own and opaque to the agent; it must hold everything that makes it valid (server
+    identity, base, filter, attribute list).
+    """
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStarted:
+    """The first event of a stream. `server` names who answers, for the audit trail."""
+
+    extent: Extent
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFound:
+    """An entry as it is now: new, changed or unchanged, the agent finds out which."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDeleted:
+    """The source itself said that this entry is gone. `evidence` is kept for the audit trail."""
+
+    anchor: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryUnreadable:
+    """One entry that could not be understood. It stays as the mirror knows it; the others go on."""
+
+    dn: str
+    reason: str
+    anchor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEnded:
+    """The last event of a stream. `reason` says why a read is PARTIAL or FAILED and what to do about it."""
+
+    completeness: Completeness
+    reason: str = ""
+    checkpoint: Checkpoint | None = None
+
+
+ReadEvent = ReadStarted | EntryFound | EntryDeleted | EntryUnreadable | ReadEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the agent needs from a source: the attribute types its mapping uses, lower case."""
+
+    attributes: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `rollcall check`. `remedy` is empty when all is well."""
+
+    subject: str
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+class SourceSettings(BaseModel):
+    """What every source has. A connector's own settings class derives from it."""
+
+    model_config = {"extra": "forbid", "frozen": True}
+
+    name: str
+    connector: str
+
+
+class Connector(Protocol):
+    """A class that reads one source. It is made once per cycle, used from one thread, and closed."""
+
+    settings_type: ClassVar[type[SourceSettings]]
+
+    def __init__(self, settings: SourceSettings) -> None:
+        """Keep the settings; contact nothing yet."""
+
+    def fingerprint(self, wanted: Wanted) -> str:
+        """Return a text that changes whenever a setting changes what a read would bring (base, filter, attributes).
+
+        A changed fingerprint makes the next read FULL and holds removals until it is COMPLETE. Servers' names
+        and credentials are not part of it.
+        """
+
+    def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
+        """Yield the events of one read. Trouble ends the stream with PARTIAL or FAILED; it does not raise.
+
+        `since` is the checkpoint of the last read that was committed, or None to ask for a FULL read.
+        """
+
+    def check(self) -> Iterator[Finding]:
+        """Yield what works and what does not, for `rollcall check`. Does not raise."""
+
+    def close(self) -> None:
+        """Let go of connections. Never raises."""

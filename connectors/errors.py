@@ -1,0 +1,30 @@
+"""What can go wrong while reading a source.
+
+SourceError                    the source could not be read; the message names it, the trouble and the remedy
+├── SourceUnreachable          no server answered
+├── CertificateRejected        a server answered, and its certificate could not be verified
+├── CredentialsRefused         the bind was refused
+└── ReadInterrupted            the read had begun and could not be finished
+"""
+
+from __future__ import annotations
+
+
+class SourceError(Exception):
+    """A source could not be read. `str()` is one sentence or two, meant for the administrator."""
+
+
+class SourceUnreachable(SourceError):
+    """No configured server answered."""
+
+
+class CertificateRejected(SourceError):
+    """A server's certificate could not be verified, so nothing was sent to it."""
+
+
+class CredentialsRefused(SourceError):
+    """The server refused the bind."""
+
+
+class ReadInterrupted(SourceError):
+    """A search ended otherwise than with success, or its connection was lost."""

@@ -1,0 +1,121 @@
+"""The `ldap` connector: what it reads and what it says of it. The full read is in full_read.py."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import ClassVar
+
+from connectors.base import (
+    Checkpoint,
+    Completeness,
+    Extent,
+    Finding,
+    ReadEnded,
+    ReadEvent,
+    ReadStarted,
+    SourceSettings,
+    Wanted,
+)
+from connectors.entries import reader_of
+from connectors.errors import ReadInterrupted, SourceError
+from connectors.ldap.full_read import full_read
+from connectors.ldap.session import Found, Session, open_session
+from connectors.ldap.settings import LdapSettings
+
+_NOT_PART_OF_WHAT_IS_READ = {
+    "name", "connector", "urls", "bind_dn", "bind_password", "bind_password_file", "ca_file", "starttls",
+    "connect_timeout", "time_limit", "page_size",
+}  # fmt: skip
+
+
+class LdapConnector:
+    """Reads an LDAP directory. Every read is FULL."""
+
+    settings_type: ClassVar[type[SourceSettings]] = LdapSettings
+
+    def __init__(self, settings: SourceSettings) -> None:
+        if not isinstance(settings, LdapSettings):
+            raise TypeError("LdapConnector takes LdapSettings")
+        self._settings = settings
+
+    def fingerprint(self, wanted: Wanted) -> str:
+        """Everything that decides what a read brings; servers and credentials do not."""
+        described = self._settings.model_dump_json(exclude=_NOT_PART_OF_WHAT_IS_READ)
+        return hashlib.sha256(f"{described}{sorted(wanted.attributes)}".encode()).hexdigest()
+
+    def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
+        """Yield people, then groups, so that a group seldom names somebody not seen yet."""
+        del since
+        try:
+            session = open_session(self._settings)
+        except SourceError as error:
+            yield ReadStarted(Extent.FULL, ", ".join(self._settings.urls))
+            yield ReadEnded(Completeness.FAILED, str(error))
+            return
+        try:
+            yield ReadStarted(Extent.FULL, session.url)
+            yield from full_read(session, self._settings, reader_of(self._settings, wanted))
+        finally:
+            session.close()
+
+    def check(self) -> Iterator[Finding]:
+        """Log on, look for every base and the sentinel, and read one user and one group."""
+        subject = f"source {self._settings.name}"
+        try:
+            session = open_session(self._settings)
+        except SourceError as error:
+            yield Finding(subject, ok=False, message=str(error))
+            return
+        try:
+            who = self._settings.bind_dn or "anonymous"
+            yield Finding(subject, ok=True, message=f"{session.url} answers and accepts {who}")
+            yield from self._check_bases(session, subject)
+        except ReadInterrupted as error:
+            yield Finding(subject, ok=False, message=str(error))
+        finally:
+            session.close()
+
+    def close(self) -> None:
+        """Sessions end with their read; there is nothing left to let go of."""
+
+    def _check_bases(self, session: Session, subject: str) -> Iterator[Finding]:
+        settings = self._settings
+        for base in dict.fromkeys((*settings.user_bases, *settings.group_bases)):
+            if session.exists(base):
+                yield Finding(subject, ok=True, message=f"{base} can be read")
+            else:
+                remedy = "Correct base_dn, or give the account the right to read it."
+                yield Finding(
+                    subject, ok=False, message=f"there is no {base}, or the account may not see it", remedy=remedy
+                )
+                return
+        if settings.sentinel is not None and not session.exists(settings.sentinel):
+            remedy = "Correct sentinel, or give the account the right to read it; until then nothing is removed."
+            yield Finding(subject, ok=False, message=f"the sentinel {settings.sentinel} cannot be read", remedy=remedy)
+        for what, bases, search_filter in (
+            ("user", settings.user_bases, settings.user_filter),
+            ("group", settings.group_bases, settings.group_filter),
+        ):
+            yield self._check_one(session, subject, what, bases, search_filter)
+
+    def _check_one(
+        self, session: Session, subject: str, what: str, bases: tuple[str, ...], search_filter: str
+    ) -> Finding:
+        reader = reader_of(self._settings, Wanted())
+        for base in bases:
+            for found in session.search(base, search_filter, sorted(reader.needed)):
+                if isinstance(found, Found):
+                    if found.attributes.get(self._settings.anchor.lower()):
+                        return Finding(
+                            subject, ok=True, message=f"a {what} and its {self._settings.anchor} can be read"
+                        )
+                    remedy = "Let the account read that attribute, or name another that never changes as anchor."
+                    message = f"{found.dn} has no {self._settings.anchor}"
+                    return Finding(subject, ok=False, message=message, remedy=remedy)
+        return Finding(
+            subject,
+            ok=False,
+            message=f"no {what} answers to {search_filter} below {', '.join(bases)}",
+            remedy=f"Correct {what}_filter or base_dn, or give the account the right to read them.",
+        )

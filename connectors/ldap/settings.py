@@ -1,0 +1,138 @@
+"""[[sources]] with connector = "ldap"."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from connectors.distinguished_name import DistinguishedNameError, normalise
+from connectors.entries import EntrySettings
+
+_PORTS = {"ldap": 389, "ldaps": 636}
+
+
+class LdapSettings(EntrySettings):
+    """Where the directory is, how to log on, and what to read. Times are seconds.
+
+    ldaps:// is TLS from the start; ldap:// becomes TLS by StartTLS before anything else is sent. Certificates are
+    always verified, against `ca_file` or else the system's authorities.
+    """
+
+    urls: tuple[str, ...] = Field(min_length=1)
+    base_dn: tuple[str, ...] = Field(min_length=1)
+    user_base_dn: tuple[str, ...] = ()
+    group_base_dn: tuple[str, ...] = ()
+    user_filter: str = "(|(objectClass=person)(objectClass=posixAccount))"
+    group_filter: str = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
+    bind_dn: str = ""
+    bind_password: SecretStr | None = None
+    bind_password_file: Path | None = None
+    ca_file: Path | None = None
+    starttls: bool = True
+    connect_timeout: int = Field(default=10, ge=1, le=300)
+    time_limit: int = Field(default=60, ge=1, le=3600)
+    page_size: int = Field(default=1000, ge=1, le=100_000)
+    sentinel: str | None = None
+    continuation_references: Literal["partial", "ignore"] = "partial"
+
+    @field_validator("urls", "base_dn", "user_base_dn", "group_base_dn", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("urls")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            try:
+                parts = urlsplit(url)
+                valid = parts.scheme in _PORTS and parts.hostname and (parts.port is None or parts.port > 0)
+            except ValueError:
+                valid = False
+            if not valid or parts.path.strip("/") or parts.query or parts.username:
+                raise ValueError(f'"{url}" is not an address; write it like "ldaps://ldap1.corp.example"')
+        return value
+
+    @field_validator("base_dn", "user_base_dn", "group_base_dn")
+    @classmethod
+    def _bases(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for base in value:
+            _check_dn(base)
+        return value
+
+    @field_validator("sentinel")
+    @classmethod
+    def _sentinel(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_dn(value)
+        return value
+
+    @field_validator("user_filter", "group_filter")
+    @classmethod
+    def _filters(cls, value: str) -> str:
+        if not (value.startswith("(") and value.endswith(")") and value.count("(") == value.count(")")):
+            raise ValueError('a search filter stands in balanced brackets, like "(objectClass=inetOrgPerson)"')
+        return value
+
+    @field_validator("ca_file")
+    @classmethod
+    def _authority(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"the file {value} does not exist; name the PEM file of the authority")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> LdapSettings:
+        if self.bind_dn and self.bind_password is None:
+            raise ValueError(
+                "bind_dn is set and no password is; put it into a file only this account may read and name it as "
+                "bind_password_file"
+            )
+        # RFC 4513, 5.1.2: a name with an empty password is an anonymous bind that says success.
+        if self.bind_password is not None and not self.bind_password.get_secret_value():
+            raise ValueError("the password is empty; a server would take that for an anonymous logon")
+        if not self.bind_dn and self.bind_password is not None:
+            raise ValueError("a password is set and no bind_dn; name the account that reads the directory")
+        if not self.starttls:
+            for url in self.urls:
+                if url.startswith("ldap://") and not _is_loopback(urlsplit(url).hostname or ""):
+                    raise ValueError(
+                        f'starttls = false would send the password to "{url}" unencrypted; remove the line, or use '
+                        "ldaps://"
+                    )
+        return self
+
+    @property
+    def user_bases(self) -> tuple[str, ...]:
+        """Where people are searched."""
+        return self.user_base_dn or self.base_dn
+
+    @property
+    def group_bases(self) -> tuple[str, ...]:
+        """Where groups are searched."""
+        return self.group_base_dn or self.base_dn
+
+
+def default_port(scheme: str) -> int:
+    """Return the port of ldap or ldaps."""
+    return _PORTS[scheme]
+
+
+def _check_dn(value: str) -> None:
+    try:
+        normalise(value)
+    except DistinguishedNameError as error:
+        raise ValueError(f"{error}; write a DN like ou=People,dc=corp,dc=example") from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

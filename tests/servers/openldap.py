@@ -1,0 +1,158 @@
+"""A private slapd on loopback: its own directory, ports, authority and certificate. Ends with the test."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Self
+
+from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.ports import free_port
+
+SUFFIX = "dc=example,dc=com"
+ADMIN_DN = f"cn=admin,{SUFFIX}"
+ADMIN_PASSWORD = "gate-Keeper-17"
+READER_DN = f"cn=rollcall,{SUFFIX}"
+READER_PASSWORD = "b1nd-Kestrel-4711"
+
+BASE_LDIF = f"""dn: {SUFFIX}
+objectClass: domain
+dc: example
+
+dn: {READER_DN}
+objectClass: applicationProcess
+objectClass: simpleSecurityObject
+cn: rollcall
+userPassword: {READER_PASSWORD}
+
+dn: ou=People,{SUFFIX}
+objectClass: organizationalUnit
+ou: People
+
+dn: ou=Groups,{SUFFIX}
+objectClass: organizationalUnit
+ou: Groups
+"""
+
+
+class OpenLdap:
+    """Use as a context manager. `limits` are slapd.conf lines like "sizelimit 100", for every client but the admin."""
+
+    def __init__(self, directory: Path, *, limits: str = "sizelimit unlimited", names: str | None = None) -> None:
+        binary = shutil.which("slapd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/libexec")
+        if binary is None:
+            raise RuntimeError("slapd is not installed; `make test` installs it")
+        self._slapd = binary
+        self.directory = directory
+        self.certificates: Certificates = make_certificates(
+            directory / "certificates", names or "DNS:localhost,IP:127.0.0.1"
+        )
+        self.port, self.tls_port = free_port(), free_port()
+        self._limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+        (directory / "database").mkdir()
+        self._configure()
+
+    @property
+    def url(self) -> str:
+        return f"ldaps://127.0.0.1:{self.tls_port}"
+
+    @property
+    def starttls_url(self) -> str:
+        return f"ldap://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def load(self, ldif: str, *, with_base: bool = True) -> None:
+        """Write entries into the stopped server's database, without checks and fast."""
+        file = self.directory / "load.ldif"
+        file.write_text((BASE_LDIF + "\n" if with_base else "") + ldif, encoding="utf-8")
+        subprocess.run(
+            [self._slapd, "-T", "add", "-q", "-f", str(self._configuration), "-b", SUFFIX, "-l", str(file)],
+            check=True,
+            capture_output=True,
+        )
+
+    def start(self) -> None:
+        log = (self.directory / "slapd.log").open("ab")
+        self._process = subprocess.Popen(
+            [self._slapd, "-f", str(self._configuration), "-d", "0",
+             "-h", f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port}"],
+            stdout=log, stderr=log,
+        )  # fmt: skip
+        log.close()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.tls_port), timeout=1).close()
+            except OSError:
+                assert self._process.poll() is None, (self.directory / "slapd.log").read_text()
+                time.sleep(0.02)
+            else:
+                return
+        raise RuntimeError("slapd did not start: " + (self.directory / "slapd.log").read_text())
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def modify(self, ldif: str) -> None:
+        """Carry out change records as the administrator."""
+        done = subprocess.run(
+            ["ldapmodify", "-x", "-H", self.starttls_url, "-D", ADMIN_DN, "-w", ADMIN_PASSWORD],
+            input=ldif.encode(), capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+
+    def settings(self, **changes: object) -> dict[str, object]:
+        """A [[sources]] table for the `ldap` connector."""
+        table: dict[str, object] = {
+            "name": "corp",
+            "connector": "ldap",
+            "urls": [self.url],
+            "base_dn": SUFFIX,
+            "bind_dn": READER_DN,
+            "bind_password": READER_PASSWORD,
+            "ca_file": str(self.certificates.authority),
+        }
+        return table | changes
+
+    @property
+    def _configuration(self) -> Path:
+        return self.directory / "slapd.conf"
+
+    def _configure(self) -> None:
+        made = self.certificates
+        self._configuration.write_text(f"""
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {self.directory}/slapd.pid
+TLSCACertificateFile {made.authority}
+TLSCertificateFile {made.certificate}
+TLSCertificateKeyFile {made.key}
+{self._limits}
+database mdb
+suffix {SUFFIX}
+rootdn {ADMIN_DN}
+rootpw {ADMIN_PASSWORD}
+directory {self.directory}/database
+maxsize 1073741824
+dbnosync
+index objectClass,uid,cn,mail,member,entryUUID eq
+access to attrs=userPassword by anonymous auth by * none
+access to * by dn.exact={READER_DN} read by * none
+""")
