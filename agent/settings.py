@@ -152,13 +152,7 @@ class Settings(BaseSettings):
     `sources` holds plain tables here: each is checked by its connector's settings class (agent/plugins.py).
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="ROLLCALL_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="ROLLCALL_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     agent: AgentSettings = Field(default_factory=AgentSettings)
     sources: tuple[dict[str, Any], ...] = Field(min_length=1)
@@ -234,7 +228,11 @@ def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, 
 def describe_problems(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     """Tell each problem in one line: the key, what is wrong, and what to do. Values are shown, secrets never."""
     lines = []
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    below = {problem["loc"][:-1] for problem in problems}
+    for problem in problems:
+        if problem["type"] == "too_short" and problem["loc"] in below:
+            continue  # a list is too short only because its wrong items were left out
         key = ".".join(str(part) for part in problem["loc"]) or "the file"
         lines.append(f"{where}: {key}: {_sentence(problem, model)}")
     return "\n".join(lines)
@@ -248,6 +246,8 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
         close = difflib.get_close_matches(key, _keys_beside(problem["loc"], model), n=1)
         return "is not a setting" + (f'; did you mean "{close[0]}"?' if close else "; remove it.")
     message = problem["msg"].removeprefix("Value error, ")
+    if kind == "too_short":
+        return "is empty; name at least one."
     secret = any(word in key for word in ("password", "token", "secret"))
     shown = "" if secret or isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
     return f"{message[:1].lower()}{message[1:]}{shown}."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ldap3 import BASE, DEREF_NEVER, NONE, SUBTREE, SYNC, Connection, Server, Tls
+from ldap3 import BASE, DEREF_NEVER, NONE, SUBTREE, SYNC, Connection, Server
 from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError
 from ldap3.core.results import RESULT_CODES
 
@@ -24,6 +24,7 @@ from connectors.errors import (
     SourceUnreachable,
 )
 from connectors.ldap.settings import LdapSettings, default_port
+from connectors.ldap.tls import VerifiedTls
 
 _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
 _SUCCESS = 0
@@ -205,13 +206,18 @@ def _open(url: str, settings: LdapSettings) -> Session:
     parts = urlsplit(url)
     host = parts.hostname or ""
     secure = parts.scheme == "ldaps"
-    # ldap3 verifies nothing unless it is told to.
-    tls = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(settings.ca_file) if settings.ca_file else None)
+    try:
+        tls = VerifiedTls(settings.ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise CertificateRejected(
+            f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct the "
+            "file. Nothing was sent."
+        ) from error
     server = Server(
         host,
         port=parts.port or default_port(parts.scheme),
         use_ssl=secure,
-        tls=tls,
+        tls=tls,  # ldap3 verifies nothing unless it is told to
         get_info=NONE,  # with a schema loaded ldap3 converts values, slowly and not always rightly
         connect_timeout=settings.connect_timeout,
     )
@@ -253,6 +259,8 @@ def _abandon(connection: Any) -> None:  # noqa: ANN401 - ldap3 has no types
     # If the server has gone already, that is what was wanted.
     with contextlib.suppress(LDAPException, OSError):
         connection.unbind()
+    if connection.socket is not None:
+        connection.socket.close()  # ldap3 forgets the socket of a connection that failed half-way
 
 
 def _refused(url: str, settings: LdapSettings, result: Mapping[str, Any]) -> SourceError:

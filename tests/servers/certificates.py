@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -14,9 +18,15 @@ class Certificates:
     key: Path
 
 
-def make_certificates(directory: Path, names: str = "DNS:localhost,IP:127.0.0.1") -> Certificates:
-    """`names` is openssl's subjectAltName."""
-    directory.mkdir(parents=True, exist_ok=True)
+@cache
+def certificates(names: str = "DNS:localhost,IP:127.0.0.1", which: str = "first") -> Certificates:
+    """Make them once a test run. `names` is openssl's subjectAltName; another `which` is another authority."""
+    directory = Path(tempfile.mkdtemp(prefix=f"rollcall-certificates-{which}-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return _make(directory, names)
+
+
+def _make(directory: Path, names: str) -> Certificates:
     authority, authority_key = directory / "authority.pem", directory / "authority.key"
     certificate, key, request = directory / "server.pem", directory / "server.key", directory / "server.csr"
     extensions = directory / "extensions"

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.certificates import Certificates, certificates
 from tests.servers.ports import free_port
 
 SUFFIX = "dc=example,dc=com"
@@ -47,9 +47,7 @@ class OpenLdap:
             raise RuntimeError("slapd is not installed; `make test` installs it")
         self._slapd = binary
         self.directory = directory
-        self.certificates: Certificates = make_certificates(
-            directory / "certificates", names or "DNS:localhost,IP:127.0.0.1"
-        )
+        self.certificates: Certificates = certificates(names) if names else certificates()
         self.port, self.tls_port = free_port(), free_port()
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None

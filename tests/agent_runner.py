@@ -1,0 +1,113 @@
+"""Running the agent as an administrator does: a configuration file, commands, exit codes, output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Upstream(Protocol):
+    url: str
+    token: str
+
+
+@dataclass
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Agent:
+    """One configuration and its state."""
+
+    directory: Path
+    sections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def configuration(self) -> Path:
+        return self.directory / "agent.toml"
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state"
+
+    @property
+    def ldif(self) -> Path:
+        return self.directory / "directory.ldif"
+
+    def configure(self, service: Upstream, *sources: dict[str, Any], **sections: dict[str, Any]) -> None:
+        """Write the configuration; secrets go into files of their own. Without sources: the LDIF file."""
+        (self.directory / "scim.token").write_text(service.token + "\n")
+        self.sections = {
+            "agent": {"state_dir": "state"},
+            "upstream": {"url": service.url, "token_file": "scim.token", "attempts": 3},
+            "scope": {"groups": ["name:app-*"]},
+            "external": {"managed_domains": ["example.com"]},
+        }
+        for name, values in sections.items():
+            self.sections[name] = self.sections.get(name, {}) | values
+        self.sources = [dict(source) for source in sources] or [
+            {"name": "corp", "connector": "ldif", "file": "directory.ldif"}
+        ]
+        for source in self.sources:
+            password = source.pop("bind_password", None)
+            if password is not None:
+                (self.directory / f"{source['name']}.password").write_text(f"{password}\n")
+                source["bind_password_file"] = f"{source['name']}.password"
+        self.write()
+
+    def write(self) -> None:
+        lines = []
+        for source in self.sources:
+            lines += ["[[sources]]", *(f"{key} = {_toml(value)}" for key, value in source.items()), ""]
+        for section, values in self.sections.items():
+            lines += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
+        self.configuration.write_text("\n".join(lines), encoding="utf-8")
+
+    def run(self, *arguments: str, timeout: float = 300, **environment: str) -> Done:
+        """Run a command to its end. A traceback is a failure whatever the exit code."""
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False,
+            env=os.environ | environment,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command; the caller ends it."""
+        return subprocess.Popen(
+            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "agent", *arguments, "--config", str(self.configuration)]
+
+    def sync(self, *arguments: str) -> Any:
+        """Run a cycle and return its JSON report, with the exit code in it."""
+        done = self.run("sync", "--json", *arguments)
+        assert done.out, done.err
+        return done.document
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    return str(value) if isinstance(value, int | float) else json.dumps(str(value))
