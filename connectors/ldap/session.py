@@ -210,8 +210,8 @@ def _open(url: str, settings: LdapSettings) -> Session:
         tls = VerifiedTls(settings.ca_file)
     except (ssl.SSLError, OSError) as error:
         raise CertificateRejected(
-            f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct the "
-            "file. Nothing was sent."
+            f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct "
+            "the file. Nothing was sent."
         ) from error
     server = Server(
         host,

@@ -95,6 +95,9 @@ class LdapSettings(EntrySettings):
         # RFC 4513, 5.1.2: a name with an empty password is an anonymous bind that says success.
         if self.bind_password is not None and not self.bind_password.get_secret_value():
             raise ValueError("the password is empty; a server would take that for an anonymous logon")
+        if self.bind_password is not None and self.bind_password.get_secret_value() in self.bind_dn:
+            # bind_dn is shown in messages, and a password never is.
+            raise ValueError("bind_dn contains the password; perhaps the two lines are mixed up")
         if not self.bind_dn and self.bind_password is not None:
             raise ValueError("a password is set and no bind_dn; name the account that reads the directory")
         if not self.starttls:

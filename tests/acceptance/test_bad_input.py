@@ -28,7 +28,7 @@ def synced(agent: Agent, scim: ScimService) -> Agent:
 @pytest.mark.parametrize(
     ("section", "values", "said"),
     [
-        ("schedule", {"every": "5 minutes"}, ['schedule.every: write a whole number above zero and its unit']),
+        ("schedule", {"every": "5 minutes"}, ["schedule.every: write a whole number above zero and its unit"]),
         ("schedule", {"evry": "5m"}, ['schedule.evry: is not a setting; did you mean "every"?']),
         ("schedule", {"cron": "every day"}, []),
         ("guard", {"users_share": 5}, ['guard.users_share: write a share as a text like "5%"']),
