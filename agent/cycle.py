@@ -75,7 +75,7 @@ def run_cycle(
     cycle_id, started, clock = uuid.uuid4().hex[:12], datetime.now(UTC), time.monotonic()
     with structlog.contextvars.bound_contextvars(cycle_id=cycle_id):
         log.info("cycle begins", full=full)
-        resolved = resolve(connection, state, progress=progress, full=full, retry_at_once=retry_at_once)
+        resolved = resolve(connection, state, stop=stop, progress=progress, full=full, retry_at_once=retry_at_once)
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry_at_once=retry_at_once)
         with state.write() as transaction:
             settle_marks(transaction)
@@ -98,6 +98,7 @@ def resolve(
     connection: Connection,
     state: State,
     *,
+    stop: threading.Event | None = None,
     progress: Progress | None = None,
     full: bool = False,
     retry_at_once: bool = False,
@@ -105,7 +106,9 @@ def resolve(
     """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
     changed_settings = read_fact(state, _FINGERPRINT) != connection.fingerprint
     outcomes = tuple(
-        read_source(connection, state, source, progress or Progress(), full=full or changed_settings)
+        read_source(
+            connection, state, source, stop or threading.Event(), progress or Progress(), full=full or changed_settings
+        )
         for source in connection.sources
     )
     with state.write() as transaction:
@@ -120,13 +123,13 @@ def resolve(
 
 
 def read_source(
-    connection: Connection, state: State, source: Source, progress: Progress, *, full: bool
+    connection: Connection, state: State, source: Source, stop: threading.Event, progress: Progress, *, full: bool
 ) -> SourceOutcome:
     """Read one source into the mirror. A connector that raises is a read that FAILED."""
     with closing(source.open()) as connector:
         fingerprint = connector.fingerprint(connection.wanted)
         since = None if full else checkpoint_of(state, source.name, fingerprint)
-        events = _watched(connector.read(connection.wanted, since), source.name, progress)
+        events = _watched(connector.read(connection.wanted, since), source.name, stop, progress)
         outcome = absorb(state, source.name, events, fingerprint)
     heard = replace(outcome, unreadable=())
     if outcome.completeness is Completeness.COMPLETE and not outcome.emptied:
@@ -203,11 +206,16 @@ def push(
         return pushing.run(difference.operations, removals_allowed=verdict.lets_through)
 
 
-def _watched(events: Iterator[ReadEvent], source: str, progress: Progress) -> Iterator[ReadEvent]:
-    """Pass events on, tell how many entries have come, and turn an exception into a read that FAILED."""
+def _watched(
+    events: Iterator[ReadEvent], source: str, stop: threading.Event, progress: Progress
+) -> Iterator[ReadEvent]:
+    """Pass events on and count the entries; an exception or a wish to stop makes it a read that FAILED."""
     seen = 0
     try:
         for event in events:
+            if stop.is_set():
+                yield ReadEnded(Completeness.FAILED, f"source {source}: the agent was asked to stop while reading it.")
+                return
             if isinstance(event, EntryFound):
                 seen += 1
                 if seen % _PROGRESS_EVERY == 0:

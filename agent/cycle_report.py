@@ -167,6 +167,9 @@ def _judge(
     ordinary = [*rejections, *problems, *unreadable]
     if ordinary:
         sentences, exit_code = ordinary[:_SHOWN], ExitCode.REJECTED_OBJECTS
+    if pushed.stopped:
+        sentences = ["The agent was asked to stop before everything was pushed. The next cycle goes on.", *sentences]
+        exit_code = ExitCode.REJECTED_OBJECTS
     if pushed.removals_withheld:
         sentences = [pushed.removals_withheld, *sentences]
         exit_code = ExitCode.REJECTED_OBJECTS

@@ -20,7 +20,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.dml import Insert
 
 from agent.errors import StateProblem
@@ -45,13 +45,13 @@ class State:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that sees the last committed state."""
-        with self._engine.connect() as connection:
+        with _told(self._engine), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection inside a transaction of its own."""
-        with self._one_writer, self._engine.begin() as connection:
+        with _told(self._engine), self._one_writer, self._engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -132,6 +132,19 @@ def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> 
     else:
         statement = insert.on_conflict_do_nothing(index_elements=key)
     connection.execute(statement, rows)
+
+
+@contextmanager
+def _told(engine: Engine) -> Iterator[None]:
+    """Turn trouble with the database into a sentence; its own error carries whole statements."""
+    try:
+        yield
+    except OperationalError as error:
+        raise StateProblem(
+            f"The state {engine.url.database} cannot be used: {error.orig}. Check that the disk is "
+            "not full and that no "
+            "other program holds the file. What was acknowledged so far is recorded; the next cycle goes on."
+        ) from error
 
 
 def _dialect_insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

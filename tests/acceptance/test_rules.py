@@ -37,6 +37,19 @@ def test_an_external_member_is_pushed_like_any_other_unless_the_policy_skips(rea
     assert scim.active() == mails("u0", "u1")
 
 
+def test_somebody_who_loses_the_address_is_not_taken_for_external(ready: Agent, scim: ScimService) -> None:
+    ready.configure(scim, external={"policy": "skip"})
+    ready.ldif.write_text(people(2) + group("app-a", "u0", "u1"))
+    ready.sync()
+    ready.ldif.write_text(person("u0") + person("u1", mail="") + group("app-a", "u0", "u1"))
+
+    report = ready.sync()
+
+    assert report["counts"]["writes"] == 0
+    assert report["exit_code"] == 1
+    assert scim.active() == mails("u0", "u1")
+
+
 def test_subdomains_are_managed_only_when_the_setting_says_so(ready: Agent, scim: ScimService) -> None:
     ready.ldif.write_text(
         person("a", mail="a@sub.EXAMPLE.com") + person("b", mail="b@notexample.com") + group("app-a", "a", "b")
