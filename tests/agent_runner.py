@@ -46,6 +46,10 @@ class Agent:
         return self.directory / "state"
 
     @property
+    def log(self) -> Path:
+        return self.directory / "agent.log"
+
+    @property
     def ldif(self) -> Path:
         return self.directory / "directory.ldif"
 
@@ -88,10 +92,9 @@ class Agent:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command; the caller ends it."""
-        return subprocess.Popen(
-            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        """Start a command; the caller ends it. What it logs is in `log`."""
+        with self.log.open("w") as log:
+            return subprocess.Popen(self.command(*arguments), stdout=subprocess.DEVNULL, stderr=log, text=True)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "agent", *arguments, "--config", str(self.configuration)]

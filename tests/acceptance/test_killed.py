@@ -38,7 +38,7 @@ def test_a_push_killed_at_any_request_ends_equal_to_the_directory_without_a_dupl
             )
             process = agent.start("sync")
             killed += _kill_at(scim, process, moment, carried_out=carried_out)
-            process.communicate(timeout=60)
+            process.wait(timeout=60)
 
             report = agent.sync()
 
