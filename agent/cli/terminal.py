@@ -56,7 +56,9 @@ def print_plan(out: Console, plan: Plan, *, removals_shown: int = 50) -> None:
     for operation in plan.removals[:removals_shown]:
         members = getattr(operation, "members", None)
         cause = getattr(operation, "cause", "")
-        extent = f": {len(members)} members" if members else f" ({cause})" if cause else ""
+        extent = (
+            f": {len(members)} member{'' if len(members) == 1 else 's'}" if members else f" ({cause})" if cause else ""
+        )
         out.print(f"  {operation.verb} {operation.subject.label}{extent}", style="red")
     if len(plan.removals) > removals_shown:
         out.print(f"  … and {len(plan.removals) - removals_shown} removals more")
