@@ -190,7 +190,10 @@ def load_settings(path: Path) -> Settings:
             "or start from agent.example.toml."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem(f"The configuration file {path} cannot be read: {error}.") from error
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageProblem(
+            f"The configuration file {path} cannot be read: {reason}. Correct it or its rights."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageProblem(f"{path} is not valid TOML: {error}. Correct that line.") from error
     try:
@@ -216,7 +219,7 @@ def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, 
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageProblem(
             f"{where}: the file {file} cannot be read: {reason}. Correct the path or its rights."
         ) from None
@@ -246,11 +249,20 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
         close = difflib.get_close_matches(key, _keys_beside(problem["loc"], model), n=1)
         return "is not a setting" + (f'; did you mean "{close[0]}"?' if close else "; remove it.")
     message = problem["msg"].removeprefix("Value error, ")
-    if kind == "too_short":
-        return "is empty; name at least one."
+    if kind in _PLAIN:
+        return _PLAIN[kind]
     secret = any(word in key for word in ("password", "token", "secret"))
     shown = "" if secret or isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
     return f"{message[:1].lower()}{message[1:]}{shown}."
+
+
+_PLAIN = {
+    "too_short": "is empty; name at least one.",
+    "tuple_type": 'is a list: write ["…", "…"], and a source as a table under [[sources]].',
+    "path_type": "is the path of a file: write it as a text in quotes.",
+    "string_type": "is a text: write it in quotes.",
+    "dict_type": "is a table: write its keys under a heading in brackets.",
+}
 
 
 def _keys_beside(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:

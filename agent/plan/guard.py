@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select, update
 from agent.plan.operations import DeactivateUser, Operation, RemoveMembers
 from agent.settings import GuardSettings
 from agent.state.database import upsert
-from agent.state.tables import approval, ledger_group, ledger_member, ledger_user
+from agent.state.tables import approval, desired_group, ledger_group, ledger_member, ledger_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,12 @@ def judge(connection: Connection, settings: GuardSettings, removals: Sequence[Op
                 "([guard] members, members_share)."
             )
     groups = _count(connection, select(func.count()).select_from(ledger_group))
+    if groups and not _count(connection, select(func.count()).select_from(desired_group)):
+        reasons.append(
+            f"no group is selected any more, and the upstream holds {groups} of Rollcall's. That is "
+            "hardly meant: check "
+            "[scope] groups."
+        )
     if emptied > (limit := max(settings.groups, int(settings.groups_share * groups))):
         reasons.append(
             f"{emptied} of {groups} groups would lose all their members; the limit is {limit} "

@@ -259,6 +259,19 @@ def test_the_guard_holds_removals_only_and_one_approval_lets_exactly_them_throug
     assert ready.sync()["exit_code"] == 3  # the same removals again: the approval is used up
 
 
+def test_a_scope_that_selects_nothing_any_more_is_not_believed(ready: Agent, scim: ScimService) -> None:
+    ready.ldif.write_text(people(3) + group("app-a", *uids(3)))
+    ready.sync()
+    ready.configure(scim, scope={"groups": ["name:ap-*"]})
+
+    report = ready.sync()
+
+    assert report["exit_code"] == 3
+    assert "no group is selected any more" in report["sentences"][0]
+    assert scim.membership() == {"app-a": mails(*uids(3))}
+    assert scim.active() == mails(*uids(3))
+
+
 def test_only_what_the_agent_created_or_adopted_is_touched(ready: Agent, scim: ScimService) -> None:
     stranger = scim.add_user(userName="stranger@elsewhere.example", active=True)
     adopted = scim.add_user(userName="U0@example.com", active=True)
