@@ -12,15 +12,18 @@ from agent.upstream.service import Service
 def verify_match(service: Service, ledger: Ledger, subject: Subject, external_id: str, found: Found) -> bool:
     """Return True when the match is the agent's own work (a create whose answer was lost), False when it is adopted.
 
-    Raises Refused when it belongs to another entry, or when the settings forbid adoption.
+    An account that was deleted in the directory and made again has a new anchor; the object of the one that is gone
+    passes to it. Raises Refused when the match belongs to another entry, or when the settings forbid adoption.
     """
     owner = ledger.owner_of(found.scim_id)
-    if owner is not None and owner != subject.entry_id:
-        raise Refused(
-            f"the upstream object {found.scim_id} with this name already belongs to another directory "
-            "entry. Rename one "
-            "of the two in the directory, or remove the object upstream."
-        )
+    if owner is not None and owner.entry_id != subject.entry_id:
+        if owner.present or not service.adopt:
+            raise Refused(
+                f"the upstream object {found.scim_id} with this name already belongs to another directory entry. "
+                "Rename one of the two in the directory, or remove the object upstream."
+            )
+        ledger.hand_over(owner, subject)
+        return False
     if found.external_id == external_id:
         return True
     if found.external_id is not None:

@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select, update
 
 from agent.plan.operations import Member, Operation, Subject
 from agent.state.database import State, batched, upsert
-from agent.state.tables import create_attempt, ledger_group, ledger_member, ledger_user, rejected
+from agent.state.tables import create_attempt, entry, ledger_group, ledger_member, ledger_user, rejected
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
@@ -34,6 +34,14 @@ class LedgerGroup:
 
     scim_id: str
     in_doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The entry an object upstream belongs to. `present`: the directory still has it."""
+
+    entry_id: int
+    present: bool
 
 
 class Ledger:
@@ -199,14 +207,33 @@ class Ledger:
             upsert(connection, rejected, [row])
         return now + wait
 
-    def owner_of(self, scim_id: str) -> int | None:
-        """Return the entry number under which the ledger holds this SCIM id, for a user or a group."""
+    def owner_of(self, scim_id: str) -> Owner | None:
+        """Return the entry under which the ledger holds this SCIM id, for a user or a group."""
         with self._state.read() as connection:
             for table in (ledger_user, ledger_group):
-                owner = connection.execute(select(table.c.entry_id).where(table.c.scim_id == scim_id)).scalar()
-                if owner is not None:
-                    return int(owner)
+                row = connection.execute(
+                    select(table.c.entry_id, entry.c.present)
+                    .join(entry, entry.c.id == table.c.entry_id)
+                    .where(table.c.scim_id == scim_id)
+                ).first()
+                if row is not None:
+                    return Owner(row.entry_id, row.present)
         return None
+
+    def hand_over(self, owner: Owner, subject: Subject) -> None:
+        """Let an object whose entry is gone belong to another entry, memberships included.
+
+        The memberships stay on record, so that those the new entry does not have are removed like any other.
+        """
+        with self._state.write() as connection:
+            for column in (ledger_member.c.user_id, ledger_member.c.group_id):
+                connection.execute(
+                    update(ledger_member).where(column == owner.entry_id).values({column.name: subject.entry_id})
+                )
+            for table in (ledger_user, ledger_group):
+                connection.execute(
+                    update(table).where(table.c.entry_id == owner.entry_id).values(entry_id=subject.entry_id)
+                )
 
     def _user_changed(self, subject: Subject, **values: object) -> None:
         with self._state.write() as connection:

@@ -140,6 +140,27 @@ def test_somebody_who_takes_over_a_dead_name_is_not_mistaken_for_its_owner(ready
     assert scim.membership() == {"app-a": mails("joe.two", "u1")}
 
 
+def test_an_account_made_again_with_the_same_address_takes_over_what_stands_upstream(
+    ready: Agent, scim: ScimService
+) -> None:
+    ready.ldif.write_text(
+        person("joe", anchor="first") + people(2) + group("app-a", "joe", "u0") + group("app-b", "joe", "u1")
+    )
+    ready.sync()
+    before = {user["userName"]: user["id"] for user in scim.users.values()}
+    ready.ldif.write_text(
+        person("joe", anchor="second") + people(2) + group("app-a", "joe", "u0") + group("app-b", "u1")
+    )
+
+    report, again = ready.sync(), ready.sync()
+
+    assert (report["exit_code"], again["counts"]["requests"]) == (0, 0)
+    assert {user["userName"]: user["id"] for user in scim.users.values()} == before
+    assert scim.users[before["joe@example.com"]]["externalId"] == "second"
+    assert scim.active() == mails("joe", "u0", "u1")
+    assert scim.membership() == {"app-a": mails("joe", "u0"), "app-b": mails("u1")}
+
+
 def test_a_nested_group_that_can_no_longer_be_read_keeps_its_people(ready: Agent, scim: ScimService) -> None:
     team = group("team-b", "u1", "u2")
     ready.ldif.write_text(people(3) + group("app-a", "u0", group_dn("team-b")) + team)
