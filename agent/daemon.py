@@ -6,6 +6,7 @@ looks at the stop flag between requests, so a stop waits for the requests in fli
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from agent.settings import ScheduleSettings
 from agent.state.database import State, open_state
 
 log = structlog.get_logger()
+
+_LONGEST_WAIT = 0.5  # seconds between two looks for a signal
 
 
 class _Wish(Enum):
@@ -69,11 +72,18 @@ class Daemon:
         self._schedule(scheduler)
         scheduler.start()
         log.info("the daemon runs", state=str(self._connection.settings.agent.state_dir))
-        while self._wishes.get() is _Wish.RELOAD:
+        while self._next_wish() is _Wish.RELOAD:
             self._reload(scheduler)
         log.info("stopping after the requests in flight")
         scheduler.shutdown(wait=True)
         log.info("stopped")
+
+    def _next_wish(self) -> _Wish:
+        while True:
+            # A signal that comes between Python's last look for signals and its wait for the queue wakes nobody: its
+            # handler runs at the next opportunity, so there has to be one soon.
+            with contextlib.suppress(queue.Empty):
+                return self._wishes.get(timeout=_LONGEST_WAIT)
 
     def _schedule(self, scheduler: BackgroundScheduler) -> None:
         schedule = self._connection.settings.schedule
