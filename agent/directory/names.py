@@ -93,8 +93,7 @@ def _make_former(connection: Connection, number: int, lost: Name, read_number: i
         select(name.c.entry_id).where(same, name.c.entry_id != number, name.c.former_since.is_(None))
     ).first()
     mine = and_(same, name.c.entry_id == number)
-    if taken is not None or lost.kind is NameKind.UID:
-        # Somebody else has it already; and a memberUid is no reference that a server would correct later.
+    if taken is not None:
         connection.execute(delete(name).where(mine))
     else:
         connection.execute(update(name).where(mine).values(former_since=read_number))

@@ -127,6 +127,25 @@ def test_a_group_that_still_lists_the_old_name_of_a_renamed_member_keeps_it(read
     assert scim.active() == mails("new", "u1")
 
 
+def test_a_posix_group_that_goes_on_listing_an_old_uid_loses_its_owner_with_the_read_after_next(
+    ready: Agent, scim: ScimService
+) -> None:
+    posix = (
+        f"dn: {group_dn('app-p')}\nobjectClass: posixGroup\nentryUUID: p\ncn: app-p\nmemberUid: joe\nmemberUid: u1\n\n"
+    )
+    dn = person_dn("same")
+    ready.ldif.write_text(person("joe", anchor="a-1", mail="j@example.com", dn=dn) + person("u1") + posix)
+    ready.sync()
+    ready.ldif.write_text(person("josephine", anchor="a-1", mail="j@example.com", dn=dn) + person("u1") + posix)
+
+    ready.sync()
+    first = scim.membership()
+    ready.sync()
+
+    assert first == {"app-p": {"j@example.com", "u1@example.com"}}
+    assert scim.membership() == {"app-p": {"u1@example.com"}}
+
+
 def test_somebody_who_takes_over_a_dead_name_is_not_mistaken_for_its_owner(ready: Agent, scim: ScimService) -> None:
     ready.ldif.write_text(person("joe", anchor="first") + person("u1") + group("app-a", "joe", "u1"))
     ready.sync()
