@@ -117,6 +117,15 @@ class EntryReader:
             )
         )
 
+    def unknown(self, dn: str, attributes: RawAttributes) -> EntryUnreadable:
+        """Tell of an entry that was asked for and is neither user nor group: it may be one that lost its classes."""
+        return EntryUnreadable(
+            dn,
+            "the filter finds it, but it has no object class that makes it a user, group or contact. Let the account "
+            "read objectClass, name its class in user_classes or group_classes, or narrow the filter.",
+            _anchor(attributes.get(self.anchor, ())),
+        )
+
     def _kind(self, classes: set[str]) -> EntryKind | None:
         if classes & self.groups:
             return EntryKind.GROUP

@@ -33,9 +33,7 @@ def full_read(session: Session, settings: LdapSettings, reader: EntryReader) -> 
                             'it as a source, or set continuation_references = "ignore" if nobody is there.'
                         )
                     continue
-                event = reader.understand(found.dn, found.attributes)
-                if event is None:
-                    continue
+                event = reader.understand(found.dn, found.attributes) or reader.unknown(found.dn, found.attributes)
                 if isinstance(event, EntryUnreadable) and event.anchor is None:
                     doubts.append(f"{event.dn}: {event.reason}")
                 yielded = yielded or isinstance(event, EntryFound)

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.base import Completeness, Entry, EntryFound, EntryKind, Name, NameKind, ReadEnded, ReadStarted, Wanted
+from connectors.base import (
+    Completeness,
+    Entry,
+    EntryFound,
+    EntryKind,
+    EntryUnreadable,
+    Name,
+    NameKind,
+    ReadEnded,
+    ReadStarted,
+    Wanted,
+)
 from connectors.ldap import LdapConnector, LdapSettings
 from tests.ldif_text import SUFFIX, group, people, person, uids
 from tests.servers.certificates import certificates
@@ -148,6 +159,17 @@ def test_an_entry_without_its_anchor_makes_the_read_partial(directory: OpenLdap)
     assert found == {}
     assert end.completeness is Completeness.PARTIAL
     assert "has no employeenumber" in end.reason
+
+
+def test_an_entry_that_lost_its_classes_is_told_and_not_taken_for_gone(directory: OpenLdap) -> None:
+    settings = directory.settings(user_filter="(uid=*)", user_classes=["inetOrgPerson"])
+
+    events = list(LdapConnector(LdapSettings(**settings)).read(WANTED, None))  # type: ignore[arg-type]
+
+    told = [event for event in events if isinstance(event, EntryUnreadable)]
+    assert [(event.dn, event.anchor is not None) for event in told] == [(f"uid=p1,ou=People,{SUFFIX}", True)]
+    assert "no object class that makes it a user" in told[0].reason
+    assert events[-1] == ReadEnded(Completeness.COMPLETE)  # its anchor is known, so the mirror keeps it
 
 
 def test_one_of_several_bases_missing_makes_the_read_partial(directory: OpenLdap) -> None:
