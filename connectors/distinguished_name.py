@@ -42,6 +42,9 @@ _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
 _MUST_ESCAPE = frozenset('"+,;<>\\')
 
 
+_Part = tuple[str, str, bool]  # type, value, and whether the value is still in its #hexadecimal form
+
+
 class DistinguishedNameError(ValueError):
     """A text that is no distinguished name."""
 
@@ -65,7 +68,11 @@ def normalise(dn: str) -> str:
 
 def is_under(dn: str, base: str) -> bool:
     """Tell whether a normalised name is `base` or lies below it."""
-    return not base or dn == base or dn.endswith(f",{base}")
+    if not base or dn == base:
+        return True
+    head = dn.removesuffix(f",{base}")
+    # A comma after an odd number of backslashes belongs to a value and parts nothing.
+    return head != dn and (len(head) - len(head.rstrip("\\"))) % 2 == 0
 
 
 def first_value(dn: str) -> str:
@@ -75,8 +82,8 @@ def first_value(dn: str) -> str:
     raise DistinguishedNameError("the name is empty")
 
 
-def _joined(rdn: list[tuple[str, str]]) -> str:
-    return "+".join(sorted(f"{kind}={_escaped(_folded(value))}" for kind, value in rdn))
+def _joined(rdn: list[_Part]) -> str:
+    return "+".join(sorted(f"{kind}={value if encoded else _escaped(_folded(value))}" for kind, value, encoded in rdn))
 
 
 def _folded(value: str) -> str:
@@ -99,15 +106,16 @@ def _escaped(value: str) -> str:
     return "".join(out)
 
 
-def _parsed(dn: str) -> Iterator[list[tuple[str, str]]]:
-    """Yield the RDNs as lists of (type, value)."""
+def _parsed(dn: str) -> Iterator[list[_Part]]:
+    """Yield the RDNs, each a list of its parts."""
     if not dn.strip():
         return
-    position, rdn = 0, []
+    position = 0
+    rdn: list[_Part] = []
     while True:
         kind, position = _type(dn, position)
-        value, position = _value(dn, position)
-        rdn.append((kind, value))
+        value, encoded, position = _value(dn, position)
+        rdn.append((kind, value, encoded))
         if position >= len(dn):
             yield rdn
             return
@@ -130,7 +138,7 @@ def _type(dn: str, position: int) -> tuple[str, int]:
     return _SHORT_NAMES.get(kind.lower(), kind.lower()), equals + 1
 
 
-def _value(dn: str, position: int) -> tuple[str, int]:
+def _value(dn: str, position: int) -> tuple[str, bool, int]:
     while position < len(dn) and dn[position] == " ":
         position += 1
     if position < len(dn) and dn[position] == "#":
@@ -156,7 +164,7 @@ def _value(dn: str, position: int) -> tuple[str, int]:
     if quoted:
         raise DistinguishedNameError(f'"{dn}": a quotation mark is never closed')
     try:
-        return bytes(raw[:significant]).decode("utf-8"), position
+        return bytes(raw[:significant]).decode("utf-8"), False, position
     except UnicodeDecodeError:
         raise DistinguishedNameError(f"{dn!r}: a value is not UTF-8") from None
 
@@ -170,7 +178,7 @@ def _unescaped(dn: str, position: int) -> tuple[bytes, int]:
     return pair[0].encode("utf-8", "surrogatepass"), position + 2
 
 
-def _hexadecimal(dn: str, position: int) -> tuple[str, int]:
+def _hexadecimal(dn: str, position: int) -> tuple[str, bool, int]:
     end = position + 1
     while end < len(dn) and dn[end] in "0123456789abcdefABCDEF":
         end += 1
@@ -183,7 +191,7 @@ def _hexadecimal(dn: str, position: int) -> tuple[str, int]:
     # A BER string of fewer than 128 bytes: tag, length, content. Anything else keeps its hexadecimal form.
     if len(encoded) > 1 and encoded[0] in {0x0C, 0x13, 0x16} and encoded[1] == len(encoded) - 2:
         try:
-            return encoded[2:].decode("utf-8"), end
+            return encoded[2:].decode("utf-8"), False, end
         except UnicodeDecodeError:
             pass
-    return f"#{digits.lower()}", end
+    return f"#{digits.lower()}", True, end

@@ -80,10 +80,15 @@ class EntryReader:
     def understand(self, dn: str, attributes: RawAttributes) -> EntryFound | EntryUnreadable | None:
         """Return the entry, the reason why it cannot be understood, or None for what is neither user nor group."""
         classes = {value.decode("ascii", "replace").lower() for value in attributes.get("objectclass", ())}
+        anchor = _anchor(attributes.get(self.anchor, ()))
+        if not classes:
+            # Every entry has one (RFC 4512, 2.4.1), so a right is missing; to leave the entry out would say it is gone.
+            return EntryUnreadable(
+                dn, "its objectClass cannot be read. Give the account the right to read that attribute.", anchor
+            )
         kind = self._kind(classes)
         if kind is None:
             return None
-        anchor = _anchor(attributes.get(self.anchor, ()))
         if anchor is None:
             return EntryUnreadable(
                 dn,
@@ -158,6 +163,15 @@ def reader_of(settings: EntrySettings, wanted: Wanted) -> EntryReader:
     )
 
 
+def cut_lists(attributes: RawAttributes) -> tuple[str, ...]:
+    """Return the member attributes of which the server sent a part only, like `member;range=0-1499`."""
+    return tuple(key for key in attributes if key.partition(";")[0] in MEMBER_ATTRIBUTES and _is_cut(key))
+
+
+def _is_cut(key: str) -> bool:
+    return any(option.startswith("range=") and option != "range=0-*" for option in key.split(";")[1:])
+
+
 def _anchor(values: Sequence[bytes]) -> str | None:
     if len(values) != 1 or not values[0]:
         return None
@@ -181,10 +195,9 @@ def _members(attributes: RawAttributes) -> MemberList:
     names: set[Name] = set()
     complete = True
     for key, values in attributes.items():
-        base, _, options = key.partition(";")
+        base = key.partition(";")[0]
         if base in _MEMBER_DNS:
-            # `member;range=0-1499`: the server cut the list, whatever the rest of the answer says.
-            complete = complete and "range=" not in options
+            complete = complete and not _is_cut(key)
             for value in values:
                 try:
                     text = _OPTIONAL_UID.sub("", value.decode("utf-8")) if base == "uniquemember" else value.decode()
@@ -193,7 +206,8 @@ def _members(attributes: RawAttributes) -> MemberList:
                 except (UnicodeDecodeError, DistinguishedNameError):
                     complete = False
         elif base == _MEMBER_UIDS:
-            for value in values:
+            complete = complete and not _is_cut(key)
+            for value in filter(None, values):
                 try:
                     names.add(Name(NameKind.UID, value.decode("utf-8").casefold()))
                 except UnicodeDecodeError:

@@ -22,7 +22,7 @@ from connectors.base import (
     SourceSettings,
     Wanted,
 )
-from connectors.entries import EntrySettings, reader_of
+from connectors.entries import EntrySettings, cut_lists, reader_of
 
 Record = tuple[str, dict[str, list[bytes]]]
 
@@ -66,10 +66,17 @@ class LdifConnector:
                 if isinstance(event, EntryUnreadable) and event.anchor is None:
                     doubts.append(f"{dn}: {event.reason}")
                 if isinstance(event, EntryFound):
-                    other = anchors.setdefault(event.entry.anchor, dn)
-                    if other != dn:
-                        doubts.append(f"{dn} and {other} have the same {self._settings.anchor}; correct one of them.")
+                    other = anchors.get(event.entry.anchor)
+                    if other is not None:
+                        doubts.append(
+                            f"{dn} stands in the file twice; remove one of the two records."
+                            if other == dn
+                            else f"{dn} and {other} have the same {self._settings.anchor}; correct one of them."
+                        )
                         continue
+                    anchors[event.entry.anchor] = dn
+                    if cut := cut_lists(attributes):
+                        doubts.append(f"{dn}: {cut[0]} is a part of the members only. Export the whole list.")
                 if event is not None:
                     yield event
         except LdifError as error:
@@ -127,24 +134,30 @@ def records(path: Path) -> Iterator[Record]:
 
 def _unfolded(path: Path) -> Iterator[tuple[int, str]]:
     """Yield whole lines with the number of their first line; comments are dropped with their continuations."""
-    held: tuple[int, str] | None = None
+    first, parts = 0, list[str]()
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n"):
+                # RFC 2849: every line ends in a separator. A member's name cut in the middle may still be a name.
+                raise LdifError(
+                    f"{path}, line {number}: the file ends in the middle of a line, as if its copy had been cut short. "
+                    "Copy it again, or end its last line with a line break."
+                )
             try:
                 # RFC 2849 wants base64 for anything beyond ASCII; people write UTF-8 all the same.
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError:
                 raise LdifError(f"{path}, line {number}: it is not UTF-8. Save the file as UTF-8.") from None
             if line.startswith(" "):
-                if held is None:
+                if not parts:
                     raise LdifError(f"{path}, line {number}: it continues nothing. Remove the blank at its start.")
-                held = (held[0], held[1] + line[1:])
+                parts.append(line[1:])
                 continue
-            if held is not None and not held[1].startswith("#"):
-                yield held
-            held = (number, line)
-    if held is not None and not held[1].startswith("#"):
-        yield held
+            if parts and not parts[0].startswith("#"):
+                yield first, "".join(parts)
+            first, parts = number, [line]
+    if parts and not parts[0].startswith("#"):
+        yield first, "".join(parts)
 
 
 def _record(lines: list[tuple[int, str]], path: Path) -> Iterator[Record]:
@@ -183,4 +196,4 @@ def _attribute(line: str, number: int, path: Path) -> tuple[str, bytes]:
             return key.lower(), base64.b64decode(rest[1:].strip(), validate=True)
         except binascii.Error:
             raise LdifError(f"{path}, line {number}: the value after :: is not base64. Correct it.") from None
-    return key.lower(), rest.removeprefix(" ").encode()
+    return key.lower(), rest.lstrip(" ").encode()  # RFC 2849: FILL is any number of blanks

@@ -81,18 +81,27 @@ class LdapConnector:
 
     def _check_bases(self, session: Session, subject: str) -> Iterator[Finding]:
         settings = self._settings
+        missing = False
         for base in dict.fromkeys((*settings.user_bases, *settings.group_bases)):
             if session.exists(base):
                 yield Finding(subject, ok=True, message=f"{base} can be read")
             else:
+                missing = True
                 remedy = "Correct base_dn, or give the account the right to read it."
                 yield Finding(
                     subject, ok=False, message=f"there is no {base}, or the account may not see it", remedy=remedy
                 )
-                return
-        if settings.sentinel is not None and not session.exists(settings.sentinel):
+        if settings.sentinel is not None:
+            there = session.exists(settings.sentinel)
             remedy = "Correct sentinel, or give the account the right to read it; until then nothing is removed."
-            yield Finding(subject, ok=False, message=f"the sentinel {settings.sentinel} cannot be read", remedy=remedy)
+            yield Finding(
+                subject,
+                ok=there,
+                message=f"the sentinel {settings.sentinel} {'can' if there else 'cannot'} be read",
+                remedy="" if there else remedy,
+            )
+        if missing:
+            return
         for what, bases, search_filter in (
             ("user", settings.user_bases, settings.user_filter),
             ("group", settings.group_bases, settings.group_filter),
@@ -104,7 +113,7 @@ class LdapConnector:
     ) -> Finding:
         reader = reader_of(self._settings, Wanted())
         for base in bases:
-            for found in session.search(base, search_filter, sorted(reader.needed)):
+            for found in session.search(base, search_filter, sorted(reader.needed), page_size=1):
                 if isinstance(found, Found):
                     if found.attributes.get(self._settings.anchor.lower()):
                         return Finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.base import Completeness, EntryFound, EntryUnreadable, ReadEnded, ReadEvent
-from connectors.entries import MEMBER_ATTRIBUTES, EntryReader
+from connectors.entries import MEMBER_ATTRIBUTES, EntryReader, cut_lists
 from connectors.errors import ReadInterrupted
 from connectors.ldap.session import ContinuationReference, Session
 from connectors.ldap.settings import LdapSettings
@@ -15,16 +15,18 @@ def full_read(session: Session, settings: LdapSettings, reader: EntryReader) -> 
     """Yield every entry, then the end of the read.
 
     COMPLETE needs success on every page of every search, every base found, the sentinel readable, no part of the
-    tree on another server, and an anchor on every entry. Otherwise the read is PARTIAL, or FAILED when it brought
-    nothing.
+    tree on another server, no member list cut short, and an anchor on every entry. Otherwise the read is PARTIAL, or
+    FAILED when it brought nothing.
     """
     doubts: list[str] = []
     yielded = False
-    needed = sorted(reader.needed)
-    searches = [(base, settings.user_filter, needed) for base in settings.user_bases]
-    searches += [(base, settings.group_filter, sorted({*needed, *MEMBER_ATTRIBUTES})) for base in settings.group_bases]
+    # Members are asked for in both searches: a user_filter like (mail=*) finds groups too, and a group that comes
+    # without its members looks like one that has lost them all.
+    attributes = sorted({*reader.needed, *MEMBER_ATTRIBUTES})
+    searches = [(base, settings.user_filter) for base in settings.user_bases]
+    searches += [(base, settings.group_filter) for base in settings.group_bases]
     try:
-        for base, search_filter, attributes in searches:
+        for base, search_filter in searches:
             for found in session.search(base, search_filter, attributes):
                 if isinstance(found, ContinuationReference):
                     if settings.continuation_references == "partial":
@@ -34,6 +36,11 @@ def full_read(session: Session, settings: LdapSettings, reader: EntryReader) -> 
                         )
                     continue
                 event = reader.understand(found.dn, found.attributes) or reader.unknown(found.dn, found.attributes)
+                if cut := cut_lists(found.attributes):
+                    doubts.append(
+                        f"{session.url} sent only a part of the members of {found.dn} ({cut[0]}). Raise the server's "
+                        "limit of values in one answer."
+                    )
                 if isinstance(event, EntryUnreadable) and event.anchor is None:
                     doubts.append(f"{event.dn}: {event.reason}")
                 yielded = yielded or isinstance(event, EntryFound)

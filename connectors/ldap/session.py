@@ -6,7 +6,6 @@ ldap3 has silent defaults; the ones that matter are set here, each with its reas
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ldap3 import BASE, DEREF_NEVER, NONE, SUBTREE, SYNC, Connection, Server
 from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError
-from ldap3.core.results import RESULT_CODES
+from pyasn1.error import PyAsn1Error
 
 from connectors.errors import (
     CertificateRejected,
@@ -25,14 +24,14 @@ from connectors.errors import (
 )
 from connectors.ldap.settings import LdapSettings, default_port
 from connectors.ldap.tls import VerifiedTls
+from connectors.ldap.words import connection_lost, logon_refused, no_base, no_connection, search_ended
 
 _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
 _SUCCESS = 0
 _NO_SUCH_OBJECT = 32
-_INVALID_CREDENTIALS = 49
-# Another server may do better: busy, unavailable, unwillingToPerform.
-_TRY_ANOTHER = frozenset({51, 52, 53})
-_NEEDS_ENCRYPTION = frozenset({8, 13})  # strongerAuthRequired, confidentialityRequired
+# ldap3 takes answers apart without checking them first, so a malformed one shows as any of the later errors; a host
+# name that no resolver takes is a ValueError.
+_LDAP3_RAISES = (LDAPException, OSError, PyAsn1Error, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,16 @@ class MissingBase(ReadInterrupted):
     """The base of a search does not exist, or the account may not know that it does."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a search brought, and its result with the cookie of the next page."""
+
+    found: list[Found | ContinuationReference]
+    result: Mapping[str, Any]
+    paged: bool  # the server sent the control back
+    cookie: bytes
+
+
 class Session:
     """An authenticated connection to one server. Made by `open_session`; close it."""
 
@@ -67,119 +76,77 @@ class Session:
         _abandon(self._connection)
 
     def search(
-        self, base: str, search_filter: str, attributes: Sequence[str]
+        self, base: str, search_filter: str, attributes: Sequence[str], page_size: int | None = None
     ) -> Iterator[Found | ContinuationReference]:
         """Yield everything below `base`, page by page.
 
         Returning normally means: success on every page, and the server said there are no more. Anything else raises
-        ReadInterrupted (MissingBase among it); ldap3's own paging would just stop there.
+        ReadInterrupted (MissingBase among it), after what did arrive; ldap3's own paging would just stop there.
         """
         cookie: bytes | None = None
         seen = 0
         while True:
-            response = self._page(base, search_filter, attributes, cookie, seen)
-            for item in response:
-                found = _understood(item)
-                if isinstance(found, Found):
-                    seen += 1
-                if found is not None:
-                    yield found
-            cookie = self._next_cookie()
+            answer = self._ask(
+                base,
+                seen,
+                search_filter=search_filter,
+                search_scope=SUBTREE,
+                attributes=list(attributes),
+                paged_size=page_size or self._settings.page_size,
+                # Critical: a server that cannot page has to say so instead of sending a first part.
+                paged_criticality=True,
+                paged_cookie=cookie,
+            )
+            for found in answer.found:
+                seen += isinstance(found, Found)
+                yield found
+            if answer.result["result"] == _NO_SUCH_OBJECT:
+                raise MissingBase(no_base(self.url, self._settings, base))
+            if answer.result["result"] != _SUCCESS:
+                raise ReadInterrupted(search_ended(self.url, self._settings, base, seen, answer.result))
+            if not answer.paged:
+                # RFC 2696: a server that honoured the control answers with it. Without it nobody says this was all.
+                raise ReadInterrupted(
+                    f"source {self._settings.name}: {self.url} did not say whether more entries follow (no paged "
+                    "results control in its answer). Nothing is removed."
+                )
+            cookie = answer.cookie
             if not cookie:
                 return
 
     def exists(self, dn: str) -> bool:
         """Tell whether an entry can be read. Raises ReadInterrupted for anything but yes and no."""
-        try:
-            self._connection.search(
-                dn,
-                "(objectClass=*)",
-                BASE,
-                dereference_aliases=DEREF_NEVER,
-                attributes=["1.1"],
-                time_limit=self._settings.time_limit,
-            )
-        except (LDAPException, OSError) as error:
-            raise ReadInterrupted(self._lost(dn, 0, error)) from error
-        result = self._connection.result
-        if result["result"] == _NO_SUCH_OBJECT:
+        answer = self._ask(dn, 0, search_filter="(objectClass=*)", search_scope=BASE, attributes=["1.1"])
+        if answer.result["result"] == _NO_SUCH_OBJECT:
             return False
-        if result["result"] != _SUCCESS:
-            raise ReadInterrupted(self._ended(dn, 0, result))
-        return any(item.get("type") == "searchResEntry" for item in self._connection.response or ())
+        if answer.result["result"] != _SUCCESS:
+            raise ReadInterrupted(search_ended(self.url, self._settings, dn, 0, answer.result))
+        return any(isinstance(found, Found) for found in answer.found)
 
-    def _page(
-        self, base: str, search_filter: str, attributes: Sequence[str], cookie: bytes | None, seen: int
-    ) -> list[dict[str, Any]]:
+    def _ask(self, base: str, seen: int, **asked: object) -> _Answer:
+        """Send one search and take its answer apart. Raises ReadInterrupted when there is none."""
+        connection = self._connection
         try:
-            self._connection.search(
+            connection.search(
                 base,
-                search_filter,
-                SUBTREE,
                 dereference_aliases=DEREF_NEVER,
-                attributes=list(attributes),
                 time_limit=self._settings.time_limit,
-                paged_size=self._settings.page_size,
-                # Critical: a server that cannot page has to say so instead of sending a first part.
-                paged_criticality=True,
-                paged_cookie=cookie,
+                **asked,
+            )
+            control = connection.result.get("controls", {}).get(_PAGED_RESULTS)
+            return _Answer(
+                found=[found for item in connection.response or () if (found := _understood(item)) is not None],
+                result=connection.result,
+                paged=control is not None,
+                cookie=bytes(control["value"]["cookie"] or b"") if control is not None else b"",
             )
         except LDAPInvalidFilterError as error:
             raise ReadInterrupted(
-                f"source {self._settings.name}: {search_filter} is not a search filter. Correct user_filter or "
-                "group_filter."
+                f"source {self._settings.name}: {asked['search_filter']} is not a search filter. Correct user_filter "
+                "or group_filter."
             ) from error
-        except (LDAPException, OSError) as error:
-            raise ReadInterrupted(self._lost(base, seen, error)) from error
-        result = self._connection.result
-        if result["result"] == _NO_SUCH_OBJECT:
-            raise MissingBase(
-                f"source {self._settings.name}: there is no {base} at {self.url}, or the account may "
-                "not see it. Correct "
-                "base_dn, or give the account the right to read it. Nothing is removed."
-            )
-        if result["result"] != _SUCCESS:
-            raise ReadInterrupted(self._ended(base, seen, result))
-        return list(self._connection.response or ())
-
-    def _next_cookie(self) -> bytes | None:
-        control = self._connection.result.get("controls", {}).get(_PAGED_RESULTS)
-        if control is None:
-            # RFC 2696: a server that honoured the control answers with it. Without it nobody says that this was all.
-            raise ReadInterrupted(
-                f"source {self._settings.name}: {self.url} did not say whether more entries follow (no paged results "
-                "control in its answer). Nothing is removed."
-            )
-        cookie = control["value"]["cookie"]
-        return bytes(cookie) if cookie else None
-
-    def _ended(self, base: str, seen: int, result: Mapping[str, Any]) -> str:
-        code = int(result["result"])
-        said = f", saying: {result['message']}" if result.get("message") else ""
-        remedy = _REMEDIES.get(code, "See the directory server's log.")
-        return (
-            f"source {self._settings.name}: the search below {base} at {self.url} ended with "
-            f"{RESULT_CODES.get(code, 'an unknown result')} ({code}) after {seen} entries{said}. {remedy} Nothing is "
-            "removed."
-        )
-
-    def _lost(self, base: str, seen: int, error: Exception) -> str:
-        return (
-            f"source {self._settings.name}: the connection to {self.url} was lost after {seen} entries below {base} "
-            f"({error}). Check the server and the network; the next cycle reads again. Nothing is removed."
-        )
-
-
-_REMEDIES = {
-    3: "Raise the server's time limit for the bind account.",
-    4: "Raise the server's size limit for the bind account (in OpenLDAP: limits … size=unlimited).",
-    10: "The server refers to another one: name the server that holds the tree in urls.",
-    11: "Raise the server's administrative limits for the bind account.",
-    12: "The server cannot page results, which large directories need.",
-    50: "Give the bind account the right to read there.",
-    51: "The server is busy; the next cycle reads again.",
-    52: "The server is unavailable; the next cycle reads again.",
-}
+        except _LDAP3_RAISES as error:
+            raise ReadInterrupted(connection_lost(self.url, self._settings, base, seen, error)) from error
 
 
 def open_session(settings: LdapSettings) -> Session:
@@ -203,36 +170,8 @@ def open_session(settings: LdapSettings) -> Session:
 
 
 def _open(url: str, settings: LdapSettings) -> Session:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    secure = parts.scheme == "ldaps"
-    try:
-        tls = VerifiedTls(settings.ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise CertificateRejected(
-            f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct "
-            "the file. Nothing was sent."
-        ) from error
-    server = Server(
-        host,
-        port=parts.port or default_port(parts.scheme),
-        use_ssl=secure,
-        tls=tls,  # ldap3 verifies nothing unless it is told to
-        get_info=NONE,  # with a schema loaded ldap3 converts values, slowly and not always rightly
-        connect_timeout=settings.connect_timeout,
-    )
-    connection = Connection(
-        server,
-        user=settings.bind_dn or None,
-        password=settings.bind_password.get_secret_value() if settings.bind_password else None,
-        client_strategy=SYNC,
-        auto_range=False,  # it cuts `member` silently when a follow-up search fails
-        auto_referrals=False,  # the password would go to whatever server is named
-        return_empty_attributes=False,
-        check_names=False,
-        receive_timeout=settings.time_limit + settings.connect_timeout,
-        raise_exceptions=False,
-    )
+    secure = urlsplit(url).scheme == "ldaps"
+    connection = _connection(url, settings)
     try:
         connection.open(read_server_info=False)
         if not secure and settings.starttls and not connection.start_tls(read_server_info=False):
@@ -242,71 +181,60 @@ def _open(url: str, settings: LdapSettings) -> Session:
                 "switch TLS on at the server; the password is never sent without."
             )
         connection.bind(read_server_info=False)
-    except (LDAPException, OSError) as error:
-        _abandon(connection)
-        raise _told(url, settings, error) from error
+        result = dict(connection.result)
     except SourceError:
         _abandon(connection)
         raise
-    result = connection.result
+    except _LDAP3_RAISES as error:
+        _abandon(connection)
+        raise no_connection(url, settings, error) from error
     if result["result"] != _SUCCESS:
         _abandon(connection)
-        raise _refused(url, settings, result)
+        raise logon_refused(url, settings, result)
     return Session(url, connection, settings)
+
+
+def _connection(url: str, settings: LdapSettings) -> Any:  # noqa: ANN401 - ldap3 has no types
+    """Prepare a connection; nothing is sent yet. Raises SourceError."""
+    parts = urlsplit(url)
+    try:
+        tls = VerifiedTls(settings.ca_file)
+    except (LDAPException, OSError) as error:  # ssl.SSLError is an OSError
+        raise CertificateRejected(
+            f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct "
+            "the file. Nothing was sent."
+        ) from error
+    try:
+        server = Server(
+            parts.hostname or "",
+            port=parts.port or default_port(parts.scheme),
+            use_ssl=parts.scheme == "ldaps",
+            tls=tls,  # ldap3 verifies nothing unless it is told to
+            get_info=NONE,  # with a schema loaded ldap3 converts values, slowly and not always rightly
+            connect_timeout=settings.connect_timeout,
+        )
+        return Connection(
+            server,
+            user=settings.bind_dn or None,
+            password=settings.bind_password.get_secret_value() if settings.bind_password else None,
+            client_strategy=SYNC,
+            auto_range=False,  # it cuts `member` silently when a follow-up search fails
+            auto_referrals=False,  # the password would go to whatever server is named
+            return_empty_attributes=False,
+            check_names=False,
+            receive_timeout=settings.time_limit + settings.connect_timeout,
+            raise_exceptions=False,
+        )
+    except _LDAP3_RAISES as error:
+        raise no_connection(url, settings, error) from error
 
 
 def _abandon(connection: Any) -> None:  # noqa: ANN401 - ldap3 has no types
     # If the server has gone already, that is what was wanted.
-    with contextlib.suppress(LDAPException, OSError):
+    with contextlib.suppress(*_LDAP3_RAISES):
         connection.unbind()
     if connection.socket is not None:
         connection.socket.close()  # ldap3 forgets the socket of a connection that failed half-way
-
-
-def _refused(url: str, settings: LdapSettings, result: Mapping[str, Any]) -> SourceError:
-    code = int(result["result"])
-    who = settings.bind_dn or "an anonymous account"
-    said = f" ({RESULT_CODES.get(code, code)}{': ' + result['message'] if result.get('message') else ''})"
-    if code == _INVALID_CREDENTIALS:
-        return CredentialsRefused(
-            f"source {settings.name}: {url} refuses the name or password of {who}{said}. Check bind_dn and the content "
-            "of bind_password_file. Nothing is removed."
-        )
-    if code in _TRY_ANOTHER:
-        return SourceUnreachable(
-            f"source {settings.name}: {url} cannot serve the logon of {who} now{said}. The next cycle tries again. "
-            "Nothing is removed."
-        )
-    remedy = (
-        "Use ldaps:// or StartTLS." if code in _NEEDS_ENCRYPTION else "Check bind_dn and the account at the server."
-    )
-    return CredentialsRefused(
-        f"source {settings.name}: {url} refuses the logon of {who}{said}. {remedy} Nothing is removed."
-    )
-
-
-def _told(url: str, settings: LdapSettings, error: Exception) -> SourceError:
-    text = str(error)
-    if "certificate" in text.lower():
-        return CertificateRejected(
-            f"source {settings.name}: the certificate of {url} could not be verified: {_plain(text)}. "
-            "Nothing was sent to it. "
-            "Name the authority that issued it as ca_file, and write the server's name in urls as in the certificate."
-        )
-    return SourceUnreachable(
-        f"source {settings.name}: {url} cannot be reached: {_plain(text)}. Check the address, the "
-        "server and the network. "
-        "Nothing is removed."
-    )
-
-
-def _plain(text: str) -> str:
-    """Take ldap3's wrapping off: only the innermost cause helps anybody."""
-    for needle in ("certificate verify failed: ", "certificate"):
-        position = text.find(needle)
-        if position >= 0:
-            return text[position:].split(" (_ssl", maxsplit=1)[0].rstrip(")'\" ").strip()
-    return text.rpartition("socket connection error while opening: ")[2].strip() or text
 
 
 def _understood(item: Mapping[str, Any]) -> Found | ContinuationReference | None:

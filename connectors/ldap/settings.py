@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from connectors.distinguished_name import DistinguishedNameError, normalise
 from connectors.entries import EntrySettings
 
 _PORTS = {"ldap": 389, "ldaps": 636}
+_COMPARISON = re.compile(r"\(([^()&|!][^()]*|)\)")
 
 
 class LdapSettings(EntrySettings):
@@ -48,12 +50,14 @@ class LdapSettings(EntrySettings):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
+            if "@" in url:  # never repeated in the message: it may hold a password
+                raise ValueError("an address in urls holds no name or password; use bind_dn and bind_password_file")
             try:
                 parts = urlsplit(url)
                 valid = parts.scheme in _PORTS and parts.hostname and (parts.port is None or parts.port > 0)
             except ValueError:
                 valid = False
-            if not valid or parts.path.strip("/") or parts.query or parts.username:
+            if not valid or parts.path.strip("/") or parts.query:
                 raise ValueError(f'"{url}" is not an address; write it like "ldaps://ldap1.corp.example"')
         return value
 
@@ -74,7 +78,7 @@ class LdapSettings(EntrySettings):
     @field_validator("user_filter", "group_filter")
     @classmethod
     def _filters(cls, value: str) -> str:
-        if not (value.startswith("(") and value.endswith(")") and value.count("(") == value.count(")")):
+        if not _is_filter(value):
             raise ValueError('a search filter stands in balanced brackets, like "(objectClass=inetOrgPerson)"')
         return value
 
@@ -102,7 +106,8 @@ class LdapSettings(EntrySettings):
             raise ValueError("a password is set and no bind_dn; name the account that reads the directory")
         if not self.starttls:
             for url in self.urls:
-                if url.startswith("ldap://") and not _is_loopback(urlsplit(url).hostname or ""):
+                parts = urlsplit(url)  # gives the scheme in lower case, however it is written
+                if parts.scheme == "ldap" and not _is_loopback(parts.hostname or ""):
                     raise ValueError(
                         f'starttls = false would send the password to "{url}" unencrypted; remove the line, or use '
                         "ldaps://"
@@ -130,6 +135,16 @@ def _check_dn(value: str) -> None:
         normalise(value)
     except DistinguishedNameError as error:
         raise ValueError(f"{error}; write a DN like ou=People,dc=corp,dc=example") from None
+
+
+def _is_filter(text: str) -> bool:
+    """Tell whether it looks like one filter (RFC 4515): one outer pair of brackets, a comparison in each inner one."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth <= 0 and position < len(text) - 1:
+            return False
+    return depth == 0 and text != "" and all("=" in item for item in _COMPARISON.findall(text))
 
 
 def _is_loopback(host: str) -> bool:

@@ -21,16 +21,13 @@ from connectors.base import (
     Wanted,
 )
 from connectors.ldap import LdapConnector, LdapSettings
+from tests.connectors.conftest import plain
 from tests.ldif_text import SUFFIX, group, people, person, uids
 from tests.servers.certificates import certificates
 from tests.servers.openldap import OpenLdap
 from tests.servers.ports import free_port
 
 WANTED = Wanted(frozenset({"mail", "sn"}))
-
-
-def plain(ldif: str) -> str:
-    return "".join(line + "\n" for line in ldif.splitlines() if not line.startswith("entryUUID:"))
 
 
 def read(settings: dict[str, Any], wanted: Wanted = WANTED) -> tuple[dict[str, Entry], ReadEnded]:
@@ -208,9 +205,16 @@ def test_the_fingerprint_changes_with_what_is_read_and_not_with_who_answers(dire
     ("changes", "said"),
     [
         ({"urls": ["http://ldap.example"]}, "is not an address"),
+        ({"urls": ["ldaps://:secret@ldap.example"]}, "holds no name or password"),
         ({"urls": ["ldap://ldap.example"], "starttls": False}, "unencrypted"),
+        ({"urls": ["LDAP://ldap.example"], "starttls": False}, "unencrypted"),
+        ({"urls": ["ldap://127.0.0.1", "Ldap://10.0.0.1"], "starttls": False}, "unencrypted"),
         ({"base_dn": "nonsense"}, "write a DN like"),
         ({"user_filter": "objectClass=person"}, "balanced brackets"),
+        ({"user_filter": "(uid=a)(uid=b)"}, "balanced brackets"),
+        ({"group_filter": "(cn=a))((cn=b)"}, "balanced brackets"),
+        ({"group_filter": "(&(cn=a)(cn))"}, "balanced brackets"),
+        ({"bind_password": None}, "bind_password_file"),
         ({"bind_password": ""}, "anonymous"),
         ({"ca_file": "/nowhere/ca.pem"}, "does not exist"),
         ({"page_size": 0}, "greater than or equal to 1"),

@@ -1,7 +1,8 @@
 """A man in the middle between the agent and a real slapd, who spoils the answers.
 
 It passes LDAP messages (RFC 4511, BER) on as they are and changes what it is told to: the result code of the n-th
-search, or it cuts the connection after so many entries.
+search, or one text in the entries for another as long, or it cuts the connection after so many entries, or it lets
+the end of a search never arrive.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class LdapFaultProxy:
         self._port = port
         self.result_code: int | None = None  # given to the search number `at_search`, counted from 1
         self.at_search = 1
+        self.swallow_search: int | None = None  # the search whose end never arrives, counted from 1
         self.cut_after_entries: int | None = None
+        self.swap: tuple[bytes, bytes] | None = None  # of equal length, so that every BER length stays right
         self._searches = 0
         self._entries = 0
 
@@ -97,12 +100,21 @@ class LdapFaultProxy:
             self._entries += 1
             if self.cut_after_entries is not None and self._entries > self.cut_after_entries:
                 return None
+            if self.swap is not None:
+                was, becomes = self.swap
+                assert len(was) == len(becomes)
+                return message.replace(was, becomes)
         if kind == _SEARCH_DONE:
             self._searches += 1
+            if self._searches == self.swallow_search:
+                return b""
             if self.result_code is not None and self._searches == self.at_search:
-                # SearchResultDone begins with the resultCode: ENUMERATED, one byte of length, one of value.
+                # SearchResultDone begins with the resultCode: ENUMERATED, one byte of length, one of value. Controls
+                # come after it, and a server in trouble sends none.
                 code = _content_at(message, position) + 2
-                return message[:code] + bytes([self.result_code]) + message[code + 1 :]
+                start = _content_at(message, 0)
+                kept = message[start:code] + bytes([self.result_code]) + message[code + 1 : _end_of(message, position)]
+                return b"\x30\x82" + len(kept).to_bytes(2, "big") + kept
         return message
 
 

@@ -39,9 +39,16 @@ ou: Groups
 
 
 class OpenLdap:
-    """Use as a context manager. `limits` are slapd.conf lines like "sizelimit 100", for every client but the admin."""
+    """Use as a context manager.
 
-    def __init__(self, directory: Path, *, limits: str = "sizelimit unlimited", names: str | None = None) -> None:
+    limits:  slapd.conf lines like "sizelimit 100", for every client but the admin
+    names:   the certificate's subjectAltName, when it is not to be the right one
+    access:  slapd.conf "access to …" lines that come before the ordinary ones
+    """
+
+    def __init__(
+        self, directory: Path, *, limits: str = "sizelimit unlimited", names: str | None = None, access: str = ""
+    ) -> None:
         binary = shutil.which("slapd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/libexec")
         if binary is None:
             raise RuntimeError("slapd is not installed; `make test` installs it")
@@ -50,6 +57,7 @@ class OpenLdap:
         self.certificates: Certificates = certificates(names) if names else certificates()
         self.port, self.tls_port = free_port(), free_port()
         self._limits = limits
+        self._access = access
         self._process: subprocess.Popen[bytes] | None = None
         (directory / "database").mkdir()
         self._configure()
@@ -69,8 +77,10 @@ class OpenLdap:
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def load(self, ldif: str, *, with_base: bool = True) -> None:
-        """Write entries into the stopped server's database, without checks and fast."""
+    def load(self, ldif: str | Path, *, with_base: bool = True) -> None:
+        """Write entries, as text or in a file, into the stopped server's database, without checks and fast."""
+        if isinstance(ldif, Path):
+            ldif = ldif.read_text(encoding="utf-8")
         file = self.directory / "load.ldif"
         file.write_text((BASE_LDIF + "\n" if with_base else "") + ldif, encoding="utf-8")
         subprocess.run(
@@ -103,6 +113,10 @@ class OpenLdap:
             self._process.terminate()
             self._process.wait(timeout=20)
             self._process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
 
     def modify(self, ldif: str) -> None:
         """Carry out change records as the administrator."""
@@ -151,6 +165,7 @@ directory {self.directory}/database
 maxsize 1073741824
 dbnosync
 index objectClass,uid,cn,mail,member,entryUUID eq
+{self._access}
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact={READER_DN} read by * none
 """)

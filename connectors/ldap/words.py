@@ -1,0 +1,126 @@
+"""What goes wrong with a directory server, told to an administrator: what happened, where, and what to do next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ldap3.core.results import RESULT_CODES
+
+from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
+from connectors.ldap.settings import LdapSettings
+
+_INVALID_CREDENTIALS = 49
+# Another server may do better: busy, unavailable, unwillingToPerform.
+_TRY_ANOTHER = frozenset({51, 52, 53})
+_NEEDS_ENCRYPTION = frozenset({8, 13})  # strongerAuthRequired, confidentialityRequired
+
+_REMEDIES = {
+    3: "Raise the server's time limit for the bind account.",
+    4: "Raise the server's size limit for the bind account (in OpenLDAP: limits … size=unlimited).",
+    10: "The server refers to another one: name the server that holds the tree in urls.",
+    11: "Raise the server's administrative limits for the bind account.",
+    12: "The server cannot page results, which large directories need.",
+    50: "Give the bind account the right to read there.",
+    51: "The server is busy; the next cycle reads again.",
+    52: "The server is unavailable; the next cycle reads again.",
+}
+
+# Active Directory says in the diagnostic message, as "data 52e", why it refused a logon.
+_ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3})\b", re.IGNORECASE)
+_ACTIVE_DIRECTORY_REASONS = {
+    "525": "There is no such account.",
+    "52e": "The password is wrong.",
+    "530": "The account may not log on at this time.",
+    "531": "The account may not log on from this machine.",
+    "532": "The password has expired.",
+    "533": "The account is disabled.",
+    "701": "The account has expired.",
+    "773": "The password has to be changed before the next logon.",
+    "775": "The account is locked.",
+}
+
+
+def search_ended(url: str, settings: LdapSettings, base: str, seen: int, result: Mapping[str, Any]) -> str:
+    """Tell of a search that ended otherwise than with success, after `seen` entries."""
+    code = int(result["result"])
+    said = f", saying: {result['message']}" if result.get("message") else ""
+    remedy = _REMEDIES.get(code, "See the directory server's log.")
+    return (
+        f"source {settings.name}: the search below {base} at {url} ended with "
+        f"{RESULT_CODES.get(code, 'an unknown result')} ({code}) after {seen} entries{said}. {remedy} Nothing is "
+        "removed."
+    )
+
+
+def connection_lost(url: str, settings: LdapSettings, base: str, seen: int, error: Exception) -> str:
+    """Tell of a connection that broke, or an answer that did not come or could not be understood."""
+    return (
+        f"source {settings.name}: the connection to {url} was lost after {seen} entries below {base} "
+        f"({error}). Check the server and the network; the next cycle reads again. Nothing is removed."
+    )
+
+
+def no_base(url: str, settings: LdapSettings, base: str) -> str:
+    """Tell of a base that the server does not have, or does not show."""
+    return (
+        f"source {settings.name}: there is no {base} at {url}, or the account may not see it. Correct "
+        "base_dn, or give the account the right to read it. Nothing is removed."
+    )
+
+
+def logon_refused(url: str, settings: LdapSettings, result: Mapping[str, Any]) -> SourceError:
+    """Make the error for a bind that was answered otherwise than with success."""
+    code = int(result["result"])
+    message = str(result.get("message") or "")
+    who = settings.bind_dn or "an anonymous account"
+    said = f" ({RESULT_CODES.get(code, code)}{': ' + message if message else ''})"
+    if code == _INVALID_CREDENTIALS:
+        found = _ACTIVE_DIRECTORY_CODE.search(message)
+        reason = _ACTIVE_DIRECTORY_REASONS.get(found[1].lower(), "") if found else ""
+        return CredentialsRefused(
+            f"source {settings.name}: {url} refuses the name or password of {who}{said}. {reason}{reason and ' '}"
+            "Check bind_dn and the content of bind_password_file. Nothing is removed."
+        )
+    if code in _TRY_ANOTHER:
+        return SourceUnreachable(
+            f"source {settings.name}: {url} cannot serve the logon of {who} now{said}. The next cycle tries again. "
+            "Nothing is removed."
+        )
+    remedy = (
+        "Use ldaps:// or StartTLS." if code in _NEEDS_ENCRYPTION else "Check bind_dn and the account at the server."
+    )
+    return CredentialsRefused(
+        f"source {settings.name}: {url} refuses the logon of {who}{said}. {remedy} Nothing is removed."
+    )
+
+
+def no_connection(url: str, settings: LdapSettings, error: Exception) -> SourceError:
+    """Make the error for a server that could not be reached, or whose certificate could not be verified."""
+    text = str(error) or type(error).__name__
+    if "certificate" in text.lower():
+        return CertificateRejected(
+            f"source {settings.name}: the certificate of {url} could not be verified: {_plain(text)}. "
+            "Nothing was sent to it. "
+            "Name the authority that issued it as ca_file, and write the server's name in urls as in the certificate."
+        )
+    if "WRONG_VERSION_NUMBER" in text:
+        return SourceUnreachable(
+            f"source {settings.name}: {url} answers, and not in TLS. Correct the port, or write ldap:// to have TLS "
+            "begin by StartTLS. Nothing is removed."
+        )
+    return SourceUnreachable(
+        f"source {settings.name}: {url} cannot be reached: {_plain(text)}. Check the address, the "
+        "server and the network. "
+        "Nothing is removed."
+    )
+
+
+def _plain(text: str) -> str:
+    """Take ldap3's wrapping off: only the innermost cause helps anybody."""
+    for needle in ("certificate verify failed: ", "certificate"):
+        position = text.find(needle)
+        if position >= 0:
+            return text[position:].split(" (_ssl", maxsplit=1)[0].rstrip(")'\" ").strip()
+    return text.rpartition("socket connection error while opening: ")[2].strip() or text
