@@ -22,7 +22,7 @@ import structlog
 from agent.connection import Connection
 from agent.cycle_report import CycleReport, record_cycle
 from agent.directory.marks import mark_everything
-from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of
+from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of, owes_full_read
 from agent.errors import RollcallError
 from agent.observe.audit import AuditTrail
 from agent.observe.progress import Progress
@@ -116,7 +116,7 @@ def resolve(
             mark_everything(transaction)
         settle(transaction, connection.population)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
-        if all(outcome.proves_absence for outcome in outcomes):
+        if not any(owes_full_read(state, source.name) for source in connection.sources):
             write_fact(transaction, _RECONCILED, connection.fingerprint)
     plan = draw_up(Difference(state, retry_at_once=retry_at_once))
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan))
@@ -126,14 +126,32 @@ def read_source(
     connection: Connection, state: State, source: Source, stop: threading.Event, progress: Progress, *, full: bool
 ) -> SourceOutcome:
     """Read one source into the mirror. A connector that raises is a read that FAILED."""
+    due = full or owes_full_read(state, source.name)
     with closing(source.open()) as connector:
         fingerprint = connector.fingerprint(connection.wanted)
-        since = None if full else checkpoint_of(state, source.name, fingerprint)
-        events = _watched(connector.read(connection.wanted, since), source.name, stop, progress)
-        outcome = absorb(state, source.name, events, fingerprint)
+        since = checkpoint_of(state, source.name, fingerprint)
+
+        def read(*, full_due: bool, why: str = "") -> SourceOutcome:
+            wanted = replace(connection.wanted, full=full_due)
+            events = _watched(connector.read(wanted, since), source.name, stop, progress)
+            return absorb(state, source.name, events, fingerprint, full_due=full_due, why=why)
+
+        outcome = read(full_due=due)
+        if outcome.needs_full:
+            log.info("reading in full", source=source.name, reason=outcome.needs_full)
+            outcome = read(full_due=True, why=outcome.needs_full)
     heard = replace(outcome, unreadable=())
     if outcome.completeness is Completeness.COMPLETE and not outcome.emptied:
-        log.info("source read", source=source.name, server=heard.server, seen=heard.seen, changed=heard.changed)
+        log.info(
+            "source read",
+            source=source.name,
+            server=heard.server,
+            extent=heard.extent.value,
+            note=heard.note,
+            seen=heard.seen,
+            changed=heard.changed,
+            gone=heard.gone,
+        )
     else:
         log.warning("source not read completely", source=source.name, reason=heard.reason)
     for sentence in outcome.unreadable:

@@ -147,6 +147,7 @@ def describe_source(outcome: SourceOutcome) -> dict[str, object]:
         "name": outcome.source,
         "server": outcome.server,
         "extent": outcome.extent.value,
+        "note": outcome.note,
         "completeness": outcome.completeness.value,
         "reason": outcome.reason,
         "seen": outcome.seen,

@@ -1,4 +1,4 @@
-"""The daemon: cycles on schedule, one at a time, until a signal.
+"""The daemon: cycles on schedule and, in live mode, as soon as a source reports a change; one at a time.
 
 Signal handlers only set flags; the main thread does what they ask for. A cycle runs in the scheduler's thread and
 looks at the stop flag between requests, so a stop waits for the requests in flight and for nothing else.
@@ -23,6 +23,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from agent.connection import Connection
 from agent.cycle import run_cycle
 from agent.errors import ExitCode, RollcallError, UsageProblem
+from agent.live import LiveMode
 from agent.operating_system import make_private_directory, on_reload_signal, on_stop_signal, single_writer
 from agent.settings import ScheduleSettings
 from agent.state.database import State, open_state
@@ -46,6 +47,7 @@ class Daemon:
         # SimpleQueue.put may be called from a signal handler: it is reentrant.
         self._wishes: queue.SimpleQueue[_Wish] = queue.SimpleQueue()
         self._one_cycle = threading.Lock()
+        self._live: LiveMode | None = None
 
     def run(self) -> ExitCode:
         """Run until SIGTERM or SIGINT. Raises RollcallError when it cannot begin."""
@@ -71,10 +73,12 @@ class Daemon:
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, timezone="UTC")
         self._schedule(scheduler)
         scheduler.start()
+        self._listen()
         log.info("the daemon runs", state=str(self._connection.settings.agent.state_dir))
         while self._next_wish() is _Wish.RELOAD:
             self._reload(scheduler)
         log.info("stopping after the requests in flight")
+        self._stop_listening()
         scheduler.shutdown(wait=True)
         log.info("stopped")
 
@@ -84,6 +88,16 @@ class Daemon:
             # handler runs at the next opportunity, so there has to be one soon.
             with contextlib.suppress(queue.Empty):
                 return self._wishes.get(timeout=_LONGEST_WAIT)
+
+    def _listen(self) -> None:
+        if self._connection.settings.schedule.live:
+            self._live = LiveMode(self._connection, self._state, lambda: self._cycle(full=False))
+            self._live.start()
+
+    def _stop_listening(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _schedule(self, scheduler: BackgroundScheduler) -> None:
         schedule = self._connection.settings.schedule
@@ -130,9 +144,11 @@ class Daemon:
         if connection.settings.agent.state_dir != self._connection.settings.agent.state_dir:
             log.error("state_dir cannot change while the daemon runs; restart it. The old settings stay in force")
             return
+        self._stop_listening()
         with self._one_cycle:
             self._connection = connection
         self._schedule(scheduler)
+        self._listen()
         log.info("settings reloaded")
 
 

@@ -133,6 +133,7 @@ class ScheduleSettings(_Section):
     cron: str | None = None
     jitter: Duration | None = None
     full_every: Duration = timedelta(days=7)
+    live: bool = False
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ScheduleSettings:

@@ -4,9 +4,16 @@ A connector reads one source and says honestly how much of it it saw. A read is 
 
     ReadStarted(extent=FULL)  EntryFound(...)  EntryFound(...)  ...  ReadEnded(COMPLETE, checkpoint=...)
 
+or, when the connector can tell what changed since the checkpoint:
+
+    ReadStarted(extent=INCREMENTAL)  EntryFound(...)  EntryDeleted(...)  EntriesListed(...)  ReadEnded(COMPLETE, ...)
+
 A stream that stops without its ReadEnded is taken as FAILED, so a connector that dies in the middle can never
-pass for one that saw everything. Only a stream that is FULL *and* COMPLETE proves that an entry it does not
-mention is gone; an `EntryDeleted` proves it for one entry in any read.
+pass for one that saw everything. That an entry is gone is proved by an `EntryDeleted`, or by a COMPLETE stream that
+mentions every entry there is and not this one: a FULL one, or one whose end says `lists_all`.
+
+A connector that finds in the middle that its checkpoint does not serve begins again with `ReadStarted(FULL)`; what it
+brought before still counts.
 
 A third-party connector is a class with the shape of `Connector`, registered under the entry-point group
 `rollcall.connectors`. This file, `connectors.errors` and `connectors.distinguished_name` are all it needs.
@@ -14,10 +21,11 @@ A third-party connector is a class with the shape of `Connector`, registered und
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -98,8 +106,8 @@ class Completeness(StrEnum):
 class Checkpoint:
     """How far a source has been read.
 
-    `token` is the connector's own and opaque to the agent; it must hold everything that makes it valid (server
-    identity, base, filter, attribute list).
+    `token` is the connector's own and opaque to the agent; it must hold everything that makes it valid (which
+    directory, base, filter, attribute list).
     """
 
     token: str
@@ -107,10 +115,15 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ReadStarted:
-    """The first event of a stream. `server` names who answers, for the audit trail."""
+    """The first event of a stream.
+
+    server:  who answers, for the audit trail
+    note:    how it is read, or why it is FULL although there was a checkpoint; for people
+    """
 
     extent: Extent
     server: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +142,13 @@ class EntryDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class EntriesListed:
+    """The source said that these entries are there, and sent nothing more: they have not changed."""
+
+    anchors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EntryUnreadable:
     """One entry that could not be understood. It stays as the mirror knows it; the others go on."""
 
@@ -139,21 +159,32 @@ class EntryUnreadable:
 
 @dataclass(frozen=True, slots=True)
 class ReadEnded:
-    """The last event of a stream. `reason` says why a read is PARTIAL or FAILED and what to do about it."""
+    """The last event of a stream.
+
+    reason:      why a read is PARTIAL or FAILED and what to do about it
+    checkpoint:  from where the next read may go on; None: it has to be FULL
+    lists_all:   an INCREMENTAL read mentioned every entry there is, as found, listed or unreadable
+    """
 
     completeness: Completeness
     reason: str = ""
     checkpoint: Checkpoint | None = None
+    lists_all: bool = False
 
 
-ReadEvent = ReadStarted | EntryFound | EntryDeleted | EntryUnreadable | ReadEnded
+ReadEvent = ReadStarted | EntryFound | EntryDeleted | EntriesListed | EntryUnreadable | ReadEnded
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the agent needs from a source: the attribute types its mapping uses, lower case."""
+    """What the agent needs from a source.
+
+    attributes:  the attribute types its mapping uses, lower case
+    full:        everything, even if the checkpoint would serve; it then only tells which directory was read before
+    """
 
     attributes: frozenset[str] = field(default_factory=frozenset)
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +224,7 @@ class Connector(Protocol):
     def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
         """Yield the events of one read. Trouble ends the stream with PARTIAL or FAILED; it does not raise.
 
-        `since` is the checkpoint of the last read that was committed, or None to ask for a FULL read.
+        `since` is the checkpoint of the last read that was COMPLETE; without one the read has to be FULL.
         """
 
     def check(self) -> Iterator[Finding]:
@@ -201,3 +232,15 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Let go of connections. Never raises."""
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """What a connector can do besides whose source reports changes as they happen."""
+
+    def watch(self, wanted: Wanted, since: Checkpoint | None, stop: threading.Event) -> Iterator[str]:
+        """Yield a word on each change, or burst of changes, until `stop` is set.
+
+        It only says that it is time for a cycle: the read finds out what changed. Begin with what changed after
+        `since`. Raises SourceError when the source cannot be watched, or no longer.
+        """

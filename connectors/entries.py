@@ -80,7 +80,7 @@ class EntryReader:
     def understand(self, dn: str, attributes: RawAttributes) -> EntryFound | EntryUnreadable | None:
         """Return the entry, the reason why it cannot be understood, or None for what is neither user nor group."""
         classes = {value.decode("ascii", "replace").lower() for value in attributes.get("objectclass", ())}
-        anchor = _anchor(attributes.get(self.anchor, ()))
+        anchor = read_anchor(attributes.get(self.anchor, ()))
         if not classes:
             # Every entry has one (RFC 4512, 2.4.1), so a right is missing; to leave the entry out would say it is gone.
             return EntryUnreadable(
@@ -128,7 +128,7 @@ class EntryReader:
             dn,
             "the filter finds it, but it has no object class that makes it a user, group or contact. Let the account "
             "read objectClass, name its class in user_classes or group_classes, or narrow the filter.",
-            _anchor(attributes.get(self.anchor, ())),
+            read_anchor(attributes.get(self.anchor, ())),
         )
 
     def _kind(self, classes: set[str]) -> EntryKind | None:
@@ -172,7 +172,8 @@ def _is_cut(key: str) -> bool:
     return any(option.startswith("range=") and option != "range=0-*" for option in key.split(";")[1:])
 
 
-def _anchor(values: Sequence[bytes]) -> str | None:
+def read_anchor(values: Sequence[bytes]) -> str | None:
+    """Return the anchor in its one spelling, or None when there is not exactly one value."""
     if len(values) != 1 or not values[0]:
         return None
     raw = values[0]

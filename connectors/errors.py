@@ -5,6 +5,7 @@ SourceError                    the source could not be read; the message names i
 ├── CertificateRejected        a server answered, and its certificate could not be verified
 ├── CredentialsRefused         the bind was refused
 └── ReadInterrupted            the read had begun and could not be finished
+    └── CheckpointRefused      it cannot go on from the checkpoint; a FULL read can
 """
 
 from __future__ import annotations
@@ -28,3 +29,14 @@ class CredentialsRefused(SourceError):
 
 class ReadInterrupted(SourceError):
     """A search ended otherwise than with success, or its connection was lost."""
+
+
+class CheckpointRefused(ReadInterrupted):
+    """The source cannot go on from the checkpoint.
+
+    behind: because it knows less than was read before: a replica that lags, or a directory restored from a backup
+    """
+
+    def __init__(self, message: str, *, behind: bool = False) -> None:
+        super().__init__(message)
+        self.behind = behind

@@ -60,6 +60,7 @@ def _document(reader: Connection, population: Population, configured: set[str]) 
             "server": row.server,
             "completeness": row.completeness,
             "reason": row.reason,
+            "note": row.note,
             "last_read_at": row.last_read_at.isoformat() if row.last_read_at else None,
             "last_complete_at": row.last_complete_at.isoformat() if row.last_complete_at else None,
             "entries": reader.execute(
@@ -96,6 +97,8 @@ def _show(out: Console, document: dict[str, Any]) -> None:
             f"source {item['name']}: last read {item['completeness']}, last complete read {fresh}, "
             f"{item['entries']} entries"
         )
+        if item["note"]:
+            out.print(f"- how it was read: {item['note']}")
         if item["reason"]:
             out.print(f"- {item['reason']}", style="yellow")
         if not item["configured"]:

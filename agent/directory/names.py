@@ -7,6 +7,8 @@ later complete read: a rename in progress never looks like a member that left.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, and_, delete, exists, select, update
 
 from agent.directory.marks import mark
@@ -23,11 +25,22 @@ def qualified(given: Name, source: str) -> Name:
     return Name(given.kind, f"{source}:{given.value}") if given.kind is NameKind.UID else given
 
 
-def claim_names(connection: Connection, claims: list[Claim], *, forget_as_of: int | None = None) -> bool:
-    """Record that these entries have these names now. Returns whether anything changed for others to see.
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A DN that one entry had and another has now. `held`: the other had not given it up as far as the mirror knows."""
+
+    previous: int
+    name: Name
+    held: bool
+
+
+def claim_names(
+    connection: Connection, claims: list[Claim], *, forget_as_of: int | None = None
+) -> tuple[bool, list[TakenOver]]:
+    """Record that these entries have these names now.
 
     With `forget_as_of`, the claims are all the names of their entry, and what it had besides becomes former as of
-    that read.
+    that read. Returns whether anything changed for others to see, and what was taken over from others.
     """
     changed = False
     if forget_as_of is not None:
@@ -38,22 +51,60 @@ def claim_names(connection: Connection, claims: list[Claim], *, forget_as_of: in
             changed = changed or current != wanted
             for lost in current - wanted:
                 _make_former(connection, number, lost, forget_as_of)
+    taken: list[TakenOver] = []
     for some in batched(claims, _BATCH):
-        for kind in NameKind:
-            values = [claimed.value for _, claimed in some if claimed.kind is kind]
-            if values:
-                # Whoever has a name now has it alone: a former owner no longer answers to it.
-                connection.execute(
-                    delete(name).where(
-                        name.c.kind == kind.value, name.c.value.in_(values), name.c.former_since.is_not(None)
-                    )
-                )
+        taken += _take_over(connection, some)
         rows = [
             {"kind": claimed.kind.value, "value": claimed.value, "entry_id": number, "former_since": None}
             for number, claimed in some
         ]
         upsert(connection, name, rows)
-    return changed
+    return changed, taken
+
+
+def _take_over(connection: Connection, claims: list[Claim]) -> list[TakenOver]:
+    """Let whoever claims a name have it alone. A uid may be shared with somebody who still has it; a DN may not."""
+    taken = []
+    for kind in NameKind:
+        owner_of = {claimed.value: number for number, claimed in claims if claimed.kind is kind}
+        others = connection.execute(
+            select(name.c.value, name.c.entry_id, name.c.former_since).where(
+                name.c.kind == kind.value, name.c.value.in_(list(owner_of))
+            )
+        ).all()
+        for row in others:
+            if row.entry_id == owner_of[row.value] or (kind is NameKind.UID and row.former_since is None):
+                continue
+            connection.execute(
+                delete(name).where(
+                    name.c.kind == kind.value, name.c.value == row.value, name.c.entry_id == row.entry_id
+                )
+            )
+            if kind is NameKind.DN:
+                taken.append(TakenOver(row.entry_id, Name(kind, row.value), held=row.former_since is None))
+    return taken
+
+
+def lists_from_before(connection: Connection, taken: list[TakenOver], read_number: int) -> list[tuple[int, Name]]:
+    """Return the groups that list a name which was taken over, in a list that is older than this read.
+
+    A server may correct the members of a group without leaving a trace that an incremental read finds (OpenLDAP's
+    refint touches neither entryCSN nor modifyTimestamp). So such a list means whoever had the name then, or nobody,
+    and not the one who has it now.
+    """
+    found = []
+    for some in batched(sorted({item.name for item in taken}), _BATCH):
+        rows = connection.execute(
+            select(membership.c.group_id, membership.c.value)
+            .join(entry, entry.c.id == membership.c.group_id)
+            .where(
+                membership.c.kind == NameKind.DN.value,
+                membership.c.value.in_([item.value for item in some]),
+                entry.c.content_read < read_number,
+            )
+        ).all()
+        found += [(row.group_id, Name(NameKind.DN, row.value)) for row in rows]
+    return found
 
 
 def forget_names(connection: Connection, numbers: list[int], read_number: int) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 
@@ -69,6 +70,8 @@ source = Table(
     Column("completeness", String(20)),
     Column("reason", Text, nullable=False, server_default=""),
     Column("unreadable", Integer, nullable=False, server_default="0"),
+    Column("owes_full", Boolean, nullable=False, server_default=false()),  # a FULL read was due and was not COMPLETE
+    Column("note", Text, nullable=False, server_default=""),  # how it was read
 )
 
 entry = Table(
@@ -84,11 +87,22 @@ entry = Table(
     Column("members_complete", Boolean, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("present", Boolean, nullable=False),
-    Column("last_seen", Integer, nullable=False),  # source.read_number
+    Column("last_seen", Integer, nullable=False),  # source.read_number of the last read that mentioned it
+    Column("content_read", Integer, nullable=False, server_default="0"),  # of the last read that brought its content
     Column("gone_evidence", Text),
     UniqueConstraint("source", "anchor"),
     Index(None, "source", "last_seen"),
     sqlite_autoincrement=True,  # a number is never given to another entry
+)
+
+unreadable = Table(
+    "unreadable",
+    metadata,
+    Column("source", String(200), primary_key=True),
+    Column("anchor", String(200), primary_key=True),
+    Column("dn", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("last_seen", Integer, nullable=False),
 )
 
 name = Table(

@@ -1,8 +1,9 @@
-"""The `ldap` connector: what it reads and what it says of it. The full read is in full_read.py."""
+"""The `ldap` connector: what it reads and what it says of it. How it reads is told in reading.py."""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -19,18 +20,22 @@ from connectors.base import (
 )
 from connectors.entries import reader_of
 from connectors.errors import ReadInterrupted, SourceError
-from connectors.ldap.full_read import full_read
-from connectors.ldap.session import Found, Session, open_session
+from connectors.ldap.checkpoint import FORMAT, unseal
+from connectors.ldap.found import Found
+from connectors.ldap.opening import open_session
+from connectors.ldap.reading import DirectoryRead
+from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
+from connectors.ldap.watch import watch_directory
 
 _NOT_PART_OF_WHAT_IS_READ = {
     "name", "connector", "urls", "bind_dn", "bind_password", "bind_password_file", "ca_file", "starttls",
-    "connect_timeout", "time_limit", "page_size",
+    "connect_timeout", "time_limit", "page_size", "changes", "timestamp_overlap",
 }  # fmt: skip
 
 
 class LdapConnector:
-    """Reads an LDAP directory. Every read is FULL."""
+    """Reads an LDAP directory."""
 
     settings_type: ClassVar[type[SourceSettings]] = LdapSettings
 
@@ -42,22 +47,30 @@ class LdapConnector:
     def fingerprint(self, wanted: Wanted) -> str:
         """Everything that decides what a read brings; servers and credentials do not."""
         described = self._settings.model_dump_json(exclude=_NOT_PART_OF_WHAT_IS_READ)
-        return hashlib.sha256(f"{described}{sorted(wanted.attributes)}".encode()).hexdigest()
+        return hashlib.sha256(f"{FORMAT}{described}{sorted(wanted.attributes)}".encode()).hexdigest()
 
     def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
-        """Yield people, then groups, so that a group seldom names somebody not seen yet."""
-        del since
+        """Yield what changed since the checkpoint, or everything."""
+        past = unseal(since)
+        extent = Extent.FULL if wanted.full or past is None else Extent.INCREMENTAL
         try:
             session = open_session(self._settings)
         except SourceError as error:
-            yield ReadStarted(Extent.FULL, ", ".join(self._settings.urls))
+            yield ReadStarted(extent, ", ".join(self._settings.urls))
             yield ReadEnded(Completeness.FAILED, str(error))
             return
         try:
-            yield ReadStarted(Extent.FULL, session.url)
-            yield from full_read(session, self._settings, reader_of(self._settings, wanted))
+            yield ReadStarted(extent, session.url)
+            yield from DirectoryRead(session, self._settings, reader_of(self._settings, wanted)).events(
+                past, full=wanted.full
+            )
         finally:
             session.close()
+
+    def watch(self, wanted: Wanted, since: Checkpoint | None, stop: threading.Event) -> Iterator[str]:
+        """Yield a word whenever something changed, where the server offers to tell."""
+        del wanted
+        yield from watch_directory(self._settings, unseal(since), stop)
 
     def check(self) -> Iterator[Finding]:
         """Log on, look for every base and the sentinel, and read one user and one group."""

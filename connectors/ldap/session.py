@@ -1,6 +1,7 @@
-"""A session with one directory server: TLS, bind, failover, and checked searches.
+"""A session with one directory server: checked searches. Opening one is in opening.py.
 
-ldap3 has silent defaults; the ones that matter are set here, each with its reason, and no other file touches it.
+ldap3 has silent defaults; the ones that matter are set here and there, each with its reason, and no other file
+touches it.
 """
 
 from __future__ import annotations
@@ -9,44 +10,56 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from ldap3 import BASE, DEREF_NEVER, NONE, SUBTREE, SYNC, Connection, Server
+from ldap3 import BASE, SUBTREE
 from ldap3.core.exceptions import LDAPException, LDAPInvalidFilterError
+from ldap3.protocol.rfc2696 import paged_search_control
 from pyasn1.error import PyAsn1Error
 
-from connectors.errors import (
-    CertificateRejected,
-    CredentialsRefused,
-    ReadInterrupted,
-    SourceError,
-    SourceUnreachable,
+from connectors.errors import CheckpointRefused, ReadInterrupted
+from connectors.ldap.answers import receive, send_search
+from connectors.ldap.content_synchronisation import (
+    SYNC_DONE,
+    SYNC_INFO,
+    SYNC_REQUEST,
+    SYNC_STATE,
+    Malformed,
+    Mode,
+    SyncDone,
+    SyncInfo,
+    SyncState,
+    read_sync_done,
+    read_sync_info,
+    read_sync_state,
+    sync_request,
 )
-from connectors.ldap.settings import LdapSettings, default_port
-from connectors.ldap.tls import VerifiedTls
-from connectors.ldap.words import connection_lost, logon_refused, no_base, no_connection, search_ended
+from connectors.ldap.found import ContinuationReference, Found
+from connectors.ldap.ranges import with_all_values
+from connectors.ldap.settings import LdapSettings
+from connectors.ldap.words import connection_lost, no_base, not_synchronised, search_ended
 
 _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
 _SUCCESS = 0
 _NO_SUCH_OBJECT = 32
+_UNWILLING_TO_PERFORM = 53
+_BUSY, _UNAVAILABLE = 51, 52
+_EMPTY_PAGES = (
+    100  # in a row: servers may send some while they search on, and one without an end would hold us for ever
+)
 # ldap3 takes answers apart without checking them first, so a malformed one shows as any of the later errors; a host
 # name that no resolver takes is a ValueError.
-_LDAP3_RAISES = (LDAPException, OSError, PyAsn1Error, ValueError, LookupError, TypeError, AttributeError)
+LDAP3_RAISES = (LDAPException, OSError, PyAsn1Error, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One entry of a search result: attribute types in lower case, options kept, values as sent."""
+class Synchronised:
+    """An entry in the answer to a content synchronisation, and what the server says of it."""
 
-    dn: str
-    attributes: Mapping[str, Sequence[bytes]]
+    state: SyncState
+    found: Found
 
 
-@dataclass(frozen=True, slots=True)
-class ContinuationReference:
-    """Part of the tree is held by another server, and was not searched (RFC 4511, 4.5.3)."""
-
-    urls: tuple[str, ...]
+SyncMessage = Synchronised | ContinuationReference | SyncInfo | SyncDone
 
 
 class MissingBase(ReadInterrupted):
@@ -64,7 +77,7 @@ class _Answer:
 
 
 class Session:
-    """An authenticated connection to one server. Made by `open_session`; close it."""
+    """An authenticated connection to one server. Made by `connectors.ldap.opening.open_session`; close it."""
 
     def __init__(self, url: str, connection: Any, settings: LdapSettings) -> None:  # noqa: ANN401 - ldap3 has no types
         self.url = url
@@ -73,7 +86,7 @@ class Session:
 
     def close(self) -> None:
         """Say goodbye, if anybody still listens."""
-        _abandon(self._connection)
+        abandon(self._connection)
 
     def search(
         self, base: str, search_filter: str, attributes: Sequence[str], page_size: int | None = None
@@ -83,23 +96,21 @@ class Session:
         Returning normally means: success on every page, and the server said there are no more. Anything else raises
         ReadInterrupted (MissingBase among it), after what did arrive; ldap3's own paging would just stop there.
         """
-        cookie: bytes | None = None
-        seen = 0
+        cookie = b""
+        seen = empty = 0
         while True:
             answer = self._ask(
                 base,
                 seen,
-                search_filter=search_filter,
-                search_scope=SUBTREE,
-                attributes=list(attributes),
-                paged_size=page_size or self._settings.page_size,
+                search_filter,
+                SUBTREE,
+                attributes,
                 # Critical: a server that cannot page has to say so instead of sending a first part.
-                paged_criticality=True,
-                paged_cookie=cookie,
+                [paged_search_control(criticality=True, size=page_size or self._settings.page_size, cookie=cookie)],
             )
             for found in answer.found:
                 seen += isinstance(found, Found)
-                yield found
+                yield with_all_values(found, self.look_up) if isinstance(found, Found) else found
             if answer.result["result"] == _NO_SUCH_OBJECT:
                 raise MissingBase(no_base(self.url, self._settings, base))
             if answer.result["result"] != _SUCCESS:
@@ -113,125 +124,146 @@ class Session:
             cookie = answer.cookie
             if not cookie:
                 return
+            empty = 0 if answer.found else empty + 1
+            if empty > _EMPTY_PAGES:
+                raise ReadInterrupted(
+                    f"source {self._settings.name}: {self.url} sent {empty} empty pages one after the other below "
+                    f"{base} and says that more follow. See the directory server's log. Nothing is removed."
+                )
 
     def exists(self, dn: str) -> bool:
         """Tell whether an entry can be read. Raises ReadInterrupted for anything but yes and no."""
-        answer = self._ask(dn, 0, search_filter="(objectClass=*)", search_scope=BASE, attributes=["1.1"])
+        return self.look_up(dn, ["1.1"]) is not None
+
+    def look_up(self, dn: str, attributes: Sequence[str]) -> Found | None:
+        """Return one entry, or None when it cannot be read; the root DSE is the entry without a name.
+
+        Raises ReadInterrupted for anything but yes and no.
+        """
+        answer = self._ask(dn, 0, "(objectClass=*)", BASE, attributes)
         if answer.result["result"] == _NO_SUCH_OBJECT:
-            return False
+            return None
         if answer.result["result"] != _SUCCESS:
             raise ReadInterrupted(search_ended(self.url, self._settings, dn, 0, answer.result))
-        return any(isinstance(found, Found) for found in answer.found)
+        return next((found for found in answer.found if isinstance(found, Found)), None)
 
-    def _ask(self, base: str, seen: int, **asked: object) -> _Answer:
-        """Send one search and take its answer apart. Raises ReadInterrupted when there is none."""
-        connection = self._connection
+    def synchronise(
+        self,
+        base: str,
+        search_filter: str,
+        attributes: Sequence[str],
+        cookie: bytes | None,
+        *,
+        mode: Mode = Mode.REFRESH_ONLY,
+        base_only: bool = False,
+        tick: float | None = None,
+    ) -> Iterator[SyncMessage | None]:
+        """Yield the messages of a content synchronisation (RFC 4533) as they come; a SyncDone is the last.
+
+        With `tick`, None is yielded after so many seconds of silence. Raises CheckpointRefused when the server
+        cannot go on from `cookie`, or not in a way that RFC 4533 allows, and ReadInterrupted when it cannot be asked.
+        """
+        seen, broken = 0, ""
         try:
-            connection.search(
-                base,
-                dereference_aliases=DEREF_NEVER,
-                time_limit=self._settings.time_limit,
-                **asked,
+            # Never together with paging: OpenLDAP then sends one page, success, and a cookie as if that were all.
+            message_id = send_search(
+                self._connection,
+                base=base,
+                search_filter=search_filter,
+                scope=BASE if base_only else SUBTREE,
+                attributes=attributes,
+                time_limit=0,  # it takes as long as there are changes; silence is limited by receive_timeout
+                controls=[(SYNC_REQUEST, True, sync_request(mode, cookie))],
             )
-            control = connection.result.get("controls", {}).get(_PAGED_RESULTS)
+            for message in receive(self._connection, message_id, tick):
+                if message is None:
+                    yield None
+                    continue
+                try:
+                    if message["type"] == "searchResDone":
+                        done = self._synchronised(base, seen, message, had_cookie=cookie is not None)
+                        if not broken:
+                            yield done
+                        break
+                    seen += message["type"] == "searchResEntry"
+                    if not broken:
+                        yield _sync_message(message)
+                except Malformed as error:
+                    # The rest of the answer still has to be taken off the connection.
+                    broken = str(error)
+        except LDAPInvalidFilterError as error:
+            raise self._wrong_filter(search_filter) from error
+        except LDAP3_RAISES as error:
+            raise ReadInterrupted(connection_lost(self.url, self._settings, base, seen, error)) from error
+        if broken:
+            raise CheckpointRefused(f"{self.url} does not follow RFC 4533 below {base}: {broken}")
+
+    def _synchronised(self, base: str, seen: int, message: Mapping[str, Any], *, had_cookie: bool) -> SyncDone:
+        code = message["result"]
+        if code == _NO_SUCH_OBJECT:
+            raise MissingBase(no_base(self.url, self._settings, base))
+        if code != _SUCCESS:
+            if had_cookie and code not in {_BUSY, _UNAVAILABLE}:
+                # It may be the cookie, or a limit that a full read in pages does not meet. OpenLDAP is unwilling when
+                # the cookie knows of changes that it does not know itself.
+                told = not_synchronised(self.url, base, seen, message)
+                raise CheckpointRefused(told, behind=code == _UNWILLING_TO_PERFORM)
+            raise ReadInterrupted(search_ended(self.url, self._settings, base, seen, message))
+        control = message.get("controls", {}).get(SYNC_DONE)
+        if control is None:
+            raise Malformed("its answer does not say how far it goes (no Sync Done control)")
+        return read_sync_done(control["value"] or b"")
+
+    def _ask(
+        self,
+        base: str,
+        seen: int,
+        search_filter: str,
+        scope: str,
+        attributes: Sequence[str],
+        controls: Sequence[object] = (),
+    ) -> _Answer:
+        """Send one search and take its answer apart. Raises ReadInterrupted when there is none."""
+        try:
+            message_id = send_search(
+                self._connection,
+                base=base,
+                search_filter=search_filter,
+                scope=scope,
+                attributes=attributes,
+                time_limit=self._settings.time_limit,
+                controls=controls,
+            )
+            found: list[Found | ContinuationReference] = []
+            result: Mapping[str, Any] = {}
+            for message in receive(self._connection, message_id):
+                result = message or {}
+                understood = _understood(result)
+                if understood is not None:
+                    found.append(understood)
+            control = result.get("controls", {}).get(_PAGED_RESULTS)
             return _Answer(
-                found=[found for item in connection.response or () if (found := _understood(item)) is not None],
-                result=connection.result,
+                found=found,
+                result=result,
                 paged=control is not None,
                 cookie=bytes(control["value"]["cookie"] or b"") if control is not None else b"",
             )
         except LDAPInvalidFilterError as error:
-            raise ReadInterrupted(
-                f"source {self._settings.name}: {asked['search_filter']} is not a search filter. Correct user_filter "
-                "or group_filter."
-            ) from error
-        except _LDAP3_RAISES as error:
+            raise self._wrong_filter(search_filter) from error
+        except LDAP3_RAISES as error:
             raise ReadInterrupted(connection_lost(self.url, self._settings, base, seen, error)) from error
 
-
-def open_session(settings: LdapSettings) -> Session:
-    """Connect to the first server that answers, and log on.
-
-    The next one is tried when a server is unreachable, shows a wrong certificate or is busy. A refused password is
-    not tried elsewhere: the servers share the account, and more attempts could lock it. Raises SourceError.
-    """
-    troubles: list[SourceError] = []
-    for url in settings.urls:
-        try:
-            return _open(url, settings)
-        except CredentialsRefused:
-            raise
-        except SourceError as error:
-            troubles.append(error)
-    if len(troubles) == 1:
-        raise troubles[0]
-    kind = CertificateRejected if all(isinstance(t, CertificateRejected) for t in troubles) else SourceUnreachable
-    raise kind(" ".join(str(trouble) for trouble in troubles))
-
-
-def _open(url: str, settings: LdapSettings) -> Session:
-    secure = urlsplit(url).scheme == "ldaps"
-    connection = _connection(url, settings)
-    try:
-        connection.open(read_server_info=False)
-        if not secure and settings.starttls and not connection.start_tls(read_server_info=False):
-            raise SourceUnreachable(
-                f"source {settings.name}: {url} refuses StartTLS "
-                f"({connection.result.get('description')}). Use ldaps://, or "
-                "switch TLS on at the server; the password is never sent without."
-            )
-        connection.bind(read_server_info=False)
-        result = dict(connection.result)
-    except SourceError:
-        _abandon(connection)
-        raise
-    except _LDAP3_RAISES as error:
-        _abandon(connection)
-        raise no_connection(url, settings, error) from error
-    if result["result"] != _SUCCESS:
-        _abandon(connection)
-        raise logon_refused(url, settings, result)
-    return Session(url, connection, settings)
-
-
-def _connection(url: str, settings: LdapSettings) -> Any:  # noqa: ANN401 - ldap3 has no types
-    """Prepare a connection; nothing is sent yet. Raises SourceError."""
-    parts = urlsplit(url)
-    try:
-        tls = VerifiedTls(settings.ca_file)
-    except (LDAPException, OSError) as error:  # ssl.SSLError is an OSError
-        raise CertificateRejected(
-            f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct "
-            "the file. Nothing was sent."
-        ) from error
-    try:
-        server = Server(
-            parts.hostname or "",
-            port=parts.port or default_port(parts.scheme),
-            use_ssl=parts.scheme == "ldaps",
-            tls=tls,  # ldap3 verifies nothing unless it is told to
-            get_info=NONE,  # with a schema loaded ldap3 converts values, slowly and not always rightly
-            connect_timeout=settings.connect_timeout,
+    def _wrong_filter(self, search_filter: object) -> ReadInterrupted:
+        return ReadInterrupted(
+            f"source {self._settings.name}: {search_filter} is not a search filter. Correct user_filter or "
+            "group_filter."
         )
-        return Connection(
-            server,
-            user=settings.bind_dn or None,
-            password=settings.bind_password.get_secret_value() if settings.bind_password else None,
-            client_strategy=SYNC,
-            auto_range=False,  # it cuts `member` silently when a follow-up search fails
-            auto_referrals=False,  # the password would go to whatever server is named
-            return_empty_attributes=False,
-            check_names=False,
-            receive_timeout=settings.time_limit + settings.connect_timeout,
-            raise_exceptions=False,
-        )
-    except _LDAP3_RAISES as error:
-        raise no_connection(url, settings, error) from error
 
 
-def _abandon(connection: Any) -> None:  # noqa: ANN401 - ldap3 has no types
+def abandon(connection: Any) -> None:  # noqa: ANN401 - ldap3 has no types
+    """End a connection, whatever state it is in."""
     # If the server has gone already, that is what was wanted.
-    with contextlib.suppress(*_LDAP3_RAISES):
+    with contextlib.suppress(*LDAP3_RAISES):
         connection.unbind()
     if connection.socket is not None:
         connection.socket.close()  # ldap3 forgets the socket of a connection that failed half-way
@@ -244,3 +276,17 @@ def _understood(item: Mapping[str, Any]) -> Found | ContinuationReference | None
     if item.get("type") == "searchResRef":
         return ContinuationReference(tuple(str(uri) for uri in item.get("uri", ())))
     return None
+
+
+def _sync_message(message: Mapping[str, Any]) -> SyncMessage:
+    """Understand one message of a content synchronisation. Raises Malformed."""
+    kind = message["type"]
+    if kind == "intermediateResponse" and message.get("responseName") == SYNC_INFO:
+        return read_sync_info(message["responseValue"] or b"")
+    understood = _understood(message)
+    if isinstance(understood, ContinuationReference):
+        return understood
+    control = message.get("controls", {}).get(SYNC_STATE)
+    if understood is None or control is None:
+        raise Malformed(f"a {kind} without Sync State or Sync Info")
+    return Synchronised(read_sync_state(control["value"] or b""), understood)

@@ -38,6 +38,8 @@ class LdapSettings(EntrySettings):
     connect_timeout: int = Field(default=10, ge=1, le=300)
     time_limit: int = Field(default=60, ge=1, le=3600)
     page_size: int = Field(default=1000, ge=1, le=100_000)
+    changes: Literal["auto", "syncrepl", "timestamps", "full"] = "auto"
+    timestamp_overlap: int = Field(default=300, ge=0, le=86_400)
     sentinel: str | None = None
     continuation_references: Literal["partial", "ignore"] = "partial"
 
@@ -113,6 +115,15 @@ class LdapSettings(EntrySettings):
                         "ldaps://"
                     )
         return self
+
+    @property
+    def scopes(self) -> dict[str, str]:
+        """Every base with the one filter that finds all people and groups wanted below it."""
+        filters: dict[str, list[str]] = {}
+        for bases, search_filter in ((self.user_bases, self.user_filter), (self.group_bases, self.group_filter)):
+            for base in bases:
+                filters.setdefault(base, []).append(search_filter)
+        return {base: some[0] if len(some) == 1 else f"(|{''.join(some)})" for base, some in filters.items()}
 
     @property
     def user_bases(self) -> tuple[str, ...]:

@@ -45,10 +45,11 @@ _ACTIVE_DIRECTORY_REASONS = {
 def search_ended(url: str, settings: LdapSettings, base: str, seen: int, result: Mapping[str, Any]) -> str:
     """Tell of a search that ended otherwise than with success, after `seen` entries."""
     code = int(result["result"])
+    where = f"below {base}" if base else "for the root DSE"
     said = f", saying: {result['message']}" if result.get("message") else ""
     remedy = _REMEDIES.get(code, "See the directory server's log.")
     return (
-        f"source {settings.name}: the search below {base} at {url} ended with "
+        f"source {settings.name}: the search {where} at {url} ended with "
         f"{RESULT_CODES.get(code, 'an unknown result')} ({code}) after {seen} entries{said}. {remedy} Nothing is "
         "removed."
     )
@@ -67,6 +68,39 @@ def no_base(url: str, settings: LdapSettings, base: str) -> str:
     return (
         f"source {settings.name}: there is no {base} at {url}, or the account may not see it. Correct "
         "base_dn, or give the account the right to read it. Nothing is removed."
+    )
+
+
+def not_synchronised(url: str, base: str, seen: int, result: Mapping[str, Any]) -> str:
+    """Tell of a content synchronisation that ended otherwise than with success, after `seen` entries."""
+    code = int(result["result"])
+    said = f", saying: {result['message']}" if result.get("message") else ""
+    name = RESULT_CODES.get(code, "an unknown result")
+    return f"{url} did not go on from the last read of {base}: {name} ({code}) after {seen} entries{said}"
+
+
+def another_directory(url: str, settings: LdapSettings) -> str:
+    """Tell of a directory that is not the one that was read before."""
+    return (
+        f"{url} is not the directory that was read before: the identity of {' or '.join(settings.scopes)} is another, "
+        "or can no longer be read. If the directory was built anew or replaced on purpose, run rollcall sync --full; "
+        "else correct urls or the account's rights."
+    )
+
+
+def an_older_directory(url: str, settings: LdapSettings) -> str:
+    """Tell of a directory that knows less than was read before."""
+    return (
+        f"{url} knows less of {' and '.join(settings.scopes)} than was read before. A replica that lags behind will "
+        "catch up by itself; if the directory was restored from a backup, run rollcall sync --full."
+    )
+
+
+def no_sentinel(url: str, settings: LdapSettings) -> str:
+    """Tell that the sentinel is out of sight."""
+    return (
+        f"the sentinel {settings.sentinel} cannot be read at {url}, so the account seems to have lost "
+        "rights. Restore them, or correct sentinel."
     )
 
 

@@ -26,7 +26,7 @@ def directory(openldap: OpenLdap) -> OpenLdap:
 
 @pytest.fixture
 def proxy(directory: OpenLdap) -> Iterator[LdapFaultProxy]:
-    with LdapFaultProxy(directory.port) as proxy:
+    with LdapFaultProxy(directory.port, counting=b"memberuid") as proxy:
         yield proxy
 
 
@@ -36,7 +36,7 @@ def _plain(ldif: str) -> str:
 
 
 def _source(directory: OpenLdap, proxy: LdapFaultProxy) -> dict[str, object]:
-    return directory.settings(urls=[proxy.url], starttls=False, page_size=PAGE)
+    return directory.settings(urls=[proxy.url], starttls=False, page_size=PAGE, changes="full")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,15 @@ _SEARCH_ENTRY, _SEARCH_DONE = 0x64, 0x65
 
 
 class LdapFaultProxy:
-    """Use as a context manager. Plain LDAP on loopback: the agent needs starttls = false."""
+    """Use as a context manager. Plain LDAP on loopback: the agent needs starttls = false.
 
-    def __init__(self, port: int) -> None:
+    counting:  searches, and their entries, count only when their request holds this text
+    """
+
+    def __init__(self, port: int, counting: bytes = b"") -> None:
         self._port = port
+        self._counting = counting
+        self._counted: set[bytes] = set()  # message ids
         self.result_code: int | None = None  # given to the search number `at_search`, counted from 1
         self.at_search = 1
         self.swallow_search: int | None = None  # the search whose end never arrives, counted from 1
@@ -51,6 +56,12 @@ class LdapFaultProxy:
         for thread in self._threads:
             thread.join()
 
+    def cut_everything(self) -> None:
+        """Cut every connection there is now; new ones are served."""
+        for open_socket in self._sockets:
+            _close(open_socket)
+        self._sockets.clear()
+
     def _accept(self) -> None:
         while True:
             client, _ = self._listener.accept()
@@ -60,15 +71,22 @@ class LdapFaultProxy:
             server = socket.create_connection(("127.0.0.1", self._port))
             self._sockets += [client, server]
             self._searches = self._entries = 0
+            self._counted = set()
             for work, source, sink in ((self._forward, client, server), (self._spoil, server, client)):
                 thread = threading.Thread(target=work, args=(source, sink), daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        held = b""
         try:
             while data := source.recv(65536):
-                sink.sendall(data)
+                held += data
+                while message := _first_message(held):
+                    held = held[len(message) :]
+                    if self._counting in message:
+                        self._counted.add(_message_id(message))
+                    sink.sendall(message)
         except OSError:
             pass  # one of the ends has gone, and so does the other now
         _close(source)
@@ -96,6 +114,8 @@ class LdapFaultProxy:
         position = _content_at(message, 0)
         position = _end_of(message, position)  # the message id
         kind = message[position]
+        if _message_id(message) not in self._counted:
+            return message
         if kind == _SEARCH_ENTRY:
             self._entries += 1
             if self.cut_after_entries is not None and self._entries > self.cut_after_entries:
@@ -123,6 +143,11 @@ def _first_message(data: bytes) -> bytes:
         return b""
     end = _end_of(data, 0)
     return data[:end] if len(data) >= end else b""
+
+
+def _message_id(message: bytes) -> bytes:
+    start = _content_at(message, 0)
+    return message[start : _end_of(message, start)]
 
 
 def _content_at(data: bytes, position: int) -> int:

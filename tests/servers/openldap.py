@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -37,6 +38,48 @@ objectClass: organizationalUnit
 ou: Groups
 """
 
+_ACCESS_LOG = f"""
+database mdb
+suffix cn=accesslog
+rootdn {ADMIN_DN}
+directory {{directory}}/accesslog
+maxsize 1073741824
+index objectClass,entryCSN,reqEnd,reqResult,reqStart,reqDN,reqEntryUUID eq
+overlay syncprov
+syncprov-reloadhint TRUE
+syncprov-nopresent TRUE
+"""
+_INTEGRITY = f"""
+overlay memberof
+overlay refint
+refint_attributes member uniqueMember
+refint_nothing {ADMIN_DN}
+"""
+
+
+class History(StrEnum):
+    """How a slapd can be asked what changed (slapo-syncprov(5))."""
+
+    NONE = "no syncprov overlay: it cannot"
+    PRESENT = "syncprov without a session log: it lists everything that is still there"
+    SESSION_LOG = "syncprov with a session log in memory"
+    ACCESS_LOG = "syncprov with the accesslog database as its session log"
+
+
+_OVERLAYS = {
+    History.NONE: "",
+    History.PRESENT: "overlay syncprov",
+    History.SESSION_LOG: "overlay syncprov\nsyncprov-sessionlog 10000",
+    History.ACCESS_LOG: """
+overlay accesslog
+logdb cn=accesslog
+logops writes
+logsuccess TRUE
+overlay syncprov
+syncprov-sessionlog-source cn=accesslog
+""",
+}
+
 
 class OpenLdap:
     """Use as a context manager.
@@ -44,10 +87,19 @@ class OpenLdap:
     limits:  slapd.conf lines like "sizelimit 100", for every client but the admin
     names:   the certificate's subjectAltName, when it is not to be the right one
     access:  slapd.conf "access to …" lines that come before the ordinary ones
+    history: what it remembers for RFC 4533
+    integrity: memberOf and refint keep members and groups in step, without touching a timestamp
     """
 
     def __init__(
-        self, directory: Path, *, limits: str = "sizelimit unlimited", names: str | None = None, access: str = ""
+        self,
+        directory: Path,
+        *,
+        limits: str = "sizelimit unlimited",
+        names: str | None = None,
+        access: str = "",
+        history: History = History.NONE,
+        integrity: bool = False,
     ) -> None:
         binary = shutil.which("slapd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/libexec")
         if binary is None:
@@ -58,8 +110,11 @@ class OpenLdap:
         self.port, self.tls_port = free_port(), free_port()
         self._limits = limits
         self._access = access
+        self._history = history
+        self._integrity = integrity
         self._process: subprocess.Popen[bytes] | None = None
         (directory / "database").mkdir()
+        (directory / "accesslog").mkdir()
         self._configure()
 
     @property
@@ -118,6 +173,20 @@ class OpenLdap:
         self.stop()
         self.start()
 
+    def back_up(self) -> Path:
+        """Copy the stopped server's database."""
+        copy = self.directory / "backup"
+        shutil.copytree(self.directory / "database", copy, dirs_exist_ok=True)
+        return copy
+
+    def restore(self, copy: Path) -> None:
+        """Replace the stopped server's database by a copy, or by nothing when there is none."""
+        shutil.rmtree(self.directory / "database")
+        if copy.exists():
+            shutil.copytree(copy, self.directory / "database")
+        else:
+            (self.directory / "database").mkdir()
+
     def modify(self, ldif: str) -> None:
         """Carry out change records as the administrator."""
         done = subprocess.run(
@@ -152,11 +221,16 @@ include /etc/ldap/schema/inetorgperson.schema
 include /etc/ldap/schema/nis.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload memberof
+moduleload refint
+moduleload syncprov
+moduleload accesslog
 pidfile {self.directory}/slapd.pid
 TLSCACertificateFile {made.authority}
 TLSCertificateFile {made.certificate}
 TLSCertificateKeyFile {made.key}
 {self._limits}
+{_ACCESS_LOG.format(directory=self.directory) if self._history is History.ACCESS_LOG else ""}
 database mdb
 suffix {SUFFIX}
 rootdn {ADMIN_DN}
@@ -164,8 +238,10 @@ rootpw {ADMIN_PASSWORD}
 directory {self.directory}/database
 maxsize 1073741824
 dbnosync
-index objectClass,uid,cn,mail,member,entryUUID eq
+index objectClass,uid,cn,mail,member,entryUUID,entryCSN,modifyTimestamp eq
 {self._access}
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact={READER_DN} read by * none
+{_OVERLAYS[self._history]}
+{_INTEGRITY if self._integrity else ""}
 """)

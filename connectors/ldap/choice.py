@@ -1,0 +1,82 @@
+"""Which change detection serves a directory: what the settings ask for, or the best the server proves it can do."""
+
+from __future__ import annotations
+
+from connectors.errors import ReadInterrupted
+from connectors.ldap.content_synchronisation import SYNC_REQUEST
+from connectors.ldap.detection import ChangeDetection
+from connectors.ldap.interpretation import Interpretation
+from connectors.ldap.last_resort import EveryReadFull
+from connectors.ldap.session import Session
+from connectors.ldap.settings import LdapSettings
+from connectors.ldap.syncrepl import Dialect, Syncrepl, syncrepl_name
+from connectors.ldap.syncrepl_389 import Directory389Dialect
+from connectors.ldap.syncrepl_openldap import OpenLdapDialect
+from connectors.ldap.timestamps import Timestamps
+
+_DIALECTS: tuple[Dialect, ...] = (OpenLdapDialect(), Directory389Dialect())
+
+
+def begin_detection(
+    session: Session, settings: LdapSettings, interpretation: Interpretation
+) -> tuple[ChangeDetection, str]:
+    """Choose a change detection and let it begin, before a full read.
+
+    Returns it, and a word for people on why it is not a better one. Raises ReadInterrupted when the server cannot be
+    asked.
+    """
+    if settings.changes == "full":
+        return EveryReadFull(), ""
+    timestamps = Timestamps(session, settings, interpretation)
+    if settings.changes == "timestamps":
+        timestamps.begin()
+        return timestamps, ""
+    dialect, why_not = _dialect_of(session, settings)
+    if dialect is not None:
+        syncrepl = Syncrepl(session, settings, interpretation, dialect)
+        try:
+            syncrepl.begin()
+        except ReadInterrupted as error:
+            why_not = str(error)
+        else:
+            return syncrepl, ""
+    if settings.changes == "syncrepl":
+        return EveryReadFull(), f"syncrepl does not work here, so every read is full: {why_not}"
+    timestamps.begin()
+    return timestamps, why_not
+
+
+def dialect_named(strategy: str) -> Dialect | None:
+    """Return the dialect of the syncrepl that a checkpoint names; None when it names something else."""
+    return next((dialect for dialect in _DIALECTS if syncrepl_name(dialect) == strategy), None)
+
+
+def detection_named(
+    name: str, session: Session, settings: LdapSettings, interpretation: Interpretation
+) -> ChangeDetection | None:
+    """Make the change detection that a checkpoint names, unless the settings ask for another now."""
+    candidates: list[ChangeDetection] = [EveryReadFull()]
+    if settings.changes in {"auto", "syncrepl"}:
+        candidates += [Syncrepl(session, settings, interpretation, dialect) for dialect in _DIALECTS]
+    if settings.changes in {"auto", "timestamps"}:
+        candidates.append(Timestamps(session, settings, interpretation))
+    return next((candidate for candidate in candidates if candidate.name == name), None)
+
+
+def _dialect_of(session: Session, settings: LdapSettings) -> tuple[Dialect | None, str]:
+    """Return how this make of server speaks RFC 4533, or why that is not known."""
+    root = session.look_up("", ["supportedControl", "objectClass", "vendorName", "vendorVersion"])
+    attributes = root.attributes if root is not None else {}
+    if SYNC_REQUEST.encode() not in attributes.get("supportedcontrol", ()):
+        return None, f"{session.url} does not offer syncrepl"
+    dialect: Dialect
+    if b"openldaprootdse" in {value.lower() for value in attributes.get("objectclass", ())}:
+        dialect = OpenLdapDialect()
+    elif any(value.lower().startswith(b"389 project") for value in attributes.get("vendorname", ())):
+        dialect = Directory389Dialect()
+    else:
+        return None, f"it is not known how the server at {session.url} answers syncrepl"
+    if settings.anchor.lower() != dialect.anchor.lower():
+        # That is what the messages name entries by: with another anchor a deletion could not be told.
+        return None, f'syncrepl needs anchor = "{dialect.anchor}" here'
+    return dialect, ""

@@ -1,0 +1,47 @@
+"""What tells one directory from another, and whether it has changed, in one look at each base.
+
+A checkpoint is worth something only for the directory it was made with. The URL does not tell: another server may
+answer behind the same name, and a replica of the same directory may answer behind another. The base entry's own
+immutable identity does: every replica has it, and a directory that was built anew has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.ldap.session import Session
+from connectors.ldap.settings import LdapSettings
+
+_IDENTITIES = ("entryuuid", "nsuniqueid", "objectguid")
+_CONTEXT_CSN = "contextcsn"
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """What the base entries say.
+
+    missing:       a base cannot be read
+    identity:      of all bases together; empty when one of them shows nothing that tells it from others
+    context_csns:  base to OpenLDAP's contextCSN values, which stand on the suffix entry of a database and move with
+                   every change below it; a base that is no suffix has none
+    """
+
+    missing: bool
+    identity: str
+    context_csns: Mapping[str, frozenset[bytes]]
+
+
+def look_at_landmarks(session: Session, settings: LdapSettings) -> Landmarks:
+    """Look at every base. Raises ReadInterrupted."""
+    identities: list[str] = []
+    context_csns: dict[str, frozenset[bytes]] = {}
+    missing = False
+    for base in settings.scopes:
+        found = session.look_up(base, [*_IDENTITIES, _CONTEXT_CSN])
+        missing = missing or found is None
+        attributes = found.attributes if found is not None else {}
+        known = [f"{kind}={attributes[kind][0].hex()}" for kind in _IDENTITIES if attributes.get(kind)]
+        identities.append(f"{base}: {' '.join(known)}" if known else "")
+        context_csns[base] = frozenset(attributes.get(_CONTEXT_CSN, ()))
+    return Landmarks(missing, "; ".join(identities) if all(identities) else "", context_csns)

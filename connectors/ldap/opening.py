@@ -1,0 +1,97 @@
+"""Opening a session: TLS, bind, failover, and ldap3's defaults put right."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from ldap3 import NONE, SYNC, Connection, Server
+from ldap3.core.exceptions import LDAPException
+
+from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
+from connectors.ldap.session import LDAP3_RAISES, Session, abandon
+from connectors.ldap.settings import LdapSettings, default_port
+from connectors.ldap.tls import VerifiedTls
+from connectors.ldap.words import logon_refused, no_connection
+
+_SUCCESS = 0
+
+
+def open_session(settings: LdapSettings) -> Session:
+    """Connect to the first server that answers, and log on.
+
+    The next one is tried when a server is unreachable, shows a wrong certificate or is busy. A refused password is
+    not tried elsewhere: the servers share the account, and more attempts could lock it. Raises SourceError.
+    """
+    troubles: list[SourceError] = []
+    for url in settings.urls:
+        try:
+            return _open(url, settings)
+        except CredentialsRefused:
+            raise
+        except SourceError as error:
+            troubles.append(error)
+    if len(troubles) == 1:
+        raise troubles[0]
+    kind = CertificateRejected if all(isinstance(t, CertificateRejected) for t in troubles) else SourceUnreachable
+    raise kind(" ".join(str(trouble) for trouble in troubles))
+
+
+def _open(url: str, settings: LdapSettings) -> Session:
+    secure = urlsplit(url).scheme == "ldaps"
+    connection = _connection(url, settings)
+    try:
+        connection.open(read_server_info=False)
+        if not secure and settings.starttls and not connection.start_tls(read_server_info=False):
+            raise SourceUnreachable(
+                f"source {settings.name}: {url} refuses StartTLS "
+                f"({connection.result.get('description')}). Use ldaps://, or "
+                "switch TLS on at the server; the password is never sent without."
+            )
+        connection.bind(read_server_info=False)
+        result = dict(connection.result)
+    except SourceError:
+        abandon(connection)
+        raise
+    except LDAP3_RAISES as error:
+        abandon(connection)
+        raise no_connection(url, settings, error) from error
+    if result["result"] != _SUCCESS:
+        abandon(connection)
+        raise logon_refused(url, settings, result)
+    return Session(url, connection, settings)
+
+
+def _connection(url: str, settings: LdapSettings) -> Any:  # noqa: ANN401 - ldap3 has no types
+    """Prepare a connection; nothing is sent yet. Raises SourceError."""
+    parts = urlsplit(url)
+    try:
+        tls = VerifiedTls(settings.ca_file)
+    except (LDAPException, OSError) as error:  # ssl.SSLError is an OSError
+        raise CertificateRejected(
+            f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct "
+            "the file. Nothing was sent."
+        ) from error
+    try:
+        server = Server(
+            parts.hostname or "",
+            port=parts.port or default_port(parts.scheme),
+            use_ssl=parts.scheme == "ldaps",
+            tls=tls,  # ldap3 verifies nothing unless it is told to
+            get_info=NONE,  # with a schema loaded ldap3 converts values, slowly and not always rightly
+            connect_timeout=settings.connect_timeout,
+        )
+        return Connection(
+            server,
+            user=settings.bind_dn or None,
+            password=settings.bind_password.get_secret_value() if settings.bind_password else None,
+            client_strategy=SYNC,
+            auto_range=False,  # it cuts `member` silently when a follow-up search fails
+            auto_referrals=False,  # the password would go to whatever server is named
+            return_empty_attributes=False,
+            check_names=False,
+            receive_timeout=settings.time_limit + settings.connect_timeout,
+            raise_exceptions=False,
+        )
+    except LDAP3_RAISES as error:
+        raise no_connection(url, settings, error) from error

@@ -1,0 +1,131 @@
+"""One read of an LDAP directory: incremental from the checkpoint where that is safe, else full.
+
+Incremental needs a checkpoint of this very directory, a change detection that can go on from it, and containers that
+are named as before. Whatever is missing leads to a full read. Nothing at all is taken from a directory that is not
+the one read before, or that knows less than was read: its groups would undo what is newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+from connectors.base import Completeness, EntryDeleted, EntryFound, Extent, ReadEnded, ReadEvent, ReadStarted
+from connectors.entries import EntryReader
+from connectors.errors import CheckpointRefused, ReadInterrupted
+from connectors.ldap.checkpoint import LdapCheckpoint
+from connectors.ldap.choice import begin_detection, detection_named
+from connectors.ldap.containers import digest_of_containers
+from connectors.ldap.detection import ChangeDetection
+from connectors.ldap.full_read import full_read
+from connectors.ldap.interpretation import Interpretation
+from connectors.ldap.landmarks import Landmarks, look_at_landmarks
+from connectors.ldap.last_resort import EveryReadFull
+from connectors.ldap.session import Session
+from connectors.ldap.settings import LdapSettings
+from connectors.ldap.words import an_older_directory, another_directory, no_sentinel
+
+
+class DirectoryRead:
+    """Reads once. Make it, take `events`, forget it."""
+
+    def __init__(self, session: Session, settings: LdapSettings, reader: EntryReader) -> None:
+        self._session = session
+        self._settings = settings
+        self._interpretation = Interpretation(settings, reader, session.url)
+        self._found = False
+        self._increment = False  # the stream is one that goes on from a checkpoint
+
+    def events(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
+        """Yield the stream up to its ReadEnded."""
+        try:
+            yield from self._read(past, full=full)
+        except ReadInterrupted as error:
+            # An increment that does not come to its end may do so for ever; PARTIAL makes the next read a full one.
+            begun = self._found or self._increment
+            yield ReadEnded(Completeness.PARTIAL if begun else Completeness.FAILED, str(error))
+
+    def _read(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
+        landmarks = look_at_landmarks(self._session, self._settings)
+        note = ""
+        if past is not None and not landmarks.missing:
+            if landmarks.identity != past.directory:
+                yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
+                return
+            detection = detection_named(past.strategy, self._session, self._settings, self._interpretation)
+            if detection is None:
+                note = "the settings ask for another way to find changes"
+            elif full:
+                if detection.behind(past.position, landmarks):
+                    yield ReadEnded(Completeness.FAILED, an_older_directory(self._session.url, self._settings))
+                    return
+            else:
+                try:
+                    yield from self._incremental(detection, past, landmarks)
+                except CheckpointRefused as refused:
+                    if refused.behind:
+                        yield ReadEnded(Completeness.FAILED, an_older_directory(self._session.url, self._settings))
+                        return
+                    note = str(refused)
+                else:
+                    return
+        yield from self._full(landmarks, note)
+
+    def _incremental(
+        self, detection: ChangeDetection, past: LdapCheckpoint, landmarks: Landmarks
+    ) -> Generator[ReadEvent, None, None]:
+        yield ReadStarted(Extent.INCREMENTAL, self._session.url, detection.name)
+        self._increment = True
+        deleted = False
+        changes = detection.changes(past.position, landmarks)
+        while True:
+            try:
+                event = next(changes)
+            except StopIteration as end:
+                progress = end.value
+                break
+            deleted = deleted or isinstance(event, EntryDeleted)
+            yield self._noticed(event)
+        if progress.news and digest_of_containers(self._session, self._settings) != past.containers:
+            raise CheckpointRefused("a container was added, renamed, moved or deleted, and its entries with it")
+        if (deleted or progress.lists_all) and not self._sentinel_is_there():
+            # What was reported as deleted may only have gone out of sight, and it is on its way into the mirror.
+            yield ReadEnded(Completeness.FAILED, no_sentinel(self._session.url, self._settings))
+            return
+        checkpoint = LdapCheckpoint(past.strategy, past.directory, past.containers, progress.position)
+        told = self._interpretation.told()
+        yield ReadEnded(
+            Completeness.PARTIAL if told else Completeness.COMPLETE,
+            told,
+            checkpoint.seal(),
+            lists_all=progress.lists_all,
+        )
+
+    def _full(self, landmarks: Landmarks, note: str) -> Iterator[ReadEvent]:
+        self._increment = False
+        detection: ChangeDetection = EveryReadFull()
+        why_not = "the base does not show its entryUUID or the like, so every read is full"
+        if landmarks.identity:
+            detection, why_not = begin_detection(self._session, self._settings, self._interpretation)
+        yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
+        incremental = detection.name != EveryReadFull.name
+        containers = digest_of_containers(self._session, self._settings) if incremental else ""
+        for event in full_read(self._session, self._settings, self._interpretation, detection):
+            yield self._noticed(event)
+        try:
+            position = yield from detection.finish()
+        except CheckpointRefused:
+            position = None  # the next read is full again
+        checkpoint = None
+        if position is not None and landmarks.identity:
+            checkpoint = LdapCheckpoint(detection.name, landmarks.identity, containers, position).seal()
+        if not self._sentinel_is_there():
+            self._interpretation.doubts.insert(0, no_sentinel(self._session.url, self._settings))
+        told = self._interpretation.told()
+        yield ReadEnded(Completeness.PARTIAL if told else Completeness.COMPLETE, told, checkpoint)
+
+    def _noticed(self, event: ReadEvent) -> ReadEvent:
+        self._found = self._found or isinstance(event, EntryFound)
+        return event
+
+    def _sentinel_is_there(self) -> bool:
+        return self._settings.sentinel is None or self._session.exists(self._settings.sentinel)
