@@ -50,6 +50,7 @@ format: setup ## format the code
 
 bench: setup servers ## measure, and print figures and ratios
 	$(BIN)/python -m benchmarks.ldap_read
+	$(BIN)/python -m benchmarks.idle_cycle
 
 packages: setup ## build the wheel and the source distribution into dist/
 	$(BIN)/python -m hatchling build

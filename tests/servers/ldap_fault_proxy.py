@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Self
 
-_SEARCH_ENTRY, _SEARCH_DONE = 0x64, 0x65
+_UNBIND, _SEARCH_ENTRY, _SEARCH_DONE = 0x42, 0x64, 0x65
 
 
 class LdapFaultProxy:
@@ -27,6 +27,7 @@ class LdapFaultProxy:
         self._counted: set[bytes] = set()  # message ids
         self.result_code: int | None = None  # given to the search number `at_search`, counted from 1
         self.at_search = 1
+        self.requests = 0  # of all connections, but for the goodbye, which nobody answers
         self.swallow_search: int | None = None  # the search whose end never arrives, counted from 1
         self.cut_after_entries: int | None = None
         self.swap: tuple[bytes, bytes] | None = None  # of equal length, so that every BER length stays right
@@ -84,6 +85,7 @@ class LdapFaultProxy:
                 held += data
                 while message := _first_message(held):
                     held = held[len(message) :]
+                    self.requests += message[_end_of(message, _content_at(message, 0))] != _UNBIND
                     if self._counting in message:
                         self._counted.add(_message_id(message))
                     sink.sendall(message)

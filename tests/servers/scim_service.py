@@ -164,11 +164,13 @@ class ScimService:
     def _patch(self, changed: dict[str, Any], operation: dict[str, Any]) -> tuple[int, Any] | None:
         path, verb = operation.get("path", ""), operation["op"]
         if path == "members" and verb == "add":
+            listed = changed.setdefault("members", [])
+            there = {member["value"] for member in listed}
             for member in operation["value"]:
                 if member["value"] not in self.users:
                     return 400, _error(400, f"there is no member {member['value']}", "invalidValue")
-                listed = changed.setdefault("members", [])
-                if not self.ignores_member_additions and member not in listed:
+                if not self.ignores_member_additions and member["value"] not in there:
+                    there.add(member["value"])
                     listed.append(member)
         elif match := _MEMBER.fullmatch(path):
             changed["members"] = [m for m in changed.get("members", []) if m["value"] != match[1]]
