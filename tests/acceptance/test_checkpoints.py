@@ -271,3 +271,20 @@ def test_389_restored_and_moved_on_past_the_old_cookie_is_read_in_full(
 
     assert report["sources"][0]["extent"] == "full"
     assert scim.membership() == everybody()
+
+
+def test_removals_wait_only_until_each_source_has_been_read_completely_once(
+    openldap: OpenLdap, scim: ScimService, agent: Agent
+) -> None:
+    ldif = {"name": "partners", "connector": "ldif", "file": "directory.ldif"}
+    agent.configure(scim, openldap.settings(), ldif)
+    first = agent.sync()  # there is no such file
+    agent.ldif.write_text(person("partner") + group("app-partners", "partner"))
+    agent.sync()
+    openldap.modify(members("delete", "u1"))
+
+    report = agent.sync()
+
+    assert (first["exit_code"], report["exit_code"]) == (4, 0)
+    assert report["sources"][0]["extent"] == "incremental"
+    assert scim.membership()["app-all"] == everybody()["app-all"] - {"u1@example.com"}
