@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.warm_agent import WarmAgent
+
+_WARM = WarmAgent()
+
 
 class Upstream(Protocol):
     url: str
@@ -84,12 +88,11 @@ class Agent:
 
     def run(self, *arguments: str, timeout: float = 300, **environment: str) -> Done:
         """Run a command to its end. A traceback is a failure whatever the exit code."""
-        done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False,
-            env=os.environ | environment,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        out, err = self.directory / "command.out", self.directory / "command.err"
+        code = _WARM.run(self.command(*arguments)[3:], out, err, os.environ | environment, timeout)
+        done = Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+        assert "Traceback" not in done.err, done.err
+        return done
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command; the caller ends it. What it logs is in `log`."""
