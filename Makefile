@@ -34,7 +34,7 @@ servers: ## install the Debian packages of the real servers the tests need
 	packaging/install-test-servers
 
 test: setup servers ## every test but the slow proofs, against real servers
-	$(BIN)/python -m pytest -m "not slow_proof"
+	$(BIN)/python -m pytest -m "not slow_proof" --numprocesses=auto --dist=worksteal --durations=15
 
 test-slow: setup servers ## the slow proofs
 	$(BIN)/python -m pytest -m slow_proof

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.warm_agent import WarmAgent
+from tests.warm_agent import RunningAgent, WarmAgent
 
 _WARM = WarmAgent()
 
@@ -89,18 +87,21 @@ class Agent:
     def run(self, *arguments: str, timeout: float = 300, **environment: str) -> Done:
         """Run a command to its end. A traceback is a failure whatever the exit code."""
         out, err = self.directory / "command.out", self.directory / "command.err"
-        code = _WARM.run(self.command(*arguments)[3:], out, err, os.environ | environment, timeout)
+        process = _WARM.start(self._command(*arguments), out, err, os.environ | environment)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
         done = Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
         assert "Traceback" not in done.err, done.err
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> RunningAgent:
         """Start a command; the caller ends it. What it logs is in `log`."""
-        with self.log.open("w") as log:
-            return subprocess.Popen(self.command(*arguments), stdout=subprocess.DEVNULL, stderr=log, text=True)
+        return _WARM.start(self._command(*arguments), Path(os.devnull), self.log, os.environ)
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "agent", *arguments, "--config", str(self.configuration)]
+    def _command(self, *arguments: str) -> list[str]:
+        return [*arguments, "--config", str(self.configuration)]
 
     def sync(self, *arguments: str) -> Any:
         """Run a cycle and return its JSON report, with the exit code in it."""

@@ -10,9 +10,12 @@ import gc
 import json
 import os
 import runpy
+import select
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,19 +23,62 @@ from typing import Any
 _IMPORTED = ("agent.cli.main", "alembic.command", "connectors.ldap", "connectors.ldif", "httpx", "ldap3")
 
 
+class RunningAgent:
+    """An agent that was started; used as a `subprocess.Popen` is."""
+
+    def __init__(self, warm: WarmAgent, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._warm = warm
+        self._end = os.pidfd_open(pid)
+        self._reaping = threading.Lock()
+
+    def wait(self, timeout: float = float("inf")) -> int:
+        """Wait for its end and return its exit code, negative for a signal. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the agent still runs after {timeout} s")
+            time.sleep(0.005)
+        return code
+
+    def poll(self) -> int | None:
+        """Return its exit code if it has ended."""
+        with self._reaping:
+            if self.returncode is None and select.select([self._end], [], [], 0)[0]:
+                os.close(self._end)
+                self.returncode = self._warm.ask({"wait": self.pid})
+            return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        with self._reaping:
+            if self.returncode is None:
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
 class WarmAgent:
-    """One such process, started at the first command and ended with the tests, by the end of its input."""
+    """One process that forks, started at the first command and ended with the tests, by the end of its input."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._one_at_a_time = threading.Lock()
 
-    def run(self, arguments: list[str], out: Path, err: Path, environment: Mapping[str, str], timeout: float) -> int:
-        """Run one command to its end and return its exit code, as `subprocess` counts: negative for a signal."""
-        order = {
-            "arguments": arguments, "out": str(out), "err": str(err), "directory": str(Path.cwd()),
-            "environment": dict(environment), "timeout": timeout,
-        }  # fmt: skip
+    def start(self, arguments: list[str], out: Path, err: Path, environment: Mapping[str, str]) -> RunningAgent:
+        """Start a command, with its output in two files."""
+        order = {"arguments": arguments, "out": str(out), "err": str(err), "directory": str(Path.cwd())}
+        return RunningAgent(self, self.ask({"start": order | {"environment": dict(environment)}}))
+
+    def ask(self, order: dict[str, Any]) -> int:
+        """Have one order carried out and return the answer."""
         with self._one_at_a_time:
             process = self._process = self._process or _started()
             assert process.stdin is not None
@@ -57,25 +103,23 @@ def _serve() -> None:
     gc.freeze()  # what is imported is not looked through again at the end of every fork: that took longer than the rest
     for line in sys.stdin:
         order = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _become(order)
-            sys.argv = ["rollcall", *order["arguments"]]
-            runpy.run_module("agent", run_name="__main__")
-            return
-        watch = threading.Timer(order["timeout"], os.kill, (child, 9))
-        watch.start()
-        _, status = os.waitpid(child, 0)
-        watch.cancel()
-        watch.join()
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        if "wait" in order:
+            answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _become(order["start"])
+                runpy.run_module("agent", run_name="__main__")
+                return
+        print(answer, flush=True)  # noqa: T201 - the answer, to the tests
 
 
 def _become(order: dict[str, Any]) -> None:
-    """Take on what the order says of the process: directory, environment, standard input and output."""
+    """Take on what the order says of the process: directory, environment, arguments, standard input and output."""
     os.chdir(order["directory"])
     os.environ.clear()
     os.environ.update(order["environment"])
+    sys.argv = ["rollcall", *order["arguments"]]
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
         (1, order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),

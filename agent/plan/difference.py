@@ -7,8 +7,9 @@ achieved: a membership is sent only when both its ends stand upstream.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 
 import orjson
@@ -44,6 +45,7 @@ from agent.state.tables import (
 _BATCH = 500
 _Query = Select[tuple[object, ...]]
 _Row = Row[tuple[object, ...]]
+_Within = int | None  # the number of the one group that is asked for
 
 # A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
 # that somebody left.
@@ -78,9 +80,9 @@ class Difference:
             case Phase.GROUPS:
                 yield from self._groups()
             case Phase.ADD_MEMBERS:
-                yield from self._members(members_to_add(foresee=foresee), AddMembers)
+                yield from self._members(partial(members_to_add, foresee=foresee), AddMembers)
             case Phase.REMOVE_MEMBERS:
-                yield from self._members(members_to_remove(), RemoveMembers)
+                yield from self._members(members_to_remove, RemoveMembers)
             case Phase.DEACTIVATE_USERS:
                 yield from self._deactivations()
 
@@ -125,15 +127,14 @@ class Difference:
                     yield UpdateGroup(subject, row.scim_id, payload, row.digest)
 
     def _members(
-        self, query: _Query, operation: type[AddMembers | RemoveMembers]
+        self, query: Callable[[_Within], _Query], operation: type[AddMembers | RemoveMembers]
     ) -> Iterator[AddMembers | RemoveMembers]:
-        pairs = query.subquery()
-        groups = self._numbers(select(pairs.c.group_id).distinct())
-        for group_id in groups:
+        for group_id in self._numbers(select(query(None).subquery().c.group_id).distinct()):
+            # One group is looked up by its number inside the query: a database asked for one group of the whole
+            # answer would work out the whole answer once for every group.
+            pairs = query(group_id).subquery()
             with self._state.read() as connection:
-                rows = connection.execute(
-                    select(pairs).where(pairs.c.group_id == group_id).order_by(pairs.c.user_id)
-                ).all()
+                rows = connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
             for (name, scim_id), same in groupby(rows, key=lambda row: (row.label, row.group_scim_id)):
                 members = tuple(Member(row.user_id, row.user_scim_id or "") for row in same)
                 listed = ",".join(str(member.entry_id) for member in members)
@@ -191,8 +192,8 @@ def groups_to_update() -> _Query:
     )
 
 
-def members_to_add(*, foresee: bool) -> _Query:
-    """Select the memberships that are missing upstream, with the SCIM ids of both ends."""
+def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
+    """Select the memberships that are missing upstream, of one group or of all, with the SCIM ids of both ends."""
     both_ends = and_(ledger_group.c.entry_id.is_not(None), ledger_user.c.active)
     query = (
         select(
@@ -218,6 +219,7 @@ def members_to_add(*, foresee: bool) -> _Query:
             desired_group.c.problem.is_(None),
             _PUSHABLE,
             true() if foresee else both_ends,
+            true() if within is None else desired_member.c.group_id == within,
         )
     )
     return union_of(
@@ -226,8 +228,8 @@ def members_to_add(*, foresee: bool) -> _Query:
     )
 
 
-def members_to_remove() -> _Query:
-    """Select the memberships upstream that the directory proves to be over.
+def members_to_remove(within: _Within = None) -> _Query:
+    """Select the memberships upstream that the directory proves to be over, of one group or of all.
 
     A group that is still selected loses members only when its own list and every nested one is complete
     (invariant 2); one that is gone or no longer selected loses them all.
@@ -253,7 +255,7 @@ def members_to_remove() -> _Query:
         .outerjoin(desired_member, listed)
         .outerjoin(desired_group, desired_group.c.entry_id == ledger_member.c.group_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_member.c.user_id)
-        .where(or_(left, skipped))
+        .where(or_(left, skipped), true() if within is None else ledger_member.c.group_id == within)
     )
     return union_of(
         query.join(mark, mark.c.entry_id == ledger_member.c.group_id),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pytest
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, uids
 from tests.servers.scim_service import Fault, ScimService
+from tests.warm_agent import RunningAgent
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -23,7 +23,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 
 @contextmanager
-def running(agent: Agent) -> Iterator[subprocess.Popen[str]]:
+def running(agent: Agent) -> Iterator[RunningAgent]:
     process = agent.start("run")
     try:
         yield process

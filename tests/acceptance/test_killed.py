@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, uids
 from tests.servers.scim_service import Fault, Request, ScimService
+from tests.warm_agent import RunningAgent
 
 USERS = 24
 EXPECTED = {
@@ -49,7 +48,7 @@ def test_a_push_killed_at_any_request_ends_equal_to_the_directory_without_a_dupl
     assert killed >= 20  # of either kind, so more than 30 in all
 
 
-def _kill_at(scim: ScimService, process: subprocess.Popen[str], moment: int, *, carried_out: bool) -> bool:
+def _kill_at(scim: ScimService, process: RunningAgent, moment: int, *, carried_out: bool) -> bool:
     """Kill the process while the service handles its request number `moment`, and wait until it is dead."""
     struck: list[Request] = []
 
