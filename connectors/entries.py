@@ -30,6 +30,7 @@ RawAttributes = Mapping[str, Sequence[bytes]]  # lower-case attribute type → v
 _MEMBER_DNS = ("member", "uniquemember")
 _MEMBER_UIDS = "memberuid"
 MEMBER_ATTRIBUTES = (*_MEMBER_DNS, _MEMBER_UIDS)
+_NOT_UTF8 = "\N{REPLACEMENT CHARACTER}"
 _UUID_BYTES = 16
 _ALWAYS = frozenset({"cn", "displayname"})
 # RFC 4517, 3.3.21 Name and Optional UID: a DN, then perhaps # and a bit string.
@@ -96,6 +97,8 @@ class EntryReader:
                 "that attribute, or "
                 "name another that never changes as anchor.",
             )
+        if _NOT_UTF8 in dn:
+            return EntryUnreadable(dn, "its name is not valid UTF-8. Correct the entry in the directory.", anchor)
         try:
             own = Name(NameKind.DN, normalise(dn))
             kept = {

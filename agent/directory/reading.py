@@ -37,6 +37,7 @@ from connectors.base import (
     EntryKind,
     EntryUnreadable,
     Extent,
+    Name,
     ReadEnded,
     ReadEvent,
     ReadStarted,
@@ -201,8 +202,13 @@ class Reading:
         rows = [
             {"source": self.source, "anchor": item.anchor, "gone_evidence": None, **self._row(item)} for item in new
         ]
-        statement = insert(entry).returning(entry.c.id, sort_by_parameter_order=True)
-        numbers = list(connection.execute(statement, rows).scalars())
+        # Written in one go and looked up after: a statement that returns the numbers is run once for each entry.
+        connection.execute(insert(entry), rows)
+        found = select(entry.c.anchor, entry.c.id).where(
+            entry.c.source == self.source, entry.c.anchor.in_([item.anchor for item in new])
+        )
+        number_of = {row.anchor: row.id for row in connection.execute(found)}
+        numbers = [number_of[item.anchor] for item in new]
         _, taken = claim_names(
             connection,
             [
@@ -359,16 +365,20 @@ class Reading:
 
 def digest_of(item: Entry) -> str:
     """Return what changes exactly when anything the agent uses of an entry changes."""
-    members = None if item.members is None else [item.members.complete, sorted(item.members.names)]
+    members = None if item.members is None else [item.members.complete, _sorted(item.members.names)]
     content = (
         item.kind.value,
         item.dn,
         item.active,
-        sorted(item.names),
+        _sorted(item.names),
         sorted((key, values) for key, values in item.attributes.items()),
         members,
     )
     return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _sorted(names: Iterable[Name]) -> list[tuple[str, str]]:
+    return sorted((name.kind.value, name.value) for name in names)
 
 
 def _last_number(connection: Connection, source_name: str) -> int:

@@ -31,14 +31,14 @@ class FlatGroup:
 def groups_reached_by_marks(connection: Connection) -> list[int]:
     """Return the groups whose resolved members may differ: the marked ones, and all that contain what is marked."""
     same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
-    marked_groups = (
-        select(mark.c.entry_id).join(entry, entry.c.id == mark.c.entry_id).where(entry.c.kind == EntryKind.GROUP.value)
+    # Lists of values, not joins: see agent/plan/difference.py.
+    marked_groups = select(entry.c.id).where(
+        entry.c.id.in_(select(mark.c.entry_id)), entry.c.kind == EntryKind.GROUP.value
     )
     referrers = (
         select(membership.c.group_id)
         .join(name, same_name)
-        .join(mark, mark.c.entry_id == name.c.entry_id)
-        .where(mark.c.references_too)
+        .where(name.c.entry_id.in_(select(mark.c.entry_id).where(mark.c.references_too)))
     )
     seeds = union(marked_groups, referrers).subquery()
     reached = select(seeds.c[0].label("id")).cte("reached", recursive=True)

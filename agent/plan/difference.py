@@ -13,7 +13,21 @@ from functools import partial
 from itertools import groupby
 
 import orjson
-from sqlalchemy import Connection, Row, Select, and_, case, delete, false, or_, select, true, union
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    false,
+    or_,
+    select,
+    true,
+    union,
+)
 
 from agent.plan.operations import (
     AddMembers,
@@ -156,9 +170,8 @@ def users_to_create() -> _Query:
     """Select the users that should stand upstream and do not."""
     return (
         select(desired_user.c.entry_id)
-        .join(mark, mark.c.entry_id == desired_user.c.entry_id)
         .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
-        .where(ledger_user.c.entry_id.is_(None), _PUSHABLE)
+        .where(_marked(desired_user.c.entry_id), ledger_user.c.entry_id.is_(None), _PUSHABLE)
     )
 
 
@@ -166,9 +179,12 @@ def users_to_update() -> _Query:
     """Select the users that stand upstream otherwise than they should, the inactive who return among them."""
     return (
         select(desired_user.c.entry_id)
-        .join(mark, mark.c.entry_id == desired_user.c.entry_id)
         .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
-        .where(_PUSHABLE, or_(ledger_user.c.digest != desired_user.c.digest, ledger_user.c.active.is_(false())))
+        .where(
+            _marked(desired_user.c.entry_id),
+            _PUSHABLE,
+            or_(ledger_user.c.digest != desired_user.c.digest, ledger_user.c.active.is_(false())),
+        )
     )
 
 
@@ -176,9 +192,8 @@ def groups_to_create() -> _Query:
     """Select the selected groups that do not stand upstream."""
     return (
         select(desired_group.c.entry_id)
-        .join(mark, mark.c.entry_id == desired_group.c.entry_id)
         .outerjoin(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
-        .where(ledger_group.c.entry_id.is_(None), desired_group.c.problem.is_(None))
+        .where(_marked(desired_group.c.entry_id), ledger_group.c.entry_id.is_(None), desired_group.c.problem.is_(None))
     )
 
 
@@ -186,9 +201,12 @@ def groups_to_update() -> _Query:
     """Select the groups whose name changed."""
     return (
         select(desired_group.c.entry_id)
-        .join(mark, mark.c.entry_id == desired_group.c.entry_id)
         .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
-        .where(ledger_group.c.digest != desired_group.c.digest, desired_group.c.problem.is_(None))
+        .where(
+            _marked(desired_group.c.entry_id),
+            ledger_group.c.digest != desired_group.c.digest,
+            desired_group.c.problem.is_(None),
+        )
     )
 
 
@@ -223,8 +241,8 @@ def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
         )
     )
     return union_of(
-        query.join(mark, mark.c.entry_id == desired_member.c.group_id),
-        query.join(mark, mark.c.entry_id == desired_member.c.user_id),
+        query.where(_marked(desired_member.c.group_id)),
+        query.where(_marked(desired_member.c.user_id)),
     )
 
 
@@ -258,8 +276,8 @@ def members_to_remove(within: _Within = None) -> _Query:
         .where(or_(left, skipped), true() if within is None else ledger_member.c.group_id == within)
     )
     return union_of(
-        query.join(mark, mark.c.entry_id == ledger_member.c.group_id),
-        query.join(mark, mark.c.entry_id == ledger_member.c.user_id),
+        query.where(_marked(ledger_member.c.group_id)),
+        query.where(_marked(ledger_member.c.user_id)),
     )
 
 
@@ -278,10 +296,10 @@ def users_to_deactivate() -> _Query:
             ledger_user.c.user_name.label("label"),
             cause.label("cause"),
         )
-        .join(mark, mark.c.entry_id == ledger_user.c.entry_id)
         .join(entry, entry.c.id == ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
         .where(
+            _marked(ledger_user.c.entry_id),
             ledger_user.c.active,
             or_(
                 desired_user.c.entry_id.is_(None),
@@ -309,6 +327,15 @@ def settle_marks(connection: Connection) -> None:
         held = connection.execute(select(table.c.entry_id)).scalars().all()
         for some in batched((number for number in held if number not in still_open), _BATCH):
             connection.execute(delete(table).where(table.c.entry_id.in_(some)))
+
+
+def _marked(number: Column[int]) -> ColumnElement[bool]:
+    """Restrict a query to what is marked.
+
+    Not a join: a database that does not know how few marks there are would rather look through everything and ask of
+    each row whether it is marked. A list of values it looks up.
+    """
+    return number.in_(select(mark.c.entry_id))
 
 
 def union_of(first: _Query, second: _Query) -> _Query:

@@ -92,6 +92,7 @@ entry = Table(
     Column("gone_evidence", Text),
     UniqueConstraint("source", "anchor"),
     Index(None, "source", "last_seen"),
+    Index("ix_entry_source_kind", "source", "kind"),  # every read asks whether a kind is there at all
     sqlite_autoincrement=True,  # a number is never given to another entry
 )
 
@@ -148,6 +149,13 @@ desired_user = Table(
     Column("digest", String(64), nullable=False),
     Column("problem", Text),  # why this user cannot be pushed, whatever the upstream would say
     Index(None, "user_name_key"),
+)
+# Every cycle tells of those that cannot be pushed; there are few of them.
+Index(
+    "ix_desired_user_problem",
+    desired_user.c.entry_id,
+    sqlite_where=desired_user.c.problem.is_not(None),
+    postgresql_where=desired_user.c.problem.is_not(None),
 )
 
 desired_group = Table(

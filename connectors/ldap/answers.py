@@ -16,6 +16,8 @@ from ldap3.operation.search import search_operation
 from ldap3.strategy.base import BaseStrategy
 from ldap3.utils.asn1 import decode_message_fast
 
+from connectors.ldap.search_result_entry import SearchResultEntry, read_entry
+
 _BLOCK = 64 * 1024  # bytes asked of the socket at once
 _UNSOLICITED = 0  # the message id of a notice of disconnection (RFC 4511, 4.4)
 
@@ -46,32 +48,29 @@ def send_search(
     return int(connection.strategy.send("searchRequest", request, list(controls)))
 
 
-def receive(connection: Any, message_id: int, tick: float | None = None) -> Iterator[dict[str, Any] | None]:  # noqa: ANN401
-    """Yield the messages of one answer as ldap3's dictionaries; the searchResDone is the last.
+def receive(
+    connection: Any,  # noqa: ANN401 - ldap3 has no types
+    message_id: int,
+    tick: float | None = None,
+) -> Iterator[SearchResultEntry | dict[str, Any] | None]:
+    """Yield the messages of one answer, all but the entries as ldap3's dictionaries; the searchResDone is the last.
 
     With `tick`, None is yielded whenever nothing has come for so many seconds, so that the caller can look for a
     wish to stop. Raises OSError, and what ldap3 raises for an answer it does not understand.
     """
-    held = bytearray()
     patience = connection.socket.gettimeout()
     connection.socket.settimeout(patience if tick is None else tick)
     try:
-        while True:
-            size = BaseStrategy.compute_ldap_message_size(held[:10])
-            if size < 0 or len(held) < size:
-                try:
-                    block = connection.socket.recv(_BLOCK)
-                except TimeoutError:
-                    if tick is None:
-                        raise
-                    yield None
-                    continue
-                if not block:
-                    raise LDAPSessionTerminatedByServerError("the server closed the connection")
-                held += block
+        for received in _messages(connection, ticks=tick is not None):
+            if received is None:
+                yield None
                 continue
-            message = decode_message_fast(bytes(held[:size]))
-            del held[:size]
+            entry = read_entry(received)
+            if entry is not None:
+                if entry.message_id == message_id:
+                    yield entry
+                continue
+            message = decode_message_fast(received)
             try:
                 understood: dict[str, Any] = connection.strategy.decode_response_fast(message)
             except KeyError as error:  # ldap3 knows no other result codes than the standard's
@@ -86,3 +85,24 @@ def receive(connection: Any, message_id: int, tick: float | None = None) -> Iter
     finally:
         if connection.socket is not None:
             connection.socket.settimeout(patience)
+
+
+def _messages(connection: Any, *, ticks: bool) -> Iterator[bytes | None]:  # noqa: ANN401
+    """Yield whatever messages come, whole; with `ticks`, None for each time that the socket's patience ends."""
+    held = bytearray()
+    while True:
+        size = BaseStrategy.compute_ldap_message_size(held[:10])
+        if 0 <= size <= len(held):
+            yield bytes(held[:size])
+            del held[:size]
+            continue
+        try:
+            block = connection.socket.recv(_BLOCK)
+        except TimeoutError:
+            if not ticks:
+                raise
+            yield None
+            continue
+        if not block:
+            raise LDAPSessionTerminatedByServerError("the server closed the connection")
+        held += block

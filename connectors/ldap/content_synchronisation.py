@@ -10,9 +10,21 @@ What the messages mean differs from server to server; that is told in connectors
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+
+from connectors.ldap.ber import (
+    BOOLEAN,
+    ENUMERATED,
+    OCTET_STRING,
+    SEQUENCE,
+    SET,
+    Malformed,
+    element,
+    elements,
+    first,
+    only,
+)
 
 SYNC_REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
 SYNC_STATE = "1.3.6.1.4.1.4203.1.9.1.2"
@@ -20,9 +32,7 @@ SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.3"
 SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 REFRESH_REQUIRED = 4096  # e-syncRefreshRequired: the server cannot go on from this cookie
 
-_BOOLEAN, _OCTET_STRING, _ENUMERATED, _SEQUENCE, _SET = 0x01, 0x04, 0x0A, 0x30, 0x31
 _NEW_COOKIE, _REFRESH_DELETE, _REFRESH_PRESENT, _ID_SET = 0x80, 0xA1, 0xA2, 0xA3
-_LONG_FORM = 0x80
 _UUID_BYTES = 16
 
 
@@ -40,10 +50,6 @@ class State(IntEnum):
     ADD = 1
     MODIFY = 2
     DELETE = 3
-
-
-class Malformed(ValueError):
-    """A message is not what RFC 4533 says it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +94,16 @@ SyncInfo = NewCookie | PhaseEnded | IdSet
 
 def sync_request(mode: Mode, cookie: bytes | None) -> bytes:
     """Return the value of the Sync Request control (RFC 4533, 2.2). No reload hint: an error says more."""
-    content = _element(_ENUMERATED, bytes([mode]))
+    content = element(ENUMERATED, bytes([mode]))
     if cookie is not None:
-        content += _element(_OCTET_STRING, cookie)
-    return _element(_SEQUENCE, content)
+        content += element(OCTET_STRING, cookie)
+    return element(SEQUENCE, content)
 
 
 def read_sync_state(value: bytes) -> SyncState:
     """Take a Sync State control apart (RFC 4533, 2.3). Raises Malformed."""
-    parts = list(_elements(_only(value, _SEQUENCE)))
-    if len(parts) < 2 or parts[0][0] != _ENUMERATED or parts[1][0] != _OCTET_STRING:  # noqa: PLR2004 - state and UUID
+    parts = list(elements(only(value, SEQUENCE)))
+    if len(parts) < 2 or parts[0][0] != ENUMERATED or parts[1][0] != OCTET_STRING:  # noqa: PLR2004 - state and UUID
         raise Malformed("a Sync State control without state and UUID")
     try:
         state = State(int.from_bytes(parts[0][1], "big"))
@@ -109,33 +115,33 @@ def read_sync_state(value: bytes) -> SyncState:
 def read_sync_done(value: bytes) -> SyncDone:
     """Take a Sync Done control apart (RFC 4533, 2.4). Raises Malformed."""
     cookie, deletes = None, False
-    for tag, content in _elements(_only(value, _SEQUENCE)):
-        if tag == _OCTET_STRING:
+    for tag, content in elements(only(value, SEQUENCE)):
+        if tag == OCTET_STRING:
             cookie = content
-        elif tag == _BOOLEAN:
+        elif tag == BOOLEAN:
             deletes = content != b"\x00"
     return SyncDone(cookie, deletes)
 
 
 def read_sync_info(value: bytes) -> SyncInfo:
     """Take a Sync Info message apart (RFC 4533, 2.5). Raises Malformed."""
-    tag, content = _first(value)
+    tag, content = first(value)
     if tag == _NEW_COOKIE:
         return NewCookie()
     if tag in {_REFRESH_DELETE, _REFRESH_PRESENT}:
         done = True  # refreshDone DEFAULT TRUE
-        for inner, part in _elements(content):
-            if inner == _BOOLEAN:
+        for inner, part in elements(content):
+            if inner == BOOLEAN:
                 done = part != b"\x00"
         return PhaseEnded(deletes=tag == _REFRESH_DELETE, refreshed=done)
     if tag == _ID_SET:
         deleted = False  # refreshDeletes DEFAULT FALSE
         uuids: tuple[bytes, ...] | None = None
-        for inner, part in _elements(content):
-            if inner == _BOOLEAN:
+        for inner, part in elements(content):
+            if inner == BOOLEAN:
                 deleted = part != b"\x00"
-            elif inner == _SET:
-                uuids = tuple(_uuid(item) for _, item in _elements(part))
+            elif inner == SET:
+                uuids = tuple(_uuid(item) for _, item in elements(part))
         if uuids is None:
             raise Malformed("a set of UUIDs without the set")
         return IdSet(uuids, deleted)
@@ -145,44 +151,4 @@ def read_sync_info(value: bytes) -> SyncInfo:
 def _uuid(content: bytes) -> bytes:
     if len(content) != _UUID_BYTES:
         raise Malformed(f"a UUID of {len(content)} bytes")
-    return content
-
-
-def _element(tag: int, content: bytes) -> bytes:
-    if len(content) < _LONG_FORM:
-        return bytes([tag, len(content)]) + content
-    length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
-    return bytes([tag, _LONG_FORM | len(length)]) + length + content
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield tag and content of the BER elements in `data` (X.690, definite lengths)."""
-    position = 0
-    while position < len(data):
-        header = data[position : position + 2]
-        if len(header) < 2:  # noqa: PLR2004 - one byte of tag, one of length
-            raise Malformed("an element without a length")
-        tag, length = header
-        position += 2
-        if length & _LONG_FORM:
-            digits = data[position : position + (length & ~_LONG_FORM)]
-            position += length & ~_LONG_FORM
-            length = int.from_bytes(digits, "big")
-        content = data[position : position + length]
-        if len(content) < length:
-            raise Malformed("an element that is cut short")
-        yield tag, content
-        position += length
-
-
-def _first(data: bytes) -> tuple[int, bytes]:
-    for tag, content in _elements(data):
-        return tag, content
-    raise Malformed("an empty message")
-
-
-def _only(data: bytes, expected: int) -> bytes:
-    tag, content = _first(data)
-    if tag != expected:
-        raise Malformed(f"an element {tag:#x} where {expected:#x} was expected")
     return content

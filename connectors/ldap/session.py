@@ -18,12 +18,12 @@ from pyasn1.error import PyAsn1Error
 
 from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.answers import receive, send_search
+from connectors.ldap.ber import Malformed
 from connectors.ldap.content_synchronisation import (
     SYNC_DONE,
     SYNC_INFO,
     SYNC_REQUEST,
     SYNC_STATE,
-    Malformed,
     Mode,
     SyncDone,
     SyncInfo,
@@ -35,6 +35,7 @@ from connectors.ldap.content_synchronisation import (
 )
 from connectors.ldap.found import ContinuationReference, Found
 from connectors.ldap.ranges import with_all_values
+from connectors.ldap.search_result_entry import SearchResultEntry
 from connectors.ldap.settings import LdapSettings
 from connectors.ldap.words import connection_lost, no_base, not_synchronised, search_ended
 
@@ -180,12 +181,13 @@ class Session:
                     yield None
                     continue
                 try:
-                    if message["type"] == "searchResDone":
+                    if isinstance(message, SearchResultEntry):
+                        seen += 1
+                    elif message["type"] == "searchResDone":
                         done = self._synchronised(base, seen, message, had_cookie=cookie is not None)
                         if not broken:
                             yield done
                         break
-                    seen += message["type"] == "searchResEntry"
                     if not broken:
                         yield _sync_message(message)
                 except Malformed as error:
@@ -237,10 +239,12 @@ class Session:
             found: list[Found | ContinuationReference] = []
             result: Mapping[str, Any] = {}
             for message in receive(self._connection, message_id):
-                result = message or {}
-                understood = _understood(result)
-                if understood is not None:
-                    found.append(understood)
+                if isinstance(message, SearchResultEntry):
+                    found.append(message.found)
+                elif message is not None:
+                    result = message
+                    if (reference := _reference(message)) is not None:
+                        found.append(reference)
             control = result.get("controls", {}).get(_PAGED_RESULTS)
             return _Answer(
                 found=found,
@@ -269,24 +273,23 @@ def abandon(connection: Any) -> None:  # noqa: ANN401 - ldap3 has no types
         connection.socket.close()  # ldap3 forgets the socket of a connection that failed half-way
 
 
-def _understood(item: Mapping[str, Any]) -> Found | ContinuationReference | None:
-    if item.get("type") == "searchResEntry":
-        raw: Mapping[str, Sequence[bytes]] = item["raw_attributes"]
-        return Found(str(item["dn"]), {key.lower(): list(values) for key, values in raw.items()})
-    if item.get("type") == "searchResRef":
-        return ContinuationReference(tuple(str(uri) for uri in item.get("uri", ())))
+def _reference(message: Mapping[str, Any]) -> ContinuationReference | None:
+    if message["type"] == "searchResRef":
+        return ContinuationReference(tuple(str(uri) for uri in message.get("uri", ())))
     return None
 
 
-def _sync_message(message: Mapping[str, Any]) -> SyncMessage:
+def _sync_message(message: SearchResultEntry | Mapping[str, Any]) -> SyncMessage:
     """Understand one message of a content synchronisation. Raises Malformed."""
+    if isinstance(message, SearchResultEntry):
+        state = message.controls.get(SYNC_STATE)
+        if state is None:
+            raise Malformed("an entry without Sync State")
+        return Synchronised(read_sync_state(state), message.found)
+    reference = _reference(message)
+    if reference is not None:
+        return reference
     kind = message["type"]
     if kind == "intermediateResponse" and message.get("responseName") == SYNC_INFO:
         return read_sync_info(message["responseValue"] or b"")
-    understood = _understood(message)
-    if isinstance(understood, ContinuationReference):
-        return understood
-    control = message.get("controls", {}).get(SYNC_STATE)
-    if understood is None or control is None:
-        raise Malformed(f"a {kind} without Sync State or Sync Info")
-    return Synchronised(read_sync_state(control["value"] or b""), understood)
+    raise Malformed(f"a {kind} without Sync State or Sync Info")

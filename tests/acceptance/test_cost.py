@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
+from agent.connection import connect
+from agent.cycle import run_cycle
+from agent.state.database import open_state
 from tests.agent_runner import Agent
 from tests.connectors.conftest import plain
 from tests.ldif_text import SUFFIX, group, people, uids
@@ -45,3 +50,48 @@ def test_a_cycle_with_nothing_to_do_makes_three_requests_and_sends_nothing(
     assert report["sources"][0]["extent"] == "incremental"
     assert proxy.requests <= LDAP_REQUESTS
     assert len(scim.requests) == sent
+
+
+# Tables with a row for everybody; the others hold the groups that are selected, or what is still to be done.
+LARGE = {"entry", "name", "membership", "desired_user", "desired_member", "ledger_user", "ledger_member"}
+
+
+def test_a_cycle_with_nothing_to_do_looks_through_no_large_table(
+    tmp_path: Path, scim: ScimService, agent: Agent
+) -> None:
+    place = tmp_path / "server"
+    place.mkdir()
+    server = OpenLdap(place, history=History.SESSION_LOG)
+    server.load(plain(people(60) + group("app-all", *uids(60))))
+    agent.configure(scim, server.settings())
+    with server:
+        connection, state = connect(agent.configuration), open_state(agent.state)
+        run_cycle(connection, state)
+        asked: dict[str, object] = {}
+        with state.read() as reader:
+            engine = reader.engine
+
+        def note(_connection: object, _cursor: object, statement: str, parameters: object, *_more: object) -> None:
+            asked[statement] = parameters
+
+        event.listen(engine, "before_cursor_execute", note)
+        report = run_cycle(connection, state)
+        event.remove(engine, "before_cursor_execute", note)
+        with engine.connect() as raw:
+            plans = {
+                statement: [str(row[3]) for row in raw.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+                for statement, parameters in asked.items()
+                if not isinstance(parameters, list) and not statement.startswith("PRAGMA")
+            }
+        state.close()
+
+    assert report.sources[0]["extent"] == "incremental"
+    assert any("FROM ledger_member" in statement for statement in plans)
+    scans = [(step, statement) for statement, plan in plans.items() for step in plan if _scanned(step) in LARGE]
+    assert scans == []
+
+
+def _scanned(step: str) -> str:
+    """The table that a step of SQLite's plan looks through. An index on a few rows of it does not count."""
+    found = re.match(r"SCAN (\w+)(?! USING INDEX ix_desired_user_problem)\b", step)
+    return found.group(1) if found else ""

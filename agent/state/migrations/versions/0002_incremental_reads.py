@@ -1,4 +1,7 @@
-"""What incremental reads need: which read brought an entry's content, and which entries cannot be understood."""
+"""What incremental reads need.
+
+Which read brought an entry's content, which entries cannot be understood, and the few people with a problem at hand.
+"""
 
 from __future__ import annotations
 
@@ -22,4 +25,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("last_seen", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("source", "anchor", name=op.f("pk_unreadable")),
+    )
+    op.create_index("ix_entry_source_kind", "entry", ["source", "kind"])
+    problem = sa.column("problem").is_not(None)
+    op.create_index(
+        "ix_desired_user_problem", "desired_user", ["entry_id"], sqlite_where=problem, postgresql_where=problem
     )
