@@ -40,6 +40,7 @@ from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 
 _FINGERPRINT = "connection fingerprint"
 _RECONCILED = "reconciled fingerprint"
+_RECONCILED_AT = "full reconciliation begun at"
 _PROGRESS_EVERY = 500
 
 log = structlog.get_logger()
@@ -104,22 +105,29 @@ def resolve(
     retry_at_once: bool = False,
 ) -> Resolved:
     """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
-    changed_settings = read_fact(state, _FINGERPRINT) != connection.fingerprint
+    everything = (
+        full or read_fact(state, _FINGERPRINT) != connection.fingerprint or _reconciliation_due(connection, state)
+    )
     outcomes = tuple(
-        read_source(
-            connection, state, source, stop or threading.Event(), progress or Progress(), full=full or changed_settings
-        )
+        read_source(connection, state, source, stop or threading.Event(), progress or Progress(), full=everything)
         for source in connection.sources
     )
     with state.write() as transaction:
-        if full or changed_settings:
+        if everything:
             mark_everything(transaction)
+            write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         settle(transaction, connection.population)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not any(owes_full_read(state, source.name) for source in connection.sources):
             write_fact(transaction, _RECONCILED, connection.fingerprint)
     plan = draw_up(Difference(state, retry_at_once=retry_at_once))
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan))
+
+
+def _reconciliation_due(connection: Connection, state: State) -> bool:
+    """Tell whether everything has to be compared again. It is in the state, so that restarts do not put it off."""
+    last = read_fact(state, _RECONCILED_AT)
+    return last is None or datetime.now(UTC) - datetime.fromisoformat(last) >= connection.settings.schedule.full_every
 
 
 def read_source(

@@ -91,7 +91,7 @@ class Daemon:
 
     def _listen(self) -> None:
         if self._connection.settings.schedule.live:
-            self._live = LiveMode(self._connection, self._state, lambda: self._cycle(full=False))
+            self._live = LiveMode(self._connection, self._state, self._cycle)
             self._live.start()
 
     def _stop_listening(self) -> None:
@@ -108,23 +108,15 @@ class Daemon:
             trigger_of(schedule),
             id="cycle",
             next_run_time=datetime.now(UTC),
-            kwargs={"full": False},
-            **common,
-        )
-        scheduler.add_job(
-            self._cycle,
-            IntervalTrigger(seconds=int(schedule.full_every.total_seconds())),
-            id="full reconciliation",
-            kwargs={"full": True},
             **common,
         )
 
-    def _cycle(self, *, full: bool) -> None:
+    def _cycle(self) -> None:
         with self._one_cycle:
             if self._stop.is_set():
                 return
             try:
-                report = run_cycle(self._connection, self._state, stop=self._stop, full=full)
+                report = run_cycle(self._connection, self._state, stop=self._stop)
             except RollcallError as error:
                 log.error("the cycle could not run", reason=str(error))  # noqa: TRY400 - the sentence says it all
             except Exception:

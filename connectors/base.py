@@ -44,6 +44,9 @@ class NameKind(StrEnum):
 
     DN = "dn"  # a normalised distinguished name, unique across all sources
     UID = "uid"  # posixGroup's memberUid (RFC 2307), unique within one source only
+    GUID = "guid"  # Active Directory's objectGUID, unique everywhere and for ever
+    SID = "sid"  # Active Directory's objectSid, by which another domain or forest names a member
+    PRIMARY_GROUP = "primary group"  # the SID of a group: whoever has it as primary group shares this name
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,6 +63,8 @@ class MemberList:
 
     `complete` is False when the list is known to have been cut short (a range without its end, a page lost):
     then what is listed counts, and what is not listed proves nothing.
+
+    A PRIMARY_GROUP name in it stands for any number of people, or none.
     """
 
     names: frozenset[Name]
@@ -75,7 +80,7 @@ class Entry:
     names:       every name by which a group may refer to this entry, the normalised DN always among them
     attributes:  lower-case attribute type to its values as text; binary values are left out
     active:      False when the directory says that the account is disabled
-    members:     for groups only
+    members:     for groups only; None: this read brought no list, and the one known stays
     """
 
     anchor: str
@@ -134,11 +139,25 @@ class EntryFound:
 
 
 @dataclass(frozen=True, slots=True)
+class MembersChanged:
+    """The source said how the member list of a group it sent before has changed; the rest of the list stays."""
+
+    anchor: str
+    added: frozenset[Name]
+    removed: frozenset[Name]
+
+
+@dataclass(frozen=True, slots=True)
 class EntryDeleted:
-    """The source itself said that this entry is gone. `evidence` is kept for the audit trail."""
+    """The source itself said that this entry is gone.
+
+    evidence:     for the audit trail
+    from_groups:  the source has taken it out of every group that listed it, without another word
+    """
 
     anchor: str
     evidence: str
+    from_groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +191,7 @@ class ReadEnded:
     lists_all: bool = False
 
 
-ReadEvent = ReadStarted | EntryFound | EntryDeleted | EntriesListed | EntryUnreadable | ReadEnded
+ReadEvent = ReadStarted | EntryFound | MembersChanged | EntryDeleted | EntriesListed | EntryUnreadable | ReadEnded
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,13 @@ class EntryReader:
 
     @property
     def needed(self) -> frozenset[str]:
-        """Every attribute type to ask the source for, membership of groups left out."""
-        return self.kept | {attribute for attribute, _ in self.inactive} | {self.anchor, "objectclass", "uid"}
+        """Every attribute type to ask the source for.
+
+        Members in every search: a user_filter like (mail=*) finds groups too, and a group that comes without its
+        members looks like one that has lost them all.
+        """
+        inactive = {attribute for attribute, _ in self.inactive}
+        return self.kept | inactive | {self.anchor, "objectclass", "uid", *MEMBER_ATTRIBUTES}
 
     def understand(self, dn: str, attributes: RawAttributes) -> EntryFound | EntryUnreadable | None:
         """Return the entry, the reason why it cannot be understood, or None for what is neither user nor group."""

@@ -9,8 +9,15 @@ import pytest
 
 from tests.agent_runner import Agent
 from tests.servers.openldap import OpenLdap
+from tests.servers.samba import remove_template
 from tests.servers.scim2_server import Scim2Server
 from tests.servers.scim_service import ScimService
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The process that everything began with clears up what its workers shared."""
+    if not hasattr(session.config, "workerinput"):
+        remove_template()
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def _record(
             "fingerprint": fingerprint,
         }
     if outcome.reads_everything:
-        row |= {"last_complete_at": now, "owes_full": False}
-    elif full_due or outcome.needs_full or outcome.emptied or outcome.doubtful_increment:
+        row |= {"last_complete_at": now, "owes_full": outcome.again}
+    elif full_due or outcome.needs_full or outcome.emptied or outcome.doubtful_increment or outcome.again:
         row["owes_full"] = True
     upsert(connection, source, [row])

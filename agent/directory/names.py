@@ -17,6 +17,8 @@ from agent.state.tables import entry, membership, name
 from connectors.base import Name, NameKind
 
 _BATCH = 500
+# Names that several entries may have at a time.
+_SHARED = frozenset({NameKind.UID, NameKind.PRIMARY_GROUP})
 Claim = tuple[int, Name]
 
 
@@ -50,20 +52,25 @@ def claim_names(
             wanted = {claimed for owner, claimed in claims if owner == number}
             changed = changed or current != wanted
             for lost in current - wanted:
-                _make_former(connection, number, lost, forget_as_of)
+                if lost.kind is NameKind.PRIMARY_GROUP:
+                    _give_up(connection, number, lost)
+                else:
+                    _make_former(connection, number, lost, forget_as_of)
     taken: list[TakenOver] = []
     for some in batched(claims, _BATCH):
         taken += _take_over(connection, some)
+        last = {claimed: number for number, claimed in some}
         rows = [
             {"kind": claimed.kind.value, "value": claimed.value, "entry_id": number, "former_since": None}
             for number, claimed in some
+            if claimed.kind in _SHARED or last[claimed] == number
         ]
         upsert(connection, name, rows)
     return changed, taken
 
 
 def _take_over(connection: Connection, claims: list[Claim]) -> list[TakenOver]:
-    """Let whoever claims a name have it alone. A uid may be shared with somebody who still has it; a DN may not."""
+    """Let whoever claims a name have it alone, but for the kinds of names that are shared with who still has them."""
     taken = []
     for kind in NameKind:
         owner_of = {claimed.value: number for number, claimed in claims if claimed.kind is kind}
@@ -73,7 +80,7 @@ def _take_over(connection: Connection, claims: list[Claim]) -> list[TakenOver]:
             )
         ).all()
         for row in others:
-            if row.entry_id == owner_of[row.value] or (kind is NameKind.UID and row.former_since is None):
+            if row.entry_id == owner_of[row.value] or (kind in _SHARED and row.former_since is None):
                 continue
             connection.execute(
                 delete(name).where(
@@ -136,6 +143,24 @@ def purge_former_names(connection: Connection, source: str, read_number: int) ->
         connection.execute(
             delete(name).where(name.c.kind == row.kind, name.c.value == row.value, name.c.entry_id == row.entry_id)
         )
+
+
+def _give_up(connection: Connection, number: int, lost: Name) -> None:
+    """Let go of a name at once: who has another primary group now has left this one, and no rename is under way."""
+    same = and_(name.c.kind == lost.kind.value, name.c.value == lost.value, name.c.entry_id == number)
+    connection.execute(delete(name).where(same))
+    users = select(membership.c.group_id).where(membership.c.kind == lost.kind.value, membership.c.value == lost.value)
+    mark(connection, list(connection.execute(users).scalars()), references_too=True)
+
+
+def names_of(connection: Connection, numbers: list[int]) -> list[Name]:
+    """Return the names of entries, former ones included, but for those they share with others."""
+    rows = connection.execute(
+        select(name.c.kind, name.c.value).where(
+            name.c.entry_id.in_(numbers), name.c.kind.not_in([kind.value for kind in _SHARED])
+        )
+    )
+    return [Name(NameKind(row.kind), row.value) for row in rows]
 
 
 def _make_former(connection: Connection, number: int, lost: Name, read_number: int) -> None:

@@ -10,11 +10,20 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent.directory.marks import mark, mark_referrers
+from agent.directory.members import (
+    Exchange,
+    change_members,
+    replace_members,
+    settle_exchanges,
+    strike_everywhere,
+    strike_from,
+)
 from agent.directory.names import (
     TakenOver,
     claim_names,
     forget_names,
     lists_from_before,
+    names_of,
     purge_former_names,
     qualified,
 )
@@ -37,6 +46,8 @@ from connectors.base import (
     EntryKind,
     EntryUnreadable,
     Extent,
+    MemberList,
+    MembersChanged,
     Name,
     ReadEnded,
     ReadEvent,
@@ -52,6 +63,7 @@ class SourceOutcome:
     """How one read went.
 
     emptied:     it claims that a source which held people or groups now holds none
+    again:       the next read has to be FULL, too
     needs_full:  why what it brought cannot be relied upon without a FULL read; empty: it can
     lists_all:   it mentioned every entry there is
     """
@@ -68,6 +80,7 @@ class SourceOutcome:
     unreadable: tuple[str, ...] = ()
     emptied: bool = False
     needs_full: str = ""
+    again: bool = False
     lists_all: bool = False
 
     @property
@@ -96,8 +109,10 @@ class Reading:
         self._seen = self._changed = self._gone = 0
         self._anonymous: list[str] = []  # sentences about unreadable entries without an anchor
         self._extent = Extent.INCREMENTAL
+        self._started = False
         self._server = self._note = ""
         self._taken: list[TakenOver] = []
+        self._exchanges: list[Exchange] = []
         self._unheard_of: set[str] = set()  # anchors the source lists and has not sent, in this read or before
 
     def forget(self, connection: Connection) -> None:
@@ -151,9 +166,15 @@ class Reading:
     def _note_event(self, connection: Connection, event: ReadEvent) -> None:
         match event:
             case ReadStarted(extent=extent, server=server, note=note):
-                self._extent, self._server, self._note = extent, server, note
-            case EntryDeleted(anchor=anchor, evidence=evidence):
-                self._delete(connection, anchor, evidence)
+                if extent is Extent.FULL and self._extent is Extent.INCREMENTAL and self._started:
+                    # What was said before is no part of the complete picture: it vouches for nobody.
+                    self.number += 1
+                    self._taken, self._unheard_of = [], set()
+                self._extent, self._server, self._note, self._started = extent, server, note, True
+            case EntryDeleted():
+                self._delete(connection, event)
+            case MembersChanged():
+                self._change_members(connection, event)
             case EntriesListed(anchors=anchors):
                 for some in batched(anchors, _BATCH):
                     self._list(connection, some)
@@ -200,7 +221,14 @@ class Reading:
         if not new:
             return
         rows = [
-            {"source": self.source, "anchor": item.anchor, "gone_evidence": None, **self._row(item)} for item in new
+            {
+                "source": self.source,
+                "anchor": item.anchor,
+                "gone_evidence": None,
+                "members_complete": False,
+                **self._row(item),
+            }
+            for item in new
         ]
         # Written in one go and looked up after: a statement that returns the numbers is run once for each entry.
         connection.execute(insert(entry), rows)
@@ -218,6 +246,7 @@ class Reading:
             ],
         )
         self._taken += taken
+        self._unheard_of.update(item.anchor for item in new if _brings_no_list(item))
         members = [
             {"group_id": number, "kind": name.kind.value, "value": name.value}
             for number, item in zip(numbers, new, strict=True)
@@ -236,26 +265,13 @@ class Reading:
             connection, [(number, qualified(name, self.source)) for name in item.names], forget_as_of=self.number
         )
         self._taken += taken
-        self._set_members(connection, number, item)
+        if _brings_no_list(item):
+            if revived:
+                self._unheard_of.add(item.anchor)
+        elif exchange := replace_members(connection, number, self._qualified(item.members)):
+            self._exchanges.append(exchange)
         mark(connection, [number], references_too=renamed or revived or before != item.kind.value)
         self._changed += 1
-
-    def _set_members(self, connection: Connection, number: int, item: Entry) -> None:
-        listed = set() if item.members is None else {qualified(m, self.source) for m in item.members.names}
-        held = {
-            (row.kind, row.value)
-            for row in connection.execute(
-                select(membership.c.kind, membership.c.value).where(membership.c.group_id == number)
-            )
-        }
-        wanted = {(name.kind.value, name.value) for name in listed}
-        new = [{"group_id": number, "kind": kind, "value": value} for kind, value in sorted(wanted - held)]
-        if new:
-            connection.execute(insert(membership), new)
-        if item.members is not None and not item.members.complete:
-            return  # a list that was cut short proves no absence
-        for kind, value in sorted(held - wanted):
-            _strike(connection, number, kind, value)
 
     def _row(self, item: Entry) -> dict[str, object]:
         return {
@@ -263,12 +279,37 @@ class Reading:
             "dn": item.dn,
             "active": item.active,
             "attributes": json.dumps({key: list(item.attributes[key]) for key in sorted(item.attributes)}),
-            "members_complete": item.members is None or item.members.complete,
-            "digest": digest_of(item),
             "present": True,
             "last_seen": self.number,
             "content_read": self.number,
+            **_state_of_list(item),
         }
+
+    def _qualified(self, members: MemberList | None) -> MemberList | None:
+        if members is None:
+            return None
+        return replace(members, names=frozenset(qualified(name, self.source) for name in members.names))
+
+    def _change_members(self, connection: Connection, event: MembersChanged) -> None:
+        number = self._number(connection, event.anchor)
+        if number is None:
+            self._unheard_of.add(event.anchor)
+            return
+        change_members(
+            connection,
+            number,
+            [qualified(name, self.source) for name in event.added],
+            [qualified(name, self.source) for name in event.removed],
+        )
+        # No digest: what the list is now is known from the parts of it, and the next read of the whole compares.
+        connection.execute(update(entry).where(entry.c.id == number).values(digest="", last_seen=self.number))
+        mark(connection, [number], references_too=True)
+        self._changed += 1
+
+    def _number(self, connection: Connection, anchor: str) -> int | None:
+        return connection.execute(
+            select(entry.c.id).where(entry.c.source == self.source, entry.c.anchor == anchor, entry.c.present)
+        ).scalar()
 
     # --- entries listed, and entries gone ------------------------------------------------------------------------
 
@@ -286,15 +327,16 @@ class Reading:
             connection.execute(update(entry).where(*these).values(last_seen=self.number))
         return known
 
-    def _delete(self, connection: Connection, anchor: str, evidence: str) -> None:
-        forget_unreadable(connection, self.source, [anchor])
-        number = connection.execute(
-            select(entry.c.id).where(entry.c.source == self.source, entry.c.anchor == anchor, entry.c.present)
-        ).scalar()
+    def _delete(self, connection: Connection, event: EntryDeleted) -> None:
+        forget_unreadable(connection, self.source, [event.anchor])
+        number = self._number(connection, event.anchor)
         if number is not None:
-            self._lose(connection, [number], evidence)
+            self._lose(connection, [number], event.evidence)
             # The source itself said so: a group that still lists it is out of date, and nothing of it is kept.
             connection.execute(delete(membership).where(membership.c.group_id == number))
+            if event.from_groups:
+                # It may come back under the same names, and then it is in none of these groups.
+                strike_everywhere(connection, names_of(connection, [number]))
 
     def _lose(self, connection: Connection, numbers: list[int], evidence: str) -> None:
         mark(connection, numbers, references_too=True)
@@ -308,8 +350,18 @@ class Reading:
     def _conclude(self, connection: Connection, outcome: SourceOutcome, populated: set[EntryKind]) -> SourceOutcome:
         if outcome.completeness is Completeness.FAILED:
             return outcome
-        if outcome.extent is Extent.INCREMENTAL and (reason := self._doubt(connection, populated)):
-            return replace(outcome, needs_full=reason)
+        in_doubt = settle_exchanges(connection, self._exchanges)
+        if outcome.extent is Extent.INCREMENTAL:
+            reason = self._doubt(connection, populated)
+            if in_doubt:
+                reason = reason or "a group lists somebody new who was not found"
+            if reason:
+                return replace(outcome, needs_full=reason)
+        if in_doubt:
+            # What they lost stays until another read of everything tells whose the new names are.
+            for some in batched(in_doubt, _BATCH):
+                connection.execute(update(entry).where(entry.c.id.in_(some)).values(members_complete=False, digest=""))
+            outcome = replace(outcome, again=True)
         if outcome.proves_absence:
             outcome = self._conclude_absences(connection, outcome)
             if outcome.reads_everything:
@@ -339,7 +391,7 @@ class Reading:
     def _strike_out_of_date(self, connection: Connection) -> None:
         """Take names that have a new owner out of the lists that could not be read again; what is left is not whole."""
         for group_id, name in lists_from_before(connection, self._taken, self.number):
-            _strike(connection, group_id, name.kind.value, name.value)
+            strike_from(connection, group_id, name)
             # No digest: the next time the list comes it is taken in, whatever it holds.
             connection.execute(update(entry).where(entry.c.id == group_id).values(members_complete=False, digest=""))
             mark(connection, [group_id], references_too=True)
@@ -361,6 +413,21 @@ class Reading:
             self._lose(connection, some, evidence)
         forget_unseen(connection, self.source, self.number)
         return outcome
+
+
+def _brings_no_list(item: Entry) -> bool:
+    """Tell whether a group came without its members, because only something else of it changed."""
+    return item.kind is EntryKind.GROUP and item.members is None
+
+
+def _state_of_list(item: Entry) -> dict[str, object]:
+    """Return the columns that describe an entry with its list.
+
+    Without a digest the next read of the whole is taken in, whatever it brings.
+    """
+    if _brings_no_list(item):
+        return {"digest": ""}
+    return {"members_complete": item.members is None or item.members.complete, "digest": digest_of(item)}
 
 
 def digest_of(item: Entry) -> str:
@@ -399,14 +466,6 @@ def _populated_kinds(connection: Connection, source_name: str) -> set[EntryKind]
 
 def _plural(kind: EntryKind) -> str:
     return "people" if kind is EntryKind.USER else "groups"
-
-
-def _strike(connection: Connection, group_id: int, kind: str, value: str) -> None:
-    connection.execute(
-        delete(membership).where(
-            membership.c.group_id == group_id, membership.c.kind == kind, membership.c.value == value
-        )
-    )
 
 
 def _count(connection: Connection, *conditions: object) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import CTE, Connection, func, select, union
 
 from agent.state.tables import entry, mark, membership, name
-from connectors.base import EntryKind
+from connectors.base import EntryKind, NameKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         .select_from(opened)
         .join(membership, membership.c.group_id == opened.c.id)
         .outerjoin(name, same_name)
-        .where(name.c.entry_id.is_(None))
+        # A group that is nobody's primary group lacks nobody.
+        .where(name.c.entry_id.is_(None), membership.c.kind != NameKind.PRIMARY_GROUP.value)
     ).scalar_one()
     groups = connection.execute(
         select(entry.c.id, entry.c.members_complete, entry.c.present).join(opened, opened.c.id == entry.c.id)

@@ -31,6 +31,8 @@ def head(data: bytes, position: int, end: int) -> tuple[int, int, int]:
     length = data[position + 1]
     if length & _LONG_FORM:
         digits = length & ~_LONG_FORM
+        if digits == 0:
+            raise Malformed("an element of indefinite length, which LDAP does not allow")
         length = int.from_bytes(data[begin : begin + digits], "big")
         begin += digits
     if begin + length > end:
@@ -46,16 +48,17 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield tag, data[begin:position]
 
 
-def first(data: bytes) -> tuple[int, bytes]:
-    """Return tag and content of the first element. Raises Malformed."""
-    for tag, content in elements(data):
-        return tag, content
-    raise Malformed("an empty message")
+def single(data: bytes) -> tuple[int, bytes]:
+    """Return tag and content of the one element that `data` is. Raises Malformed."""
+    found = list(elements(data))
+    if len(found) != 1:
+        raise Malformed(f"{len(found)} elements where one was expected")
+    return found[0]
 
 
 def only(data: bytes, expected: int) -> bytes:
-    """Return the content of the first element, which has to have this tag. Raises Malformed."""
-    tag, content = first(data)
+    """Return the content of the one element that `data` is, which has to have this tag. Raises Malformed."""
+    tag, content = single(data)
     if tag != expected:
         raise Malformed(f"an element {tag:#x} where {expected:#x} was expected")
     return content

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from connectors.errors import ReadInterrupted
+from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.content_synchronisation import SYNC_REQUEST
 from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.interpretation import Interpretation
+from connectors.ldap.landmarks import Landmarks, look_at_landmarks
 from connectors.ldap.last_resort import EveryReadFull
 from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
@@ -17,50 +19,58 @@ from connectors.ldap.timestamps import Timestamps
 _DIALECTS: tuple[Dialect, ...] = (OpenLdapDialect(), Directory389Dialect())
 
 
-def begin_detection(
-    session: Session, settings: LdapSettings, interpretation: Interpretation
-) -> tuple[ChangeDetection, str]:
-    """Choose a change detection and let it begin, before a full read.
+class LdapMake:
+    """LDAP directories of any make: what they are is found out by asking."""
 
-    Returns it, and a word for people on why it is not a better one. Raises ReadInterrupted when the server cannot be
-    asked.
-    """
-    if settings.changes == "full":
-        return EveryReadFull(), ""
-    timestamps = Timestamps(session, settings, interpretation)
-    if settings.changes == "timestamps":
+    def __init__(self, session: Session, settings: LdapSettings, interpretation: Interpretation) -> None:
+        self._session = session
+        self._settings = settings
+        self._interpretation = interpretation
+
+    def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
+        """Look at every base."""
+        del past
+        return look_at_landmarks(self._session, self._settings)
+
+    def begin_detection(self) -> tuple[ChangeDetection, str]:
+        """Take what the settings ask for, or the best the server proves it can do."""
+        settings = self._settings
+        if settings.changes == "full":
+            return EveryReadFull(), ""
+        timestamps = Timestamps(self._session, settings, self._interpretation)
+        if settings.changes == "timestamps":
+            timestamps.begin()
+            return timestamps, ""
+        dialect, why_not = _dialect_of(self._session, settings)
+        if dialect is not None:
+            syncrepl = Syncrepl(self._session, settings, self._interpretation, dialect)
+            try:
+                syncrepl.begin()
+            except ReadInterrupted as error:
+                why_not = str(error)
+            else:
+                return syncrepl, ""
+        if settings.changes == "syncrepl":
+            return EveryReadFull(), f"syncrepl does not work here, so every read is full: {why_not}"
         timestamps.begin()
-        return timestamps, ""
-    dialect, why_not = _dialect_of(session, settings)
-    if dialect is not None:
-        syncrepl = Syncrepl(session, settings, interpretation, dialect)
-        try:
-            syncrepl.begin()
-        except ReadInterrupted as error:
-            why_not = str(error)
-        else:
-            return syncrepl, ""
-    if settings.changes == "syncrepl":
-        return EveryReadFull(), f"syncrepl does not work here, so every read is full: {why_not}"
-    timestamps.begin()
-    return timestamps, why_not
+        return timestamps, why_not
+
+    def detection_named(self, name: str) -> ChangeDetection | None:
+        """Make it, unless the settings ask for another now."""
+        asked = self._settings.changes
+        candidates: list[ChangeDetection] = [EveryReadFull()]
+        if asked in {"auto", "syncrepl"}:
+            candidates += [
+                Syncrepl(self._session, self._settings, self._interpretation, dialect) for dialect in _DIALECTS
+            ]
+        if asked in {"auto", "timestamps"}:
+            candidates.append(Timestamps(self._session, self._settings, self._interpretation))
+        return next((candidate for candidate in candidates if candidate.name == name), None)
 
 
 def dialect_named(strategy: str) -> Dialect | None:
     """Return the dialect of the syncrepl that a checkpoint names; None when it names something else."""
     return next((dialect for dialect in _DIALECTS if syncrepl_name(dialect) == strategy), None)
-
-
-def detection_named(
-    name: str, session: Session, settings: LdapSettings, interpretation: Interpretation
-) -> ChangeDetection | None:
-    """Make the change detection that a checkpoint names, unless the settings ask for another now."""
-    candidates: list[ChangeDetection] = [EveryReadFull()]
-    if settings.changes in {"auto", "syncrepl"}:
-        candidates += [Syncrepl(session, settings, interpretation, dialect) for dialect in _DIALECTS]
-    if settings.changes in {"auto", "timestamps"}:
-        candidates.append(Timestamps(session, settings, interpretation))
-    return next((candidate for candidate in candidates if candidate.name == name), None)
 
 
 def _dialect_of(session: Session, settings: LdapSettings) -> tuple[Dialect | None, str]:

@@ -18,10 +18,12 @@ from connectors.base import (
     SourceSettings,
     Wanted,
 )
-from connectors.entries import reader_of
+from connectors.entries import MEMBER_ATTRIBUTES, reader_of
 from connectors.errors import ReadInterrupted, SourceError
 from connectors.ldap.checkpoint import FORMAT, unseal
+from connectors.ldap.choice import LdapMake
 from connectors.ldap.found import Found
+from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.opening import open_session
 from connectors.ldap.reading import DirectoryRead
 from connectors.ldap.session import Session
@@ -61,9 +63,9 @@ class LdapConnector:
             return
         try:
             yield ReadStarted(extent, session.url)
-            yield from DirectoryRead(session, self._settings, reader_of(self._settings, wanted)).events(
-                past, full=wanted.full
-            )
+            interpretation = Interpretation(self._settings, reader_of(self._settings, wanted), session.url)
+            make = LdapMake(session, self._settings, interpretation)
+            yield from DirectoryRead(session, self._settings, interpretation, make).events(past, full=wanted.full)
         finally:
             session.close()
 
@@ -126,7 +128,7 @@ class LdapConnector:
     ) -> Finding:
         reader = reader_of(self._settings, Wanted())
         for base in bases:
-            for found in session.search(base, search_filter, sorted(reader.needed), page_size=1):
+            for found in session.search(base, search_filter, sorted(reader.needed - {*MEMBER_ATTRIBUTES}), page_size=1):
                 if isinstance(found, Found):
                     if found.attributes.get(self._settings.anchor.lower()):
                         return Finding(

@@ -11,7 +11,7 @@ import hashlib
 
 from connectors.ldap.found import Found
 from connectors.ldap.session import Session
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 
 # The classes that hold others in practice (RFC 4519, RFC 4524, and the containers of Active Directory and 389).
 _FILTER = "".join(
@@ -21,7 +21,7 @@ _FILTER = "".join(
 )  # fmt: skip
 
 
-def digest_of_containers(session: Session, settings: LdapSettings) -> str:
+def digest_of_containers(session: Session, settings: DirectorySettings) -> str:
     """Return what changes when a container below the bases is added, renamed, moved or deleted.
 
     Raises ReadInterrupted.

@@ -22,8 +22,8 @@ from connectors.ldap.ber import (
     Malformed,
     element,
     elements,
-    first,
     only,
+    single,
 )
 
 SYNC_REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
@@ -125,7 +125,7 @@ def read_sync_done(value: bytes) -> SyncDone:
 
 def read_sync_info(value: bytes) -> SyncInfo:
     """Take a Sync Info message apart (RFC 4533, 2.5). Raises Malformed."""
-    tag, content = first(value)
+    tag, content = single(value)
     if tag == _NEW_COOKIE:
         return NewCookie()
     if tag in {_REFRESH_DELETE, _REFRESH_PRESENT}:

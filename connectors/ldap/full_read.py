@@ -9,18 +9,18 @@ from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.session import Session
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 
 
 def full_read(
-    session: Session, settings: LdapSettings, interpretation: Interpretation, detection: ChangeDetection
+    session: Session, settings: DirectorySettings, interpretation: Interpretation, detection: ChangeDetection
 ) -> Iterator[ReadEvent]:
     """Yield every entry, people before groups.
 
     Returning normally means success on every page of every search and every base found. Raises ReadInterrupted.
     """
     attributes = sorted({*interpretation.attributes, *detection.attributes})
-    searches = [(base, settings.user_filter) for base in settings.user_bases]
+    searches = [(base, settings.people) for base in settings.user_bases]
     searches += [(base, settings.group_filter) for base in settings.group_bases]
     for base, search_filter in searches:
         for found in session.search(base, search_filter, attributes):

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from connectors.base import EntryFound, EntryUnreadable
-from connectors.entries import MEMBER_ATTRIBUTES, EntryReader, cut_lists
+from connectors.entries import RawAttributes, cut_lists
 from connectors.ldap.found import ContinuationReference, Found
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
+
+
+class Reader(Protocol):
+    """Understands the entries of one source, as connectors.entries.EntryReader does."""
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Every attribute type to ask the source for, the members of groups among them."""
+
+    def understand(self, dn: str, attributes: RawAttributes) -> EntryFound | EntryUnreadable | None:
+        """Return the entry, the reason why it cannot be understood, or None for what is neither user nor group."""
+
+    def unknown(self, dn: str, attributes: RawAttributes) -> EntryUnreadable:
+        """Tell of an entry that was asked for and is neither user nor group."""
 
 
 class Interpretation:
     """Understands one read. `doubts` is why it is not COMPLETE; empty, as far as entries go, it is."""
 
-    def __init__(self, settings: LdapSettings, reader: EntryReader, url: str) -> None:
-        self.doubts: list[str] = []
+    def __init__(
+        self, settings: DirectorySettings, reader: Reader, url: str, *, doubts: list[str] | None = None
+    ) -> None:
+        self.doubts: list[str] = [] if doubts is None else doubts
         self._settings = settings
         self._reader = reader
         self._url = url
@@ -20,9 +38,7 @@ class Interpretation:
     @property
     def attributes(self) -> list[str]:
         """What to ask for."""
-        # Members in every search: a user_filter like (mail=*) finds groups too, and a group that comes without its
-        # members looks like one that has lost them all.
-        return sorted({*self._reader.needed, *MEMBER_ATTRIBUTES})
+        return sorted(self._reader.needed)
 
     def event(self, found: Found) -> EntryFound | EntryUnreadable:
         """Return the entry, or why it cannot be understood."""

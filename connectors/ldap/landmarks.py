@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.ldap.session import Session
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 
 _IDENTITIES = ("entryuuid", "nsuniqueid", "objectguid")
 _CONTEXT_CSN = "contextcsn"
@@ -32,7 +32,7 @@ class Landmarks:
     context_csns: Mapping[str, frozenset[bytes]]
 
 
-def look_at_landmarks(session: Session, settings: LdapSettings) -> Landmarks:
+def look_at_landmarks(session: Session, settings: DirectorySettings) -> Landmarks:
     """Look at every base. Raises ReadInterrupted."""
     identities: list[str] = []
     context_csns: dict[str, frozenset[bytes]] = {}

@@ -9,12 +9,14 @@ from connectors.entries import read_anchor
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.session import Session
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 
 _TOGETHER = 500
 
 
-def list_entries(session: Session, settings: LdapSettings, interpretation: Interpretation) -> Iterator[EntriesListed]:
+def list_entries(
+    session: Session, settings: DirectorySettings, interpretation: Interpretation
+) -> Iterator[EntriesListed]:
     """Yield the anchors of all people and groups. Raises ReadInterrupted when it is not the whole list."""
     anchor_type = settings.anchor.lower()
     anchors: list[str] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ldap3 import NONE, SYNC, Connection, Server
@@ -10,14 +10,20 @@ from ldap3.core.exceptions import LDAPException
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
 from connectors.ldap.session import LDAP3_RAISES, Session, abandon
-from connectors.ldap.settings import LdapSettings, default_port
+from connectors.ldap.settings import DirectorySettings, default_port
 from connectors.ldap.tls import VerifiedTls
 from connectors.ldap.words import logon_refused, no_connection
 
 _SUCCESS = 0
+_Session = TypeVar("_Session", bound=Session)
 
 
-def open_session(settings: LdapSettings) -> Session:
+def open_session(settings: DirectorySettings) -> Session:
+    """Open a session of the ordinary kind; see `open_as`."""
+    return open_as(Session, settings)
+
+
+def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     """Connect to the first server that answers, and log on.
 
     The next one is tried when a server is unreachable, shows a wrong certificate or is busy. A refused password is
@@ -26,18 +32,18 @@ def open_session(settings: LdapSettings) -> Session:
     troubles: list[SourceError] = []
     for url in settings.urls:
         try:
-            return _open(url, settings)
+            return _open(kind, url, settings)
         except CredentialsRefused:
             raise
         except SourceError as error:
             troubles.append(error)
     if len(troubles) == 1:
         raise troubles[0]
-    kind = CertificateRejected if all(isinstance(t, CertificateRejected) for t in troubles) else SourceUnreachable
-    raise kind(" ".join(str(trouble) for trouble in troubles))
+    trouble = CertificateRejected if all(isinstance(t, CertificateRejected) for t in troubles) else SourceUnreachable
+    raise trouble(" ".join(str(one) for one in troubles))
 
 
-def _open(url: str, settings: LdapSettings) -> Session:
+def _open(kind: type[_Session], url: str, settings: DirectorySettings) -> _Session:
     secure = urlsplit(url).scheme == "ldaps"
     connection = _connection(url, settings)
     try:
@@ -59,10 +65,10 @@ def _open(url: str, settings: LdapSettings) -> Session:
     if result["result"] != _SUCCESS:
         abandon(connection)
         raise logon_refused(url, settings, result)
-    return Session(url, connection, settings)
+    return kind(url, connection, settings)
 
 
-def _connection(url: str, settings: LdapSettings) -> Any:  # noqa: ANN401 - ldap3 has no types
+def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 - ldap3 has no types
     """Prepare a connection; nothing is sent yet. Raises SourceError."""
     parts = urlsplit(url)
     try:

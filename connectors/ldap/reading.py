@@ -8,30 +8,50 @@ the one read before, or that knows less than was read: its groups would undo wha
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import Protocol
 
 from connectors.base import Completeness, EntryDeleted, EntryFound, Extent, ReadEnded, ReadEvent, ReadStarted
-from connectors.entries import EntryReader
 from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
-from connectors.ldap.choice import begin_detection, detection_named
 from connectors.ldap.containers import digest_of_containers
 from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.full_read import full_read
 from connectors.ldap.interpretation import Interpretation
-from connectors.ldap.landmarks import Landmarks, look_at_landmarks
+from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.last_resort import EveryReadFull
 from connectors.ldap.session import Session
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 from connectors.ldap.words import an_older_directory, another_directory, no_sentinel
+
+_MOVED = (
+    "a container was added, renamed, moved or deleted while the directory was read, so somebody may have been missed. "
+    "The next cycle reads again."
+)
+
+
+class Make(Protocol):
+    """What depends on the make of directory."""
+
+    def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
+        """Tell which directory answers, and where it stands. Raises ReadInterrupted."""
+
+    def begin_detection(self) -> tuple[ChangeDetection, str]:
+        """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted."""
+
+    def detection_named(self, name: str) -> ChangeDetection | None:
+        """Make the change detection that a checkpoint names, unless the settings ask for another now."""
 
 
 class DirectoryRead:
     """Reads once. Make it, take `events`, forget it."""
 
-    def __init__(self, session: Session, settings: LdapSettings, reader: EntryReader) -> None:
+    def __init__(
+        self, session: Session, settings: DirectorySettings, interpretation: Interpretation, make: Make
+    ) -> None:
         self._session = session
         self._settings = settings
-        self._interpretation = Interpretation(settings, reader, session.url)
+        self._interpretation = interpretation
+        self._make = make
         self._found = False
         self._increment = False  # the stream is one that goes on from a checkpoint
 
@@ -45,13 +65,13 @@ class DirectoryRead:
             yield ReadEnded(Completeness.PARTIAL if begun else Completeness.FAILED, str(error))
 
     def _read(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
-        landmarks = look_at_landmarks(self._session, self._settings)
+        landmarks = self._make.landmarks(past)
         note = ""
         if past is not None and not landmarks.missing:
             if landmarks.identity != past.directory:
                 yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
                 return
-            detection = detection_named(past.strategy, self._session, self._settings, self._interpretation)
+            detection = self._make.detection_named(past.strategy)
             if detection is None:
                 note = "the settings ask for another way to find changes"
             elif full:
@@ -105,10 +125,9 @@ class DirectoryRead:
         detection: ChangeDetection = EveryReadFull()
         why_not = "the base does not show its entryUUID or the like, so every read is full"
         if landmarks.identity:
-            detection, why_not = begin_detection(self._session, self._settings, self._interpretation)
+            detection, why_not = self._make.begin_detection()
         yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
-        incremental = detection.name != EveryReadFull.name
-        containers = digest_of_containers(self._session, self._settings) if incremental else ""
+        containers = digest_of_containers(self._session, self._settings)
         for event in full_read(self._session, self._settings, self._interpretation, detection):
             yield self._noticed(event)
         try:
@@ -116,7 +135,10 @@ class DirectoryRead:
         except CheckpointRefused:
             position = None  # the next read is full again
         checkpoint = None
-        if position is not None and landmarks.identity:
+        if digest_of_containers(self._session, self._settings) != containers:
+            # Who is in it may have been missed where it was and where it is, and no cookie tells.
+            self._interpretation.doubts.insert(0, _MOVED)
+        elif position is not None and landmarks.identity:
             checkpoint = LdapCheckpoint(detection.name, landmarks.identity, containers, position).seal()
         if not self._sentinel_is_there():
             self._interpretation.doubts.insert(0, no_sentinel(self._session.url, self._settings))

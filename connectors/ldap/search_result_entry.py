@@ -31,6 +31,7 @@ def read_entry(message: bytes) -> SearchResultEntry | None:
     """Take a whole LDAPMessage apart, or return None when it is not a SearchResultEntry. Raises Malformed."""
     tag, position, end = head(message, 0, len(message))
     _expect(tag, SEQUENCE)
+    _expect_end(end, len(message))
     tag, begin, position = head(message, position, end)
     _expect(tag, INTEGER)
     tag, operation, operation_end = head(message, position, end)
@@ -48,8 +49,9 @@ def _found(message: bytes, position: int, end: int) -> Found:
     _expect(tag, OCTET_STRING)
     # LDAPDN is UTF-8. The mark that "replace" leaves for what is not is looked for by who understands the entry.
     dn = message[begin:position].decode("utf-8", "replace")
-    tag, position, end = head(message, position, end)
+    tag, position, around = head(message, position, end)
     _expect(tag, SEQUENCE)
+    _expect_end(around, end)
     attributes: dict[str, list[bytes]] = {}
     while position < end:
         tag, begin, position = head(message, position, end)
@@ -59,6 +61,7 @@ def _found(message: bytes, position: int, end: int) -> Found:
         name = message[begin:values].decode("ascii", "replace").lower()
         tag, values, values_end = head(message, values, position)
         _expect(tag, SET)
+        _expect_end(values_end, position)
         held = attributes.setdefault(name, [])
         while values < values_end:
             tag, begin, values = head(message, values, values_end)
@@ -68,8 +71,9 @@ def _found(message: bytes, position: int, end: int) -> Found:
 
 
 def _controls(message: bytes, position: int, end: int) -> dict[str, bytes]:
-    tag, position, end = head(message, position, end)
+    tag, position, around = head(message, position, end)
     _expect(tag, _CONTROLS)
+    _expect_end(around, end)
     controls = {}
     while position < end:
         tag, begin, position = head(message, position, end)
@@ -90,3 +94,9 @@ def _controls(message: bytes, position: int, end: int) -> dict[str, bytes]:
 def _expect(tag: int, expected: int) -> None:
     if tag != expected:
         raise Malformed(f"an element {tag:#x} where {expected:#x} was expected")
+
+
+def _expect_end(end: int, around: int) -> None:
+    # What follows would be lost without a word: values of a member list, perhaps.
+    if end != around:
+        raise Malformed("an element that does not end where the one around it does")

@@ -36,7 +36,7 @@ from connectors.ldap.content_synchronisation import (
 from connectors.ldap.found import ContinuationReference, Found
 from connectors.ldap.ranges import with_all_values
 from connectors.ldap.search_result_entry import SearchResultEntry
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 from connectors.ldap.words import connection_lost, no_base, not_synchronised, search_ended
 
 _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
@@ -49,7 +49,9 @@ _EMPTY_PAGES = (
 )
 # ldap3 takes answers apart without checking them first, so a malformed one shows as any of the later errors; a host
 # name that no resolver takes is a ValueError.
-LDAP3_RAISES = (LDAPException, OSError, PyAsn1Error, ValueError, LookupError, TypeError, AttributeError)
+LDAP3_RAISES = (
+    LDAPException, OSError, PyAsn1Error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,14 @@ class _Answer:
 
 
 class Session:
-    """An authenticated connection to one server. Made by `connectors.ldap.opening.open_session`; close it."""
+    """An authenticated connection to one server. Made by `connectors.ldap.opening.open_session`; close it.
 
-    def __init__(self, url: str, connection: Any, settings: LdapSettings) -> None:  # noqa: ANN401 - ldap3 has no types
+    `always`: the controls that go with every search.
+    """
+
+    always: tuple[object, ...] = ()
+
+    def __init__(self, url: str, connection: Any, settings: DirectorySettings) -> None:  # noqa: ANN401 - ldap3 has no types
         self.url = url
         self._connection = connection
         self._settings = settings
@@ -131,6 +138,10 @@ class Session:
                     f"source {self._settings.name}: {self.url} sent {empty} empty pages one after the other below "
                     f"{base} and says that more follow. See the directory server's log. Nothing is removed."
                 )
+
+    def named(self, found: Found) -> Found:
+        """Return what was found under the name that people know it by."""
+        return found
 
     def exists(self, dn: str) -> bool:
         """Tell whether an entry can be read. Raises ReadInterrupted for anything but yes and no."""
@@ -234,13 +245,13 @@ class Session:
                 scope=scope,
                 attributes=attributes,
                 time_limit=self._settings.time_limit,
-                controls=controls,
+                controls=[*controls, *self.always],
             )
             found: list[Found | ContinuationReference] = []
             result: Mapping[str, Any] = {}
             for message in receive(self._connection, message_id):
                 if isinstance(message, SearchResultEntry):
-                    found.append(message.found)
+                    found.append(self.named(message.found))
                 elif message is not None:
                     result = message
                     if (reference := _reference(message)) is not None:

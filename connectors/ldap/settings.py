@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from connectors.base import SourceSettings
 from connectors.distinguished_name import DistinguishedNameError, normalise
 from connectors.entries import EntrySettings
 
@@ -17,8 +18,8 @@ _PORTS = {"ldap": 389, "ldaps": 636}
 _COMPARISON = re.compile(r"\(([^()&|!][^()]*|)\)")
 
 
-class LdapSettings(EntrySettings):
-    """Where the directory is, how to log on, and what to read. Times are seconds.
+class DirectorySettings(SourceSettings):
+    """Where a directory is, how to log on, and where to read. Times are seconds.
 
     ldaps:// is TLS from the start; ldap:// becomes TLS by StartTLS before anything else is sent. Certificates are
     always verified, against `ca_file` or else the system's authorities.
@@ -28,8 +29,9 @@ class LdapSettings(EntrySettings):
     base_dn: tuple[str, ...] = Field(min_length=1)
     user_base_dn: tuple[str, ...] = ()
     group_base_dn: tuple[str, ...] = ()
-    user_filter: str = "(|(objectClass=person)(objectClass=posixAccount))"
-    group_filter: str = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
+    anchor: str
+    user_filter: str
+    group_filter: str
     bind_dn: str = ""
     bind_password: SecretStr | None = None
     bind_password_file: Path | None = None
@@ -38,8 +40,6 @@ class LdapSettings(EntrySettings):
     connect_timeout: int = Field(default=10, ge=1, le=300)
     time_limit: int = Field(default=60, ge=1, le=3600)
     page_size: int = Field(default=1000, ge=1, le=100_000)
-    changes: Literal["auto", "syncrepl", "timestamps", "full"] = "auto"
-    timestamp_overlap: int = Field(default=300, ge=0, le=86_400)
     sentinel: str | None = None
     continuation_references: Literal["partial", "ignore"] = "partial"
 
@@ -92,7 +92,7 @@ class LdapSettings(EntrySettings):
         return value
 
     @model_validator(mode="after")
-    def _together(self) -> LdapSettings:
+    def _together(self) -> Self:
         if self.bind_dn and self.bind_password is None:
             raise ValueError(
                 "bind_dn is set and no password is; put it into a file only this account may read and name it as "
@@ -120,10 +120,15 @@ class LdapSettings(EntrySettings):
     def scopes(self) -> dict[str, str]:
         """Every base with the one filter that finds all people and groups wanted below it."""
         filters: dict[str, list[str]] = {}
-        for bases, search_filter in ((self.user_bases, self.user_filter), (self.group_bases, self.group_filter)):
+        for bases, search_filter in ((self.user_bases, self.people), (self.group_bases, self.group_filter)):
             for base in bases:
                 filters.setdefault(base, []).append(search_filter)
         return {base: some[0] if len(some) == 1 else f"(|{''.join(some)})" for base, some in filters.items()}
+
+    @property
+    def people(self) -> str:
+        """The filter that people answer to."""
+        return self.user_filter
 
     @property
     def user_bases(self) -> tuple[str, ...]:
@@ -134,6 +139,16 @@ class LdapSettings(EntrySettings):
     def group_bases(self) -> tuple[str, ...]:
         """Where groups are searched."""
         return self.group_base_dn or self.base_dn
+
+
+class LdapSettings(DirectorySettings, EntrySettings):
+    """A directory whose entries follow the LDAP schemas, and how to find out what changed in it."""
+
+    anchor: str = "entryUUID"
+    user_filter: str = "(|(objectClass=person)(objectClass=posixAccount))"
+    group_filter: str = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
+    changes: Literal["auto", "syncrepl", "timestamps", "full"] = "auto"
+    timestamp_overlap: int = Field(default=300, ge=0, le=86_400)
 
 
 def default_port(scheme: str) -> int:

@@ -24,7 +24,7 @@ from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.listing import list_entries
 from connectors.ldap.session import Session
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 
 _TOGETHER = 100  # entries looked for in one search
 
@@ -96,7 +96,7 @@ class Syncrepl:
     attributes: frozenset[str] = frozenset()
 
     def __init__(
-        self, session: Session, settings: LdapSettings, interpretation: Interpretation, dialect: Dialect
+        self, session: Session, settings: DirectorySettings, interpretation: Interpretation, dialect: Dialect
     ) -> None:
         self._session = session
         self._settings = settings
@@ -173,13 +173,18 @@ class Syncrepl:
         while some := list(islice(anchors, _TOGETHER)):
             any_of_them = f"(|{''.join(f'({self._dialect.anchor}={anchor})' for anchor in some)})"
             missing = dict.fromkeys(some)
+            doubtful = False
             for base, search_filter in self._settings.scopes.items():
                 both = f"(&{search_filter}{any_of_them})"
                 for found in self._session.search(base, both, self._interpretation.attributes):
                     if isinstance(found, Found):
                         event = self._interpretation.event(found)
-                        missing.pop(self._interpretation.anchor_of(event) or "", None)
+                        anchor = self._interpretation.anchor_of(event)
+                        doubtful = doubtful or anchor is None
+                        missing.pop(anchor or "", None)
                         yield event
+            if doubtful:
+                continue  # one of them was found, and it does not show which
             outside = self._outside(any_of_them) if any(anchor not in wanted.deleted for anchor in missing) else set()
             for anchor in missing:
                 if anchor in wanted.deleted:

@@ -25,6 +25,7 @@ from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.session import Session, Synchronised, SyncMessage
 from connectors.ldap.syncrepl import Answered, ToLookFor, first_cookie
 
+_NOBODY = "(!(objectClass=*))"
 _CSN = re.compile(r"csn=([^,]*)")
 
 
@@ -54,9 +55,17 @@ class OpenLdapDialect:
 
     def behind(self, session: Session, position: str, base: str, landmarks: Landmarks) -> bool:
         """Compare the newest change of each server (the SID within the CSN) that this one knows with the cookie's."""
-        del session
         known = {_sid(csn): csn for csn in _csns(position)}
-        return any(csn < known.get(_sid(csn), b"") for csn in landmarks.context_csns[base])
+        shown = landmarks.context_csns[base]
+        if shown:
+            return any(csn < known.get(_sid(csn), b"") for csn in shown)
+        # Only the suffix entry shows them, and the base is none. The server knows, if it is asked.
+        try:
+            for _ in session.synchronise(base, _NOBODY, ["1.1"], self.cookie_of(position), base_only=True):
+                pass
+        except CheckpointRefused as refused:
+            return refused.behind
+        return False
 
     def read(
         self,
@@ -83,6 +92,9 @@ class OpenLdapDialect:
             raise CheckpointRefused(f"{session.url} sent changes and no new cookie")
         if answer.deletes and not done.refresh_deletes:
             raise CheckpointRefused(f"{session.url} sent a list of what is there and of what is gone, both at once")
+        if done.cookie is not None and not done.refresh_deletes and not answer.mentions:
+            # A list of what is there, and nothing is on it. That is told by reading.
+            raise CheckpointRefused(f"{session.url} lists nobody any more below {base}")
         reached = position if done.cookie is None else done.cookie.decode("utf-8", "surrogateescape")
         return Answered(reached, lists_all=answer.mentions and not done.refresh_deletes)
 

@@ -67,6 +67,7 @@ def _listen(settings: LdapSettings, dialect: Dialect, base: str, position: str |
     session = open_session(settings)
     try:
         start = position or dialect.begin(session, base, search_filter)
+        refused = False
         while True:
             try:
                 for message in session.synchronise(
@@ -77,9 +78,13 @@ def _listen(settings: LdapSettings, dialect: Dialect, base: str, position: str |
                     mode=Mode.REFRESH_AND_PERSIST,
                     tick=_TICK / len(settings.scopes),
                 ):
+                    refused = False
                     yield _Heard(base, message)
-            except CheckpointRefused:
+            except CheckpointRefused as error:
+                if refused:
+                    raise ReadInterrupted(f"source {settings.name}: changes cannot be heard now: {error}") from error
                 # The next read will be a full one. From now on, then.
+                refused = True
                 start = dialect.begin(session, base, search_filter)
             else:
                 raise ReadInterrupted(f"source {settings.name}: {session.url} ended the watch.")

@@ -9,7 +9,7 @@ from typing import Any
 from ldap3.core.results import RESULT_CODES
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
-from connectors.ldap.settings import LdapSettings
+from connectors.ldap.settings import DirectorySettings
 
 _INVALID_CREDENTIALS = 49
 # Another server may do better: busy, unavailable, unwillingToPerform.
@@ -42,7 +42,7 @@ _ACTIVE_DIRECTORY_REASONS = {
 }
 
 
-def search_ended(url: str, settings: LdapSettings, base: str, seen: int, result: Mapping[str, Any]) -> str:
+def search_ended(url: str, settings: DirectorySettings, base: str, seen: int, result: Mapping[str, Any]) -> str:
     """Tell of a search that ended otherwise than with success, after `seen` entries."""
     code = int(result["result"])
     where = f"below {base}" if base else "for the root DSE"
@@ -55,7 +55,7 @@ def search_ended(url: str, settings: LdapSettings, base: str, seen: int, result:
     )
 
 
-def connection_lost(url: str, settings: LdapSettings, base: str, seen: int, error: Exception) -> str:
+def connection_lost(url: str, settings: DirectorySettings, base: str, seen: int, error: Exception) -> str:
     """Tell of a connection that broke, or an answer that did not come or could not be understood."""
     return (
         f"source {settings.name}: the connection to {url} was lost after {seen} entries below {base} "
@@ -63,7 +63,7 @@ def connection_lost(url: str, settings: LdapSettings, base: str, seen: int, erro
     )
 
 
-def no_base(url: str, settings: LdapSettings, base: str) -> str:
+def no_base(url: str, settings: DirectorySettings, base: str) -> str:
     """Tell of a base that the server does not have, or does not show."""
     return (
         f"source {settings.name}: there is no {base} at {url}, or the account may not see it. Correct "
@@ -79,7 +79,7 @@ def not_synchronised(url: str, base: str, seen: int, result: Mapping[str, Any]) 
     return f"{url} did not go on from the last read of {base}: {name} ({code}) after {seen} entries{said}"
 
 
-def another_directory(url: str, settings: LdapSettings) -> str:
+def another_directory(url: str, settings: DirectorySettings) -> str:
     """Tell of a directory that is not the one that was read before."""
     return (
         f"{url} is not the directory that was read before: the identity of {' or '.join(settings.scopes)} is another, "
@@ -88,7 +88,7 @@ def another_directory(url: str, settings: LdapSettings) -> str:
     )
 
 
-def an_older_directory(url: str, settings: LdapSettings) -> str:
+def an_older_directory(url: str, settings: DirectorySettings) -> str:
     """Tell of a directory that knows less than was read before."""
     return (
         f"{url} knows less of {' and '.join(settings.scopes)} than was read before. A replica that lags behind will "
@@ -96,7 +96,7 @@ def an_older_directory(url: str, settings: LdapSettings) -> str:
     )
 
 
-def no_sentinel(url: str, settings: LdapSettings) -> str:
+def no_sentinel(url: str, settings: DirectorySettings) -> str:
     """Tell that the sentinel is out of sight."""
     return (
         f"the sentinel {settings.sentinel} cannot be read at {url}, so the account seems to have lost "
@@ -104,7 +104,7 @@ def no_sentinel(url: str, settings: LdapSettings) -> str:
     )
 
 
-def logon_refused(url: str, settings: LdapSettings, result: Mapping[str, Any]) -> SourceError:
+def logon_refused(url: str, settings: DirectorySettings, result: Mapping[str, Any]) -> SourceError:
     """Make the error for a bind that was answered otherwise than with success."""
     code = int(result["result"])
     message = str(result.get("message") or "")
@@ -130,7 +130,7 @@ def logon_refused(url: str, settings: LdapSettings, result: Mapping[str, Any]) -
     )
 
 
-def no_connection(url: str, settings: LdapSettings, error: Exception) -> SourceError:
+def no_connection(url: str, settings: DirectorySettings, error: Exception) -> SourceError:
     """Make the error for a server that could not be reached, or whose certificate could not be verified."""
     text = str(error) or type(error).__name__
     if "certificate" in text.lower():

@@ -74,12 +74,14 @@ def test_after_each_of_many_changes_the_upstream_equals_the_directory(
             extents[what] = str(report.sources[0]["extent"])
             if extents[what] == Extent.INCREMENTAL.value:
                 ways.add(report.sources[0]["note"])
-            expected = _dump(server).membership("app-")
+            dump = _dump(server)
+            expected, names = dump.membership("app-"), dump.names()
             held = {name: members for name, members in scim.membership().items() if members or name in expected}
             missing = {(name, mail) for name, members in expected.items() for mail in members - held.get(name, set())}
             wrong = {(name, mail) for name, members in held.items() for mail in members - expected.get(name, set())}
             everybody: set[str] = set().union(*expected.values())
-            difference = [missing, wrong, everybody - scim.active(), scim.active() - everybody]
+            misnamed = {mail for mail, held in _names(scim).items() if names.get(mail.lower()) != held}
+            difference = [missing, wrong, everybody - scim.active(), scim.active() - everybody, misnamed]
             if any(difference) or held.keys() != expected.keys() or report.exit_code not in {0, 1}:
                 differences.append((what, [*difference, report.sentences]))
         state.close()
@@ -90,6 +92,17 @@ def test_after_each_of_many_changes_the_upstream_equals_the_directory(
     assert ways == {strategy}
     in_full = {what for what, extent in extents.items() if extent == Extent.FULL.value}
     assert in_full - READ_IN_FULL == (LOST_BY_389 if kind == "directory_389" else set())
+
+
+def _names(scim: ScimService) -> dict[str, tuple[str, str, str]]:
+    """The names of the active users upstream."""
+    return {
+        user["userName"]: (
+            user["name"].get("givenName", ""), user["name"].get("familyName", ""), user.get("displayName", "")
+        )
+        for user in scim.users.values()
+        if user["active"]
+    }  # fmt: skip
 
 
 def _dump(server: Server) -> Dump:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def tamper(agent: Agent, change: Callable[[dict[str, Any]], None]) -> None:
         change(content)
         database.execute("UPDATE source SET checkpoint = ?", [json.dumps(content)])
     database.close()
+
+
+def a_week_passes(agent: Agent) -> None:
+    """Since the last full reconciliation, as far as the state knows."""
+    with sqlite3.connect(agent.state / "rollcall.sqlite3") as database:
+        before = (datetime.now(UTC) - timedelta(days=7)).isoformat()
+        changed = database.execute(
+            "UPDATE fact SET value = ? WHERE name = 'full reconciliation begun at'", [before]
+        ).rowcount
+    database.close()
+    assert changed == 1
 
 
 def cookie(text: str) -> Callable[[dict[str, Any]], None]:
@@ -122,6 +134,60 @@ def test_a_restored_older_directory_removes_nobody_until_it_is_accepted_by_hand(
     assert "late@example.com" in kept
     assert "knows less of dc=example,dc=com than was read before" in said
     assert accepted["exit_code"] == 0
+    assert scim.membership() == everybody()
+
+
+@pytest.mark.parametrize("history", [History.NONE, History.PRESENT, History.SESSION_LOG], ids=lambda kind: kind.name)
+def test_a_full_reconciliation_of_a_restored_older_directory_removes_nobody(
+    tmp_path: Path, scim: ScimService, agent: Agent, history: History
+) -> None:
+    place = tmp_path / "slapd"
+    place.mkdir()
+    server = OpenLdap(place, history=history)
+    server.load(CONTENT)
+    server.start()
+    server.stop()
+    backup = server.back_up()
+    # Not the suffix, which is the only entry that shows how far the database is.
+    bases = {"user_base_dn": f"ou=People,{SUFFIX}", "group_base_dn": f"ou=Groups,{SUFFIX}"}
+    agent.configure(scim, server.settings(**bases))
+    with server:
+        agent.sync()
+        server.modify(added("late") + members("add", "late"))
+        agent.sync()
+        server.stop()
+        server.restore(backup)
+        server.start()
+        a_week_passes(agent)
+        report = agent.sync()
+
+    assert report["exit_code"] == 4
+    assert "late@example.com" in scim.membership()["app-all"]
+
+
+def test_a_full_reconciliation_is_due_by_the_state_however_often_the_agent_is_started(
+    openldap: OpenLdap, scim: ScimService, agent: Agent
+) -> None:
+    agent.configure(scim, openldap.settings())
+    agent.sync()
+    early = agent.sync()
+    a_week_passes(agent)
+
+    due, after = agent.sync(), agent.sync()
+
+    assert [report["sources"][0]["extent"] for report in (early, due, after)] == ["incremental", "full", "incremental"]
+
+
+def test_a_directory_whose_people_and_groups_are_all_gone_removes_nobody(
+    openldap: OpenLdap, scim: ScimService, agent: Agent
+) -> None:
+    agent.configure(scim, openldap.settings())
+    agent.sync()
+    openldap.modify("".join(map(deleted, uids(PEOPLE))) + f"dn: {group_dn('app-all')}\nchangetype: delete\n\n")
+
+    report = agent.sync()
+
+    assert report["exit_code"] == 3
     assert scim.membership() == everybody()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Self
 
 import pytest
@@ -12,7 +14,10 @@ import pytest
 from agent.connection import connect
 from agent.cycle import run_cycle
 from agent.cycle_report import CycleReport
+from agent.directory.mirror import checkpoint_of
 from agent.state.database import State, open_state
+from connectors.base import Watching
+from connectors.errors import SourceError
 from tests.agent_runner import Agent
 from tests.ldif_text import anchor_of, group_dn, person_dn, uids
 from tests.servers.scim_service import ScimService
@@ -455,3 +460,78 @@ def test_the_scripted_server_answers_honestly_when_nothing_else_is_asked_of_it(p
     assert idle.exit_code == 0
     assert len(play.directory.searches) > before
     assert play.scim.membership() == {"app-all": EVERYBODY - {f"u{PEOPLE - 1}@example.com"}}
+
+
+def test_who_is_found_without_an_identity_is_not_taken_for_deleted(play: Play) -> None:
+    play.directory.csn(2)
+
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        if search.synchronises:
+            return [sync_ids(anchor_of("u5"), deleted=True), done(controls=sync_done(NEW, deletes=True))]
+        if search.reads:
+            hidden = {key: held for key, held in play.directory.entries[person_dn("u5")].items() if key != "entryuuid"}
+            dn = person_dn("u5")
+            return [found(dn, hidden) if dn.encode() in message.operation else message for message in honest]
+        return honest
+
+    report = play.cycle(script)
+
+    assert report.exit_code == 4
+    assert play.nobody_lost_anything()
+
+
+@pytest.fixture
+def stamped(scim: ScimService, agent: Agent) -> Iterator[Play]:
+    """Read by timestamps."""
+    with ScriptedLdap(PEOPLE, vendor={}) as directory:
+        guard = {"users_share": "100%", "members_share": "100%"}
+        agent.configure(scim, directory.settings(changes="timestamps"), guard=guard)
+        with Play.beginning(agent, directory, scim) as play:
+            yield play
+
+
+def test_a_timestamp_in_the_future_hides_no_change(stamped: Play) -> None:
+    stamped.directory.entries[person_dn("u3")]["modifytimestamp"] = [b"20990101000000Z"]
+    stamped.cycle(full=True)
+    listed = stamped.directory.entries[group_dn("app-all")]
+    listed["member"] = [member for member in listed["member"] if not member.startswith(b"uid=u7,")]
+    listed["modifytimestamp"] = [b"20261125080000Z"]
+
+    stamped.cycle()
+
+    assert EVERYBODY - stamped.scim.membership()["app-all"] == {"u7@example.com"}
+
+
+def test_a_replica_that_shows_older_content_undoes_nothing(stamped: Play) -> None:
+    older = deepcopy(stamped.directory.entries)
+    stamped.directory.entries[person_dn("late")] = person("late") | {"modifytimestamp": [b"20261125090000Z"]}
+    listed = stamped.directory.entries[group_dn("app-all")]
+    listed["member"] = [*listed["member"], person_dn("late").encode()]
+    listed["modifytimestamp"] = [b"20261125090000Z"]
+    stamped.cycle()
+    stamped.directory.entries = older
+
+    codes = [stamped.cycle(full=full).exit_code for full in (False, True)]
+
+    assert codes == [4, 4]
+    assert stamped.scim.membership()["app-all"] == EVERYBODY | {"late@example.com"}
+
+
+def test_a_watch_that_is_always_refused_ends_and_says_so(play: Play) -> None:
+    connection = connect(play.agent.configuration)
+    source = connection.sources[0].open()
+    since = checkpoint_of(play.state, "corp", source.fingerprint(connection.wanted))
+    asked: list[Search] = []
+
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        if search.synchronises:
+            asked.append(search)
+            return [done(11)]  # adminLimitExceeded: of persistent searches, perhaps
+        return honest
+
+    play.directory.script = script
+    assert isinstance(source, Watching)
+    with pytest.raises(SourceError):
+        list(source.watch(connection.wanted, since, Event()))
+
+    assert len(asked) <= 4

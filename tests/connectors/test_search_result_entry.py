@@ -69,3 +69,24 @@ def test_a_byte_that_changed_raises_nothing_unforeseen(position: int, byte: int)
 
     with contextlib.suppress(Malformed):
         read_entry(bytes(wire))
+
+
+def test_a_length_that_is_not_told_is_refused() -> None:
+    indefinite = b"\x31\x80" + text("uid=u1") + b"\0\0"
+    wire = element(
+        0x30, integer(7), element(0x64, text("cn=g"), element(0x30, element(0x30, text("member"), indefinite)))
+    )
+
+    with pytest.raises(Malformed, match="indefinite"):
+        read_entry(wire)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_nothing_may_follow_what_is_understood(place: int) -> None:
+    more = [text("left over") if number == place else b"" for number in range(4)]
+    attribute = element(0x30, text("member"), element(0x31, text("uid=u1")), more[0])
+    entry = element(0x64, text("cn=g"), element(0x30, attribute), more[1])
+    controls = element(0xA0, element(0x30, text("1.2.3"))) + more[2]
+
+    with pytest.raises(Malformed):
+        read_entry(element(0x30, integer(7), entry, controls) + more[3])

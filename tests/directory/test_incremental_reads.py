@@ -179,3 +179,42 @@ def test_a_stream_may_begin_again_as_a_full_one(state: State) -> None:
 
     assert outcome.extent is Extent.FULL
     assert present(state) == {"a", "g"}
+
+
+def test_an_increment_that_was_given_up_vouches_for_nobody_in_the_full_read_after_it(state: State) -> None:
+    take(state, user("a"), user("b"), group("g", "a", "b"))
+
+    given_up = EntriesListed(("a", "b", "g"))
+    take(state, given_up, ReadStarted(Extent.FULL, "server"), user("a"), group("g", "a"), extent=INCREMENTAL)
+
+    assert present(state) == {"a", "g"}
+
+
+def test_of_two_entries_that_come_under_one_name_only_the_later_has_it(state: State) -> None:
+    take(state, user("z"), group("g", "x"))
+
+    take(state, named("one", "x"), named("two", "x"), extent=INCREMENTAL)
+
+    assert people_in(state, "g") == {"two"}
+
+
+def test_a_list_that_exchanged_a_name_for_one_that_nobody_has_keeps_it_until_everything_was_read_again(
+    state: State,
+) -> None:
+    take(state, user("a"), user("b"), group("g", "a", "b"))
+
+    take(state, user("a"), user("b"), group("g", "a", "renamed"))
+    after_one, owed = people_in(state, "g"), owes_full_read(state, "corp")
+    take(state, user("a"), user("b"), group("g", "a", "renamed"))
+
+    assert (after_one, owed) == ({"a", "b"}, True)
+    assert (people_in(state, "g"), owes_full_read(state, "corp")) == ({"a"}, False)
+
+
+def test_an_increment_with_such_a_list_asks_for_a_full_read(state: State) -> None:
+    take(state, user("a"), user("b"), group("g", "a", "b"))
+
+    outcome = take(state, group("g", "a", "renamed"), extent=INCREMENTAL)
+
+    assert "somebody new" in outcome.needs_full
+    assert people_in(state, "g") == {"a", "b"}

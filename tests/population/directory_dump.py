@@ -22,7 +22,7 @@ class Dump:
         shown = subprocess.run(
             ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", url, "-D", bind_dn, "-w", password, "-b", base,
              "(|(objectClass=inetOrgPerson)(objectClass=groupOfNames))", "mail", "cn", "member", "employeeType",
-             "objectClass"],
+             "objectClass", "sn", "givenName"],
             check=True, capture_output=True,
         ).stdout.decode()  # fmt: skip
         entries: dict[str, dict[str, list[str]]] = {}
@@ -34,6 +34,14 @@ class Dump:
                 entry.setdefault(key.lower(), []).append(text)
             entries[entry.pop("dn")[0].lower()] = entry
         return cls(entries)
+
+    def names(self) -> dict[str, tuple[str, str, str]]:
+        """The given, family and display name of everybody by address; empty for what is not there."""
+        return {
+            entry["mail"][0].lower(): (entry.get("givenname", [""])[0], entry["sn"][0], entry["cn"][0])
+            for entry in self.entries.values()
+            if "inetOrgPerson" in entry["objectclass"] and entry.get("mail")
+        }
 
     def membership(self, prefix: str) -> dict[str, set[str]]:
         """The people with an address in every group whose name begins so, nested groups opened."""

@@ -1,0 +1,109 @@
+"""The member lists of the mirror: what each group lists itself, name by name, as the source sent it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select
+
+from agent.directory.marks import mark
+from agent.state.database import batched
+from agent.state.tables import membership, name
+from connectors.base import MemberList, Name, NameKind
+
+_BATCH = 500
+# Names that change when their owner is renamed or moved.
+_RENAMED = (NameKind.DN, NameKind.UID)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A list that lost some names and got others, of which it is not known yet whose they are.
+
+    Somebody may have been renamed between the moment when people were read and the moment when groups were.
+    """
+
+    group_id: int
+    lost: frozenset[Name]
+    new: frozenset[Name]
+
+
+def replace_members(connection: Connection, group_id: int, members: MemberList | None) -> Exchange | None:
+    """Take over a whole list; None empties it. A list that was cut short proves no absence, and takes nobody out.
+
+    Returns an exchange of names, for `settle_exchanges` at the end of the read; until then the lost ones stay.
+    """
+    held = _listed(connection, group_id)
+    wanted = set() if members is None else set(members.names)
+    new, lost = wanted - held, held - wanted
+    _enter(connection, group_id, new)
+    if members is not None and not members.complete:
+        return None
+    new_to_us = frozenset(item for item in new if item.kind in _RENAMED)
+    if lost and new_to_us:
+        return Exchange(group_id, frozenset(lost), new_to_us)
+    _strike(connection, group_id, lost)
+    return None
+
+
+def settle_exchanges(connection: Connection, exchanges: list[Exchange]) -> list[int]:
+    """Take the lost names out where it is known whose the new ones are. Returns the groups where it is not."""
+    in_doubt = []
+    for exchange in exchanges:
+        if all(_owned(connection, some) for some in batched(sorted(exchange.new), _BATCH)):
+            _strike(connection, exchange.group_id, exchange.lost)
+        else:
+            in_doubt.append(exchange.group_id)
+    return in_doubt
+
+
+def change_members(connection: Connection, group_id: int, added: Iterable[Name], removed: Iterable[Name]) -> None:
+    """Take over what changed in a list."""
+    _enter(connection, group_id, set(added) - _listed(connection, group_id))
+    _strike(connection, group_id, removed)
+
+
+def strike_from(connection: Connection, group_id: int, member: Name) -> None:
+    """Take one name out of one list."""
+    _strike(connection, group_id, [member])
+
+
+def strike_everywhere(connection: Connection, members: list[Name]) -> None:
+    """Take names out of every list, and mark the groups."""
+    for member in members:
+        same = membership.c.kind == member.kind.value, membership.c.value == member.value
+        groups = list(connection.execute(select(membership.c.group_id).where(*same)).scalars())
+        mark(connection, groups, references_too=True)
+        connection.execute(delete(membership).where(*same))
+
+
+def _owned(connection: Connection, names: list[Name]) -> bool:
+    for kind in _RENAMED:
+        values = {item.value for item in names if item.kind is kind}
+        owned = select(name.c.value).where(name.c.kind == kind.value, name.c.value.in_(values)).distinct()
+        if len(connection.execute(owned).all()) < len(values):
+            return False
+    return True
+
+
+def _listed(connection: Connection, group_id: int) -> set[Name]:
+    rows = connection.execute(select(membership.c.kind, membership.c.value).where(membership.c.group_id == group_id))
+    return {Name(NameKind(row.kind), row.value) for row in rows}
+
+
+def _enter(connection: Connection, group_id: int, members: set[Name]) -> None:
+    rows = [{"group_id": group_id, "kind": item.kind.value, "value": item.value} for item in sorted(members)]
+    for some in batched(rows, _BATCH):
+        connection.execute(insert(membership), some)
+
+
+def _strike(connection: Connection, group_id: int, members: Iterable[Name]) -> None:
+    for member in sorted(members):
+        connection.execute(
+            delete(membership).where(
+                membership.c.group_id == group_id,
+                membership.c.kind == member.kind.value,
+                membership.c.value == member.value,
+            )
+        )

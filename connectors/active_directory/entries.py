@@ -1,0 +1,166 @@
+"""From what Active Directory sends to an Entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from connectors.active_directory.extended_name import read_name, sibling, sid_text
+from connectors.active_directory.settings import State
+from connectors.base import Entry, EntryFound, EntryKind, EntryUnreadable, MemberList, Name, NameKind, Wanted
+from connectors.distinguished_name import DistinguishedNameError, normalise
+from connectors.entries import RawAttributes, read_anchor
+
+GUID = "objectguid"
+MEMBER = "member"
+_CONTROL, _COMPUTED = "useraccountcontrol", "msds-user-account-control-computed"
+_EXPIRES, _LOCKED_AT = "accountexpires", "lockouttime"
+_SID, _PRIMARY_GROUP = "objectsid", "primarygroupid"
+_PROXIES, PRIMARY_ADDRESS = "proxyaddresses", "primaryproxyaddress"
+_ACCOUNT_DISABLED, _LOCKED_OUT = 0x0002, 0x0010  # ADS_USER_FLAG (MS-ADTS 2.2.16)
+_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)  # FILETIME counts tenths of a microsecond from here
+_ALWAYS = frozenset({"cn", "displayname", "samaccountname"})
+PRINCIPALS = {b"group": EntryKind.GROUP, b"contact": EntryKind.CONTACT, b"user": EntryKind.USER}
+_STATES: Mapping[State, frozenset[str]] = {
+    "disabled": frozenset({_CONTROL}),
+    "locked": frozenset({_COMPUTED, _LOCKED_AT}),
+    "expired": frozenset({_EXPIRES}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveDirectoryReader:
+    """Understands the entries of a domain.
+
+    kept:      the attribute types that the mapping uses, lower case
+    inactive:  the states of an account that make its owner inactive
+    lists:     groups come with their members; without, the lists known stay
+    """
+
+    kept: frozenset[str]
+    inactive: frozenset[State]
+    lists: bool = True
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Every attribute type to ask the source for."""
+        states = frozenset().union(*(_STATES[state] for state in self.inactive))
+        kept = (self.kept - {PRIMARY_ADDRESS}) | ({_PROXIES} if PRIMARY_ADDRESS in self.kept else frozenset())
+        lists = {MEMBER} if self.lists else set()
+        return kept | states | lists | {GUID, "objectclass", _SID, _PRIMARY_GROUP}
+
+    def understand(self, dn: str, attributes: RawAttributes) -> EntryFound | EntryUnreadable | None:
+        """Return the entry, the reason why it cannot be understood, or None for what is neither user nor group."""
+        anchor = read_anchor(attributes.get(GUID, ()))
+        classes = {value.lower() for value in attributes.get("objectclass", ())}
+        if anchor is None or not classes:
+            missing = "objectClass" if anchor else "objectGUID"
+            return EntryUnreadable(dn, f"its {missing} cannot be read. Give the account the right to.", anchor)
+        kind = next((kind for name, kind in PRINCIPALS.items() if name in classes), None)
+        if kind is None:
+            return None
+        try:
+            sid = sid_text(attributes[_SID][0]) if attributes.get(_SID) else ""
+            return EntryFound(
+                Entry(
+                    anchor=anchor,
+                    kind=kind,
+                    dn=dn,
+                    names=_names(dn, anchor, sid, attributes),
+                    attributes=self._kept(attributes),
+                    active=kind is EntryKind.GROUP or not any(_in_state(state, attributes) for state in self.inactive),
+                    members=_members(sid, attributes) if kind is EntryKind.GROUP and self.lists else None,
+                )
+            )
+        except (ValueError, DistinguishedNameError) as error:
+            return EntryUnreadable(dn, f"{error}. Correct the entry in the directory.", anchor)
+
+    def unknown(self, dn: str, attributes: RawAttributes) -> EntryUnreadable:
+        """Tell of an entry that was asked for and is neither user nor group."""
+        return EntryUnreadable(
+            dn,
+            "the filter finds it, but it is neither a user, nor a group, nor a contact. Narrow the filter.",
+            read_anchor(attributes.get(GUID, ())),
+        )
+
+    def _kept(self, attributes: RawAttributes) -> dict[str, tuple[str, ...]]:
+        kept = {}
+        for key in sorted(self.kept):
+            values = _primary(attributes) if key == PRIMARY_ADDRESS else attributes.get(key, ())
+            if values:
+                kept[key] = tuple(_text(key, value) for value in values)
+        return kept
+
+
+def reader_of(inactive: Sequence[State], wanted: Wanted) -> ActiveDirectoryReader:
+    """Make the reader that the settings ask for."""
+    return ActiveDirectoryReader(wanted.attributes | _ALWAYS, frozenset(inactive))
+
+
+def member_name(value: bytes) -> Name:
+    """Return how a member list names a member. Raises ValueError.
+
+    A foreign security principal stands for somebody in another domain or forest, known there by the SID. Everybody
+    else is known by the GUID, which outlasts renames and moves.
+    """
+    named = read_name(value.decode("utf-8"))
+    if named.foreign_sid:
+        return Name(NameKind.SID, named.foreign_sid)
+    return Name(NameKind.GUID, named.guid) if named.guid else Name(NameKind.DN, normalise(named.dn))
+
+
+def _names(dn: str, anchor: str, sid: str, attributes: RawAttributes) -> frozenset[Name]:
+    names = {Name(NameKind.DN, normalise(dn)), Name(NameKind.GUID, anchor)}
+    if sid:
+        names.add(Name(NameKind.SID, sid))
+        for value in attributes.get(_PRIMARY_GROUP, ()):
+            # Membership of the primary group stands with the user alone: the group does not list it.
+            names.add(Name(NameKind.PRIMARY_GROUP, sibling(sid, value.decode("ascii"))))
+    return frozenset(names)
+
+
+def _members(sid: str, attributes: RawAttributes) -> MemberList:
+    """Read the member list. A value that cannot be read leaves it incomplete."""
+    names: set[Name] = {Name(NameKind.PRIMARY_GROUP, sid)} if sid else set()
+    complete = True
+    for key, values in attributes.items():
+        if key.partition(";")[0] != MEMBER:
+            continue
+        complete = complete and key == MEMBER
+        for value in values:
+            try:
+                names.add(member_name(value))
+            except (ValueError, DistinguishedNameError):
+                complete = False
+    return MemberList(frozenset(names), complete=complete)
+
+
+def _in_state(state: State, attributes: RawAttributes) -> bool:
+    match state:
+        case "disabled":
+            return bool(_number(_CONTROL, attributes) & _ACCOUNT_DISABLED)
+        case "locked":
+            if attributes.get(_COMPUTED):
+                return bool(_number(_COMPUTED, attributes) & _LOCKED_OUT)
+            return _number(_LOCKED_AT, attributes) != 0
+        case "expired":
+            now = (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1) * 10
+            return 0 < _number(_EXPIRES, attributes) <= now  # 0 and the largest number mean never
+
+
+def _number(key: str, attributes: RawAttributes) -> int:
+    values = attributes.get(key, ())
+    return int(values[0]) if values else 0
+
+
+def _primary(attributes: RawAttributes) -> list[bytes]:
+    """The primary of several mail addresses is the one whose prefix is written in capitals."""
+    return [value[5:] for value in attributes.get(_PROXIES, ()) if value.startswith(b"SMTP:")]
+
+
+def _text(key: str, value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"its attribute {key} is not valid UTF-8") from None

@@ -1,0 +1,86 @@
+"""Looking up entries that something was said of, by their objectGUID."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+from connectors.active_directory.entries import GUID, PRINCIPALS
+from connectors.active_directory.session import ActiveDirectorySession
+from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.base import EntriesListed, EntryFound, EntryUnreadable
+from connectors.entries import read_anchor
+from connectors.ldap.found import Found
+from connectors.ldap.interpretation import Interpretation
+from connectors.ldap.listing import list_entries
+
+
+class LookUp:
+    """Looks below every base, and for what may lie outside of them in the naming context.
+
+    with_lists:     understands groups with their members
+    without_lists:  the same for everything else of them
+    """
+
+    def __init__(
+        self,
+        session: ActiveDirectorySession,
+        settings: ActiveDirectorySettings,
+        context: str,
+        with_lists: Interpretation,
+        without_lists: Interpretation,
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._context = context
+        self._interpretations = {True: with_lists, False: without_lists}
+
+    @property
+    def attributes(self) -> list[str]:
+        """Everything that is looked at of an entry, but for the members of groups."""
+        return self._interpretations[False].attributes
+
+    @staticmethod
+    def anchor_of(event: EntryFound | EntryUnreadable) -> str:
+        """Return whose event it is; empty when that is not known."""
+        return Interpretation.anchor_of(event) or ""
+
+    def wanted(self, anchors: Sequence[str], *, with_lists: bool) -> Iterator[EntryFound | EntryUnreadable]:
+        """Yield those that lie below a base and answer to its filter. Raises ReadInterrupted."""
+        if not anchors:
+            return
+        interpretation = self._interpretations[with_lists]
+        for base, search_filter in self._settings.scopes.items():
+            for found in self._session.search(base, f"(&{search_filter}{_any_of(anchors)})", interpretation.attributes):
+                if isinstance(found, Found):
+                    yield interpretation.event(found)
+                else:
+                    interpretation.refer(found, base)
+
+    def everything(self) -> Iterator[EntriesListed]:
+        """Yield the anchors of all people and groups. Raises ReadInterrupted."""
+        return list_entries(self._session, self._settings, self._interpretations[False])
+
+    def outside(self, anchors: Sequence[str]) -> dict[str, bool]:
+        """Return which of them can be seen at all, and whether it is something else than a user, group or contact.
+
+        What cannot be seen may only be hidden. Raises ReadInterrupted.
+        """
+        if not anchors:
+            return {}
+        seen: dict[str, bool] = {}
+        for found in self._session.search(self._context, _any_of(anchors), [GUID, "objectClass"]):
+            if isinstance(found, Found):
+                anchor = read_anchor(found.attributes.get(GUID, ()))
+                classes = {value.lower() for value in found.attributes.get("objectclass", ())}
+                if anchor is not None:
+                    seen[anchor] = not classes & PRINCIPALS.keys()
+        return seen
+
+
+def _any_of(anchors: Sequence[str]) -> str:
+    return f"(|{''.join(f'(objectGUID={_escaped(anchor)})' for anchor in anchors)})"
+
+
+def _escaped(anchor: str) -> str:
+    return "".join(f"\\{byte:02x}" for byte in uuid.UUID(anchor).bytes_le)

@@ -1,0 +1,266 @@
+"""A private Samba Active Directory domain controller on a loopback address of its own, everything in one directory.
+
+A domain is provisioned once for a run of the tests, which takes a quarter of a minute, and copied for each of them.
+Active Directory's ports are fixed, so every controller has its own address, and root is needed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from tests.servers.certificates import Certificates, certificates
+
+REALM = "CORP.TEST"
+NAMING_CONTEXT = "DC=corp,DC=test"
+ADMIN = "Administrator@corp.test"
+ADMIN_PASSWORD = "Directory-2026-Heron"
+READER_PASSWORD = "Reader-2026-Plover"
+_PYTHON = "/usr/bin/python3"  # the one that Debian's python3-samba belongs to
+_FOLDERS = ("etc", "private", "state", "cache", "lock", "run", "bind-dns", "ncalrpc", "ntp", "winbind")
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_hosts = itertools.count(2)
+_FAST = {"TDB_NO_FSYNC": "1"}  # throw-away data need not survive a power cut
+
+_CONFIGURATION = """[global]
+netbios name = DC1
+realm = {realm}
+workgroup = CORP
+server role = active directory domain controller
+interfaces = {address}/8
+bind interfaces only = yes
+server services = ldap cldap rpc kdc
+private dir = {directory}/private
+state directory = {directory}/state
+cache directory = {directory}/cache
+lock directory = {directory}/lock
+pid directory = {directory}/run
+binddns dir = {directory}/bind-dns
+ncalrpc dir = {directory}/ncalrpc
+ntp signd socket directory = {directory}/ntp
+winbindd socket directory = {directory}/winbind
+log file = {directory}/log.%m
+dns update command = /bin/true
+spn update command = /bin/true
+tls enabled = yes
+tls keyfile = {directory}/server.key
+tls certfile = {certificates.certificate}
+tls cafile = {certificates.authority}
+[sysvol]
+path = {directory}/state/sysvol
+read only = no
+"""
+
+
+class SambaDomain:
+    """Use as a context manager; load first. `directory` is made."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.address = f"127.0.{_WORKER + 1}.{next(_hosts)}"
+        self.certificates: Certificates = certificates(f"IP:{self.address}", f"samba-{self.address}")
+        self._process: subprocess.Popen[bytes] | None = None
+        shutil.copytree(_template(), directory)
+        # Samba wants a key that nobody else may read.
+        shutil.copy(self.certificates.key, directory / "server.key")
+        (directory / "server.key").chmod(0o600)
+        self._configuration.write_text(
+            _CONFIGURATION.format(
+                realm=REALM, address=self.address, directory=directory, certificates=self.certificates
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        return f"ldaps://{self.address}"
+
+    @property
+    def port(self) -> int:
+        return 389
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        with (self.directory / "samba.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["samba", "-s", str(self._configuration), "-F", "--no-process-group", "--debug-stdout", "-M", "single"],
+                stdout=log, stderr=log, env=_with_sbin() | _FAST,
+            )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection((self.address, 636), timeout=1).close()
+            except OSError:
+                assert self._process.poll() is None, (self.directory / "samba.log").read_text()
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError("samba did not start: " + (self.directory / "samba.log").read_text())
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+            self._process = None
+
+    def back_up(self) -> Path:
+        """Copy the stopped controller's databases."""
+        copy = self.directory.with_name(self.directory.name + "-backup")
+        shutil.copytree(self.directory / "private", copy, dirs_exist_ok=True)
+        return copy
+
+    def restore(self, copy: Path) -> None:
+        """Replace the stopped controller's databases by a copy."""
+        shutil.rmtree(self.directory / "private")
+        shutil.copytree(copy, self.directory / "private")
+
+    def load(self, ldif: str, *, passwords: dict[str, str] | None = None) -> None:
+        """Write entries into the stopped controller's database, 500 in one transaction; passwords by sAMAccountName."""
+        file = self.directory / "load.ldif"
+        file.write_text(ldif, encoding="utf-8")
+        lines = "".join(f"{name}\t{password}\n" for name, password in (passwords or {}).items())
+        subprocess.run(
+            [_PYTHON, "-c", _LOAD, str(self._configuration), str(self.directory / "private" / "sam.ldb"), str(file)],
+            input=lines.encode(), check=True, capture_output=True, env=_with_sbin() | _FAST,
+        )  # fmt: skip
+
+    def modify(self, ldif: str, *controls: str) -> None:
+        """Carry out change records as the administrator."""
+        options = [option for control in controls for option in ("-e", control)]
+        done = subprocess.run(
+            ["ldapmodify", "-x", *options, "-H", self.url, "-D", ADMIN, "-w", ADMIN_PASSWORD],
+            input=ldif.encode(), capture_output=True, check=False,
+            env=os.environ | {"LDAPTLS_CACERT": str(self.certificates.authority)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+
+    def grant(self, dn: str, sddl: str) -> None:
+        """Add an access control entry to an object of the stopped controller; PSID in it stands for the reader."""
+        subprocess.run(
+            [_PYTHON, "-c", _GRANT, str(self._configuration), str(self.directory / "private" / "sam.ldb"), dn, sddl],
+            check=True, capture_output=True, env=_with_sbin() | _FAST,
+        )  # fmt: skip
+
+    def settings(self, **changes: object) -> dict[str, object]:
+        """A [[sources]] table for the `active-directory` connector."""
+        table: dict[str, object] = {
+            "name": "corp",
+            "connector": "active-directory",
+            "urls": [self.url],
+            "base_dn": NAMING_CONTEXT,
+            "bind_dn": ADMIN,
+            "bind_password": ADMIN_PASSWORD,
+            "ca_file": str(self.certificates.authority),
+        }
+        return table | changes
+
+    @property
+    def _configuration(self) -> Path:
+        return self.directory / "etc" / "smb.conf"
+
+
+_CONNECT = """
+import sys
+from samba.auth import system_session
+from samba.param import LoadParm
+from samba.samdb import SamDB
+parameters = LoadParm()
+parameters.load(sys.argv[1])
+database = SamDB(url=sys.argv[2], session_info=system_session(), lp=parameters)
+"""
+
+_LOAD = (
+    _CONNECT
+    + """
+import itertools
+import ldb
+changes = database.parse_ldif(open(sys.argv[3], encoding="utf-8").read())
+while some := list(itertools.islice(changes, 500)):
+    database.transaction_start()
+    for kind, message in some:
+        database.delete(message.dn) if kind == ldb.CHANGETYPE_DELETE else database.add(message)
+    database.transaction_commit()
+for line in sys.stdin:
+    name, password = line.rstrip("\\n").split("\\t")
+    database.setpassword("(sAMAccountName=%s)" % name, password)
+    database.enable_account("(sAMAccountName=%s)" % name)
+"""
+)
+
+_GRANT = (
+    _CONNECT
+    + """
+import ldb
+from samba.dcerpc import security
+from samba.ndr import ndr_pack, ndr_unpack
+reader = database.search(expression="(sAMAccountName=reader)", attrs=["objectSid"])[0]["objectSid"][0]
+sid = str(ndr_unpack(security.dom_sid, reader))
+(entry,) = database.search(base=sys.argv[3], scope=ldb.SCOPE_BASE, attrs=["nTSecurityDescriptor"],
+                           controls=["show_deleted:1"])
+descriptor = ndr_unpack(security.descriptor, entry["nTSecurityDescriptor"][0])
+added = security.descriptor.from_sddl("D:" + sys.argv[4].replace("PSID", sid),
+                                      security.dom_sid(database.get_domain_sid()))
+for ace in added.dacl.aces:
+    descriptor.dacl_add(ace)
+message = ldb.Message(entry.dn)
+message["sd"] = ldb.MessageElement(ndr_pack(descriptor), ldb.FLAG_MOD_REPLACE, "nTSecurityDescriptor")
+database.modify(message, controls=["show_deleted:1"])
+"""
+)
+
+
+def _template() -> Path:
+    """Provision a domain, once for all the workers of a run of the tests."""
+    place = _shared()
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ready = place / "domain"
+        if not ready.exists():
+            _provision(place / "unfinished")
+            (place / "unfinished").rename(ready)
+    return ready
+
+
+def remove_template() -> None:
+    """Remove what this run provisioned."""
+    shutil.rmtree(_shared(), ignore_errors=True)
+
+
+def _shared() -> Path:
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return Path(tempfile.gettempdir()) / f"rollcall-samba-{run}"
+
+
+def _provision(directory: Path) -> None:
+    if shutil.which("samba", path=_with_sbin()["PATH"]) is None:
+        raise RuntimeError("samba is not installed; `make test` installs it")
+    directory.mkdir()
+    done = subprocess.run(
+        ["samba-tool", "domain", "provision", "--configfile=/dev/null", f"--realm={REALM}", "--domain=CORP",
+         "--server-role=dc", f"--adminpass={ADMIN_PASSWORD}", "--dns-backend=NONE", f"--targetdir={directory}",
+         "--host-ip=127.0.0.1", "--host-name=dc1"],
+        capture_output=True, check=False, env=_with_sbin() | _FAST,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    for folder in _FOLDERS:
+        (directory / folder).mkdir(exist_ok=True)
+    for folder in ("ncalrpc", "winbind"):
+        (directory / folder).chmod(0o755)
+
+
+def _with_sbin() -> dict[str, str]:
+    return os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
