@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from agent.settings import Settings, load_settings
+from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.ldap.settings import LdapSettings as SourceModel
 from connectors.ldif import LdifSettings
 
@@ -31,7 +32,7 @@ def test_it_is_valid_once_the_secrets_are_there(tmp_path: Path) -> None:
 def test_every_setting_is_shown() -> None:
     text = EXAMPLE.read_text()
     sections = {name: field.annotation for name, field in Settings.model_fields.items() if name != "sources"}
-    models: list[type[BaseModel]] = [SourceModel, LdifSettings]
+    models: list[type[BaseModel]] = [SourceModel, ActiveDirectorySettings, LdifSettings]
     models += [model for model in sections.values() if isinstance(model, type) and issubclass(model, BaseModel)]
     keys = {key for model in models for key in model.model_fields} - {"token", "bind_password", "user", "cron"}
 
@@ -44,7 +45,11 @@ def test_every_default_that_is_shown_is_the_default() -> None:
     shown = dict(re.findall(r"^# (\w+) = (\d+|true|false)\b", text, flags=re.MULTILINE))
     defaults = {
         name: field.default
-        for model in (SourceModel, *(f.annotation for n, f in Settings.model_fields.items() if n != "sources"))
+        for model in (
+            ActiveDirectorySettings,
+            SourceModel,
+            *(f.annotation for n, f in Settings.model_fields.items() if n != "sources"),
+        )
         if isinstance(model, type) and issubclass(model, BaseModel)
         for name, field in model.model_fields.items()
     }
