@@ -62,12 +62,14 @@ def run_cycle(
     stop: threading.Event | None = None,
     progress: Progress | None = None,
     full: bool = False,
+    whichever_directory: bool = False,
     retry_at_once: bool = False,
 ) -> CycleReport:
     """Make the upstream equal to the directory, once.
 
-    full:           compare everything, not only what changed
-    retry_at_once:  also what was rejected and whose next attempt is not due yet
+    full:                 compare everything, not only what changed
+    whichever_directory:  read in full whatever directory answers, though it be another than before, or an older one
+    retry_at_once:        also what was rejected and whose next attempt is not due yet
 
     Returns what happened; trouble with a source, the upstream or single objects is part of the report. Raises
     RollcallError only when the state cannot be used.
@@ -76,7 +78,10 @@ def run_cycle(
     cycle_id, started, clock = uuid.uuid4().hex[:12], datetime.now(UTC), time.monotonic()
     with structlog.contextvars.bound_contextvars(cycle_id=cycle_id):
         log.info("cycle begins", full=full)
-        resolved = resolve(connection, state, stop=stop, progress=progress, full=full, retry_at_once=retry_at_once)
+        resolved = resolve(
+            connection, state, stop=stop, progress=progress, full=full, whichever_directory=whichever_directory,
+            retry_at_once=retry_at_once,
+        )  # fmt: skip
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry_at_once=retry_at_once)
         with state.write() as transaction:
             settle_marks(transaction)
@@ -102,6 +107,7 @@ def resolve(
     stop: threading.Event | None = None,
     progress: Progress | None = None,
     full: bool = False,
+    whichever_directory: bool = False,
     retry_at_once: bool = False,
 ) -> Resolved:
     """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
@@ -109,7 +115,15 @@ def resolve(
         full or read_fact(state, _FINGERPRINT) != connection.fingerprint or _reconciliation_due(connection, state)
     )
     outcomes = tuple(
-        read_source(connection, state, source, stop or threading.Event(), progress or Progress(), full=everything)
+        read_source(
+            connection,
+            state,
+            source,
+            stop or threading.Event(),
+            progress or Progress(),
+            full=everything,
+            whichever_directory=whichever_directory,
+        )
         for source in connection.sources
     )
     with state.write() as transaction:
@@ -131,13 +145,21 @@ def _reconciliation_due(connection: Connection, state: State) -> bool:
 
 
 def read_source(
-    connection: Connection, state: State, source: Source, stop: threading.Event, progress: Progress, *, full: bool
+    connection: Connection,
+    state: State,
+    source: Source,
+    stop: threading.Event,
+    progress: Progress,
+    *,
+    full: bool,
+    whichever_directory: bool,
 ) -> SourceOutcome:
     """Read one source into the mirror. A connector that raises is a read that FAILED."""
     due = full or owes_full_read(state, source.name)
     with closing(source.open()) as connector:
         fingerprint = connector.fingerprint(connection.wanted)
-        since = checkpoint_of(state, source.name, fingerprint)
+        # A checkpoint that is only left aside still guards against another directory if this read comes to nothing.
+        since = None if whichever_directory else checkpoint_of(state, source.name, fingerprint)
 
         def read(*, full_due: bool, why: str = "") -> SourceOutcome:
             wanted = replace(connection.wanted, full=full_due)

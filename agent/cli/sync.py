@@ -9,7 +9,6 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import console, print_json, print_report, progress_bars
 from agent.cycle import run_cycle
-from agent.directory.mirror import forget_checkpoints
 from agent.errors import ExitCode
 from agent.operating_system import make_private_directory, on_stop_signal, single_writer
 from agent.state.database import open_state
@@ -33,14 +32,13 @@ def command(options: argparse.Namespace) -> ExitCode:
     with single_writer(directory):
         state = open_state(directory)
         try:
-            if options.full:
-                # Whoever asks for this by hand also accepts the directory that answers now as the right one.
-                forget_checkpoints(state)
             with progress_bars(shown=not options.json) as progress:
                 # Somebody asked for it now, so what waits for its next attempt is tried as well.
+                # Whoever asks for everything by hand also accepts the directory that answers as the right one.
                 report = run_cycle(
-                    connection, state, stop=stop, progress=progress, full=options.full, retry_at_once=True
-                )
+                    connection, state, stop=stop, progress=progress, full=options.full,
+                    whichever_directory=options.full, retry_at_once=True,
+                )  # fmt: skip
         finally:
             state.close()
     if options.json:

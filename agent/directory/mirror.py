@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from agent.directory.reading import Reading, SourceOutcome
 from agent.state.database import State, upsert
 from agent.state.tables import source
 from connectors.base import Checkpoint, Completeness, ReadEvent
 
-__all__ = ["SourceOutcome", "absorb", "checkpoint_of", "forget_checkpoints", "owes_full_read"]
+__all__ = ["SourceOutcome", "absorb", "checkpoint_of", "owes_full_read"]
 
 
 def checkpoint_of(state: State, source_name: str, fingerprint: str) -> Checkpoint | None:
@@ -35,12 +35,6 @@ def owes_full_read(state: State, source_name: str) -> bool:
     """Tell whether a FULL read was due and has not been COMPLETE yet."""
     with state.read() as connection:
         return bool(connection.execute(select(source.c.owes_full).where(source.c.name == source_name)).scalar())
-
-
-def forget_checkpoints(state: State) -> None:
-    """Let every source be read in full, from whatever directory answers now."""
-    with state.write() as connection:
-        connection.execute(update(source).values(checkpoint=None))
 
 
 def absorb(

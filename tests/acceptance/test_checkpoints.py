@@ -123,14 +123,15 @@ def test_a_restored_older_directory_removes_nobody_until_it_is_accepted_by_hand(
     agent.sync()
     openldap.stop()
     openldap.restore(backup)
-    openldap.start()
 
+    unreachable = agent.sync("--full")  # which accepts nothing, because nothing answered
+    openldap.start()
     reports = [agent.sync() for _ in range(2)]
     kept = scim.membership()["app-all"]
     said = agent.run("status").out
     accepted = agent.sync("--full")
 
-    assert [report["exit_code"] for report in reports] == [4, 4]
+    assert [report["exit_code"] for report in (unreachable, *reports)] == [4, 4, 4]
     assert "late@example.com" in kept
     assert "knows less of dc=example,dc=com than was read before" in said
     assert accepted["exit_code"] == 0

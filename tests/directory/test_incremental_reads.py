@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
-from agent.directory.mirror import absorb, checkpoint_of, forget_checkpoints, owes_full_read
+from agent.directory.mirror import absorb, checkpoint_of, owes_full_read
 from agent.directory.resolution import flatten
 from agent.state.database import State
 from agent.state.tables import entry
@@ -161,15 +161,6 @@ def test_a_full_read_that_was_due_is_owed_until_one_is_complete(state: State) ->
         owed.append(owes_full_read(state, "corp"))
 
     assert owed == [True, True, True, False]
-
-
-def test_a_forgotten_checkpoint_is_gone_and_the_entries_stay(state: State) -> None:
-    take(state, user("a"), group("g", "a"))
-
-    forget_checkpoints(state)
-
-    assert checkpoint_of(state, "corp", "f") is None
-    assert present(state) == {"a", "g"}
 
 
 def test_a_stream_may_begin_again_as_a_full_one(state: State) -> None:
