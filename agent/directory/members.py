@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from agent.directory.marks import mark
 from agent.state.database import batched
-from agent.state.tables import membership, name
+from agent.state.tables import entry, membership, name
 from connectors.base import MemberList, Name, NameKind
 
 _BATCH = 500
@@ -48,12 +48,18 @@ def replace_members(connection: Connection, group_id: int, members: MemberList |
 
 
 def settle_exchanges(connection: Connection, exchanges: list[Exchange]) -> list[int]:
-    """Take the lost names out where it is known whose the new ones are. Returns the groups where it is not."""
+    """Take the lost names out where it is known whose the new ones are. Returns the groups where it is not.
+
+    Whoever is gone has not been renamed: those names are taken out in any case.
+    """
     in_doubt = []
     for exchange in exchanges:
-        if all(_owned(connection, some) for some in batched(sorted(exchange.new), _BATCH)):
-            _strike(connection, exchange.group_id, exchange.lost)
-        else:
+        kept: set[Name] = set()
+        if not all(_owned(connection, some) for some in batched(sorted(exchange.new), _BATCH)):
+            for some in batched(sorted(exchange.lost), _BATCH):
+                kept |= _of_present_entries(connection, some)
+        _strike(connection, exchange.group_id, exchange.lost - kept)
+        if kept:
             in_doubt.append(exchange.group_id)
     return in_doubt
 
@@ -85,6 +91,15 @@ def _owned(connection: Connection, names: list[Name]) -> bool:
         if len(connection.execute(owned).all()) < len(values):
             return False
     return True
+
+
+def _of_present_entries(connection: Connection, names: list[Name]) -> set[Name]:
+    rows = connection.execute(
+        select(name.c.kind, name.c.value)
+        .join(entry, entry.c.id == name.c.entry_id)
+        .where(name.c.value.in_([item.value for item in names]), entry.c.present)
+    )
+    return {Name(NameKind(row.kind), row.value) for row in rows} & set(names)
 
 
 def _listed(connection: Connection, group_id: int) -> set[Name]:

@@ -350,22 +350,20 @@ class Reading:
     def _conclude(self, connection: Connection, outcome: SourceOutcome, populated: set[EntryKind]) -> SourceOutcome:
         if outcome.completeness is Completeness.FAILED:
             return outcome
-        in_doubt = settle_exchanges(connection, self._exchanges)
-        if outcome.extent is Extent.INCREMENTAL:
-            reason = self._doubt(connection, populated)
-            if in_doubt:
-                reason = reason or "a group lists somebody new who was not found"
-            if reason:
-                return replace(outcome, needs_full=reason)
-        if in_doubt:
-            # What they lost stays until another read of everything tells whose the new names are.
-            for some in batched(in_doubt, _BATCH):
-                connection.execute(update(entry).where(entry.c.id.in_(some)).values(members_complete=False, digest=""))
-            outcome = replace(outcome, again=True)
+        if outcome.extent is Extent.INCREMENTAL and (reason := self._doubt(connection, populated)):
+            return replace(outcome, needs_full=reason)
         if outcome.proves_absence:
             outcome = self._conclude_absences(connection, outcome)
             if outcome.reads_everything:
                 purge_former_names(connection, self.source, self.number)
+        in_doubt = settle_exchanges(connection, self._exchanges)
+        if in_doubt and outcome.extent is Extent.INCREMENTAL:
+            return replace(outcome, needs_full="a group lists somebody new who was not found")
+        if in_doubt:
+            for some in batched(in_doubt, _BATCH):
+                # What they lost stays until another read of everything tells whose the new names are.
+                connection.execute(update(entry).where(entry.c.id.in_(some)).values(members_complete=False, digest=""))
+            outcome = replace(outcome, again=True)
         self._strike_out_of_date(connection)
         return outcome
 

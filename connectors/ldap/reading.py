@@ -127,7 +127,8 @@ class DirectoryRead:
         if landmarks.identity:
             detection, why_not = self._make.begin_detection()
         yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
-        containers = digest_of_containers(self._session, self._settings)
+        # Below a base that is missing nothing can be compared, and the read will say so itself.
+        containers = "" if landmarks.missing else digest_of_containers(self._session, self._settings)
         for event in full_read(self._session, self._settings, self._interpretation, detection):
             yield self._noticed(event)
         try:
@@ -135,7 +136,7 @@ class DirectoryRead:
         except CheckpointRefused:
             position = None  # the next read is full again
         checkpoint = None
-        if digest_of_containers(self._session, self._settings) != containers:
+        if not landmarks.missing and digest_of_containers(self._session, self._settings) != containers:
             # Who is in it may have been missed where it was and where it is, and no cookie tells.
             self._interpretation.doubts.insert(0, _MOVED)
         elif position is not None and landmarks.identity:

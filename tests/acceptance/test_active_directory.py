@@ -32,12 +32,14 @@ REPLICATE = "(OA;;CR;1131f6aa-9c07-11d1-f79f-00c04fc2dcd2;;PSID)"
 ADMINISTRATOR = "sees everything, tombstones included"
 REPLICATING = "may replicate changes, and sees no tombstones"
 ORDINARY = "sees what everybody sees"
-# Whoever renames or moves a container, or restores what was deleted, is told by a full read.
+# Whoever renames or moves a container, or restores what was deleted, is told by a full read; and so is, where no
+# tombstone is shown, who has the name of somebody who is gone.
 READ_IN_FULL = {
     "a unit is renamed",
     "a unit moves out of the base",
     "the unit moves back under its old name",
     "and restored",
+    "a person is deleted and made again at once",
 }
 
 

@@ -86,7 +86,7 @@ def test_an_unknown_connector_and_an_unknown_command(synced: Agent, scim: ScimSe
     done = synced.run("sync")
 
     assert done.code == 2
-    assert 'there is no connector "carrier-pigeon". Installed: ldap, ldif' in done.err
+    assert 'there is no connector "carrier-pigeon". Installed: active-directory, ldap, ldif' in done.err
     assert synced.run("snyc").code == 2
 
 

@@ -163,8 +163,9 @@ def test_an_entry_that_lost_its_classes_is_told_and_not_taken_for_gone(directory
 
     events = list(LdapConnector(LdapSettings(**settings)).read(WANTED, None))  # type: ignore[arg-type]
 
+    # As new as it is, the entry is read once more at the end.
     told = [event for event in events if isinstance(event, EntryUnreadable)]
-    assert [(event.dn, event.anchor is not None) for event in told] == [(f"uid=p1,ou=People,{SUFFIX}", True)]
+    assert {(event.dn, event.anchor is not None) for event in told} == {(f"uid=p1,ou=People,{SUFFIX}", True)}
     assert "no object class that makes it a user" in told[0].reason
     end = events[-1]
     assert isinstance(end, ReadEnded)
