@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
@@ -12,28 +11,11 @@ from connectors.active_directory.landmarks import look_around
 from connectors.active_directory.make import ActiveDirectoryMake
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
-from connectors.base import (
-    Checkpoint,
-    Completeness,
-    Extent,
-    Finding,
-    ReadEnded,
-    ReadEvent,
-    ReadStarted,
-    SourceSettings,
-    Wanted,
-)
-from connectors.errors import ReadInterrupted, SourceError
-from connectors.ldap.checkpoint import FORMAT, unseal
+from connectors.base import Checkpoint, Finding, ReadEvent, SourceSettings, Wanted
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
-from connectors.ldap.opening import open_as
-from connectors.ldap.reading import DirectoryRead
-
-_NOT_PART_OF_WHAT_IS_READ = {
-    "name", "connector", "urls", "bind_dn", "bind_password", "bind_password_file", "ca_file", "starttls",
-    "connect_timeout", "time_limit", "page_size", "changes",
-}  # fmt: skip
+from connectors.ldap.reading import Make
+from connectors.ldap.source import check_source, fingerprint_of, read_source
 
 
 class ActiveDirectoryConnector:
@@ -48,52 +30,32 @@ class ActiveDirectoryConnector:
 
     def fingerprint(self, wanted: Wanted) -> str:
         """Everything that decides what a read brings; servers and credentials do not."""
-        described = self._settings.model_dump_json(exclude=_NOT_PART_OF_WHAT_IS_READ)
-        return hashlib.sha256(f"{FORMAT}{described}{sorted(wanted.attributes)}".encode()).hexdigest()
+        return fingerprint_of(self._settings, wanted)
 
     def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
         """Yield what changed since the checkpoint, or everything."""
-        past = unseal(since)
-        extent = Extent.FULL if wanted.full or past is None else Extent.INCREMENTAL
-        try:
-            session = open_as(ActiveDirectorySession, self._settings)
-        except SourceError as error:
-            yield ReadStarted(extent, ", ".join(self._settings.urls))
-            yield ReadEnded(Completeness.FAILED, str(error))
-            return
-        try:
-            yield ReadStarted(extent, session.url)
+
+        def prepare(session: ActiveDirectorySession) -> tuple[Interpretation, Make]:
             reader = reader_of(self._settings.inactive_when, wanted)
             with_lists = Interpretation(self._settings, reader, session.url)
             without_lists = Interpretation(
                 self._settings, replace(reader, lists=False), session.url, doubts=with_lists.doubts
             )
-            make = ActiveDirectoryMake(session, self._settings, with_lists, without_lists)
-            yield from DirectoryRead(session, self._settings, with_lists, make).events(past, full=wanted.full)
-        finally:
-            session.close()
+            return with_lists, ActiveDirectoryMake(session, self._settings, with_lists, without_lists)
+
+        yield from read_source(self._settings, ActiveDirectorySession, prepare, wanted, since)
 
     def check(self) -> Iterator[Finding]:
         """Log on, look for the controller and every base, and read one user and one group."""
-        subject = f"source {self._settings.name}"
-        try:
-            session = open_as(ActiveDirectorySession, self._settings)
-        except SourceError as error:
-            yield Finding(subject, ok=False, message=str(error))
-            return
-        try:
-            who = self._settings.bind_dn or "anonymous"
-            yield Finding(subject, ok=True, message=f"{session.url} answers and accepts {who}")
-            whereabouts = look_around(session, self._settings, None)
-            yield Finding(subject, ok=True, message=f"it is a domain controller of {whereabouts.context}")
-            yield from self._check_reading(session, subject)
-        except ReadInterrupted as error:
-            yield Finding(subject, ok=False, message=str(error))
-        finally:
-            session.close()
+        yield from check_source(self._settings, ActiveDirectorySession, self._check_domain)
 
     def close(self) -> None:
         """Sessions end with their read; there is nothing left to let go of."""
+
+    def _check_domain(self, session: ActiveDirectorySession, subject: str) -> Iterator[Finding]:
+        whereabouts = look_around(session, self._settings, None)
+        yield Finding(subject, ok=True, message=f"it is a domain controller of {whereabouts.context}")
+        yield from self._check_reading(session, subject)
 
     def _check_reading(self, session: ActiveDirectorySession, subject: str) -> Iterator[Finding]:
         settings = self._settings

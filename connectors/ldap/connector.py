@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
-from connectors.base import (
-    Checkpoint,
-    Completeness,
-    Extent,
-    Finding,
-    ReadEnded,
-    ReadEvent,
-    ReadStarted,
-    SourceSettings,
-    Wanted,
-)
+from connectors.base import Checkpoint, Finding, ReadEvent, SourceSettings, Wanted
 from connectors.entries import MEMBER_ATTRIBUTES, reader_of
-from connectors.errors import ReadInterrupted, SourceError
-from connectors.ldap.checkpoint import FORMAT, unseal
+from connectors.ldap.checkpoint import unseal
 from connectors.ldap.choice import LdapMake
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
-from connectors.ldap.opening import open_session
-from connectors.ldap.reading import DirectoryRead
+from connectors.ldap.reading import Make
 from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
+from connectors.ldap.source import check_source, fingerprint_of, read_source
 from connectors.ldap.watch import watch_directory
-
-_NOT_PART_OF_WHAT_IS_READ = {
-    "name", "connector", "urls", "bind_dn", "bind_password", "bind_password_file", "ca_file", "starttls",
-    "connect_timeout", "time_limit", "page_size", "changes", "timestamp_overlap",
-}  # fmt: skip
 
 
 class LdapConnector:
@@ -48,26 +31,16 @@ class LdapConnector:
 
     def fingerprint(self, wanted: Wanted) -> str:
         """Everything that decides what a read brings; servers and credentials do not."""
-        described = self._settings.model_dump_json(exclude=_NOT_PART_OF_WHAT_IS_READ)
-        return hashlib.sha256(f"{FORMAT}{described}{sorted(wanted.attributes)}".encode()).hexdigest()
+        return fingerprint_of(self._settings, wanted)
 
     def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
         """Yield what changed since the checkpoint, or everything."""
-        past = unseal(since)
-        extent = Extent.FULL if wanted.full or past is None else Extent.INCREMENTAL
-        try:
-            session = open_session(self._settings)
-        except SourceError as error:
-            yield ReadStarted(extent, ", ".join(self._settings.urls))
-            yield ReadEnded(Completeness.FAILED, str(error))
-            return
-        try:
-            yield ReadStarted(extent, session.url)
+
+        def prepare(session: Session) -> tuple[Interpretation, Make]:
             interpretation = Interpretation(self._settings, reader_of(self._settings, wanted), session.url)
-            make = LdapMake(session, self._settings, interpretation)
-            yield from DirectoryRead(session, self._settings, interpretation, make).events(past, full=wanted.full)
-        finally:
-            session.close()
+            return interpretation, LdapMake(session, self._settings, interpretation)
+
+        yield from read_source(self._settings, Session, prepare, wanted, since)
 
     def watch(self, wanted: Wanted, since: Checkpoint | None, stop: threading.Event) -> Iterator[str]:
         """Yield a word whenever something changed, where the server offers to tell."""
@@ -76,20 +49,7 @@ class LdapConnector:
 
     def check(self) -> Iterator[Finding]:
         """Log on, look for every base and the sentinel, and read one user and one group."""
-        subject = f"source {self._settings.name}"
-        try:
-            session = open_session(self._settings)
-        except SourceError as error:
-            yield Finding(subject, ok=False, message=str(error))
-            return
-        try:
-            who = self._settings.bind_dn or "anonymous"
-            yield Finding(subject, ok=True, message=f"{session.url} answers and accepts {who}")
-            yield from self._check_bases(session, subject)
-        except ReadInterrupted as error:
-            yield Finding(subject, ok=False, message=str(error))
-        finally:
-            session.close()
+        yield from check_source(self._settings, Session, self._check_bases)
 
     def close(self) -> None:
         """Sessions end with their read; there is nothing left to let go of."""

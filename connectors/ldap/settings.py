@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -23,7 +23,14 @@ class DirectorySettings(SourceSettings):
 
     ldaps:// is TLS from the start; ldap:// becomes TLS by StartTLS before anything else is sent. Certificates are
     always verified, against `ca_file` or else the system's authorities.
+
+    not_part_of_what_is_read: the settings that another value of changes nothing in what a read brings
     """
+
+    not_part_of_what_is_read: ClassVar[frozenset[str]] = frozenset({
+        "name", "connector", "urls", "bind_dn", "bind_password", "bind_password_file", "ca_file", "starttls",
+        "connect_timeout", "time_limit", "page_size", "changes",
+    })  # fmt: skip
 
     urls: tuple[str, ...] = Field(min_length=1)
     base_dn: tuple[str, ...] = Field(min_length=1)
@@ -143,6 +150,10 @@ class DirectorySettings(SourceSettings):
 
 class LdapSettings(DirectorySettings, EntrySettings):
     """A directory whose entries follow the LDAP schemas, and how to find out what changed in it."""
+
+    not_part_of_what_is_read: ClassVar[frozenset[str]] = DirectorySettings.not_part_of_what_is_read | {
+        "timestamp_overlap"
+    }
 
     anchor: str = "entryUUID"
     user_filter: str = "(|(objectClass=person)(objectClass=posixAccount))"
