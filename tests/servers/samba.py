@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.servers.certificates import Certificates, certificates
+from tests.servers.ports import RUN, WORKER
 
 REALM = "CORP.TEST"
 NAMING_CONTEXT = "DC=corp,DC=test"
@@ -26,7 +27,7 @@ ADMIN_PASSWORD = "Directory-2026-Heron"
 READER_PASSWORD = "Reader-2026-Plover"
 _PYTHON = "/usr/bin/python3"  # the one that Debian's python3-samba belongs to
 _FOLDERS = ("etc", "private", "state", "cache", "lock", "run", "bind-dns", "ncalrpc", "ntp", "winbind")
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_FIRST_NETWORK, _NETWORKS = 20, 200
 _hosts = itertools.count(2)
 _FAST = {"TDB_NO_FSYNC": "1"}  # throw-away data need not survive a power cut
 
@@ -65,7 +66,7 @@ class SambaDomain:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.address = f"127.0.{_WORKER + 1}.{next(_hosts)}"
+        self.address = f"127.{_FIRST_NETWORK + RUN % _NETWORKS}.{WORKER + 1}.{next(_hosts)}"
         self.certificates: Certificates = certificates(f"IP:{self.address}", f"samba-{self.address}")
         self._process: subprocess.Popen[bytes] | None = None
         shutil.copytree(_template(), directory)
@@ -241,8 +242,7 @@ def remove_template() -> None:
 
 
 def _shared() -> Path:
-    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    return Path(tempfile.gettempdir()) / f"rollcall-samba-{run}"
+    return Path(tempfile.gettempdir()) / f"rollcall-samba-{RUN}"
 
 
 def _provision(directory: Path) -> None:
