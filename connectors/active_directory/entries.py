@@ -19,7 +19,7 @@ _EXPIRES, _LOCKED_AT = "accountexpires", "lockouttime"
 _SID, _PRIMARY_GROUP = "objectsid", "primarygroupid"
 _PROXIES, PRIMARY_ADDRESS = "proxyaddresses", "primaryproxyaddress"
 _ACCOUNT_DISABLED, _LOCKED_OUT = 0x0002, 0x0010  # ADS_USER_FLAG (MS-ADTS 2.2.16)
-_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)  # FILETIME counts tenths of a microsecond from here
+_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _ALWAYS = frozenset({"cn", "displayname", "samaccountname"})
 PRINCIPALS = {b"group": EntryKind.GROUP, b"contact": EntryKind.CONTACT, b"user": EntryKind.USER}
 _STATES: Mapping[State, frozenset[str]] = {
@@ -98,6 +98,11 @@ def reader_of(inactive: Sequence[State], wanted: Wanted) -> ActiveDirectoryReade
     return ActiveDirectoryReader(wanted.attributes | _ALWAYS, frozenset(inactive))
 
 
+def file_time(moment: datetime) -> int:
+    """Return a moment as a FILETIME (MS-DTYP 2.3.3): tenths of a microsecond since 1601."""
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 10
+
+
 def member_name(value: bytes) -> Name:
     """Return how a member list names a member. Raises ValueError.
 
@@ -145,8 +150,8 @@ def _in_state(state: State, attributes: RawAttributes) -> bool:
                 return bool(_number(_COMPUTED, attributes) & _LOCKED_OUT)
             return _number(_LOCKED_AT, attributes) != 0
         case "expired":
-            now = (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1) * 10
-            return 0 < _number(_EXPIRES, attributes) <= now  # 0 and the largest number mean never
+            # 0 and the largest number mean never.
+            return 0 < _number(_EXPIRES, attributes) <= file_time(datetime.now(UTC))
 
 
 def _number(key: str, attributes: RawAttributes) -> int:

@@ -1,18 +1,21 @@
-"""Looking up entries that something was said of, by their objectGUID."""
+"""Looking up in a domain: the entries that something was said of, by their objectGUID, and who else may concern us."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
-from connectors.active_directory.entries import GUID, PRINCIPALS
-from connectors.active_directory.session import ActiveDirectorySession
+from connectors.active_directory.entries import GUID, PRINCIPALS, file_time
+from connectors.active_directory.session import SHOW_RECYCLED, ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.base import EntriesListed, EntryFound, EntryUnreadable
 from connectors.entries import read_anchor
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.listing import list_entries
+
+_TOMBSTONE = "\\0ADEL:"  # in the name of what is deleted, but not in that of the container (MS-ADTS 3.1.1.5.5.1.1)
 
 
 class LookUp:
@@ -76,6 +79,52 @@ class LookUp:
                 if anchor is not None:
                     seen[anchor] = not classes & PRINCIPALS.keys()
         return seen
+
+    def numbered_from(self, usn: int) -> Iterator[Found]:
+        """Yield what changed in the domain from that number on, deleted entries included. Raises ReadInterrupted."""
+        attributes = [GUID, "isDeleted", "lastKnownParent"]
+        for found in self._session.search(self._context, f"(uSNChanged>={usn})", attributes, also=[SHOW_RECYCLED]):
+            if isinstance(found, Found):
+                yield found
+
+    def restored(self) -> Iterator[str]:
+        """Yield the anchors of what was deleted and restored. Raises ReadInterrupted."""
+        for found in self._session.search(self._context, "(lastKnownParent=*)", [GUID]):
+            anchor = read_anchor(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
+            if anchor is not None:
+                yield anchor
+
+    def sees_tombstones(self) -> bool:
+        """Tell whether any deleted entry can be seen. Raises ReadInterrupted."""
+        deleted = self._session.search(self._context, "(isDeleted=TRUE)", [GUID], page_size=10, also=[SHOW_RECYCLED])
+        return any(isinstance(found, Found) and is_tombstone(found.dn) for found in deleted)
+
+    @property
+    def time_matters(self) -> bool:
+        """Whether people become inactive, or active again, by the passing of time."""
+        return {"expired", "locked"} & {*self._settings.inactive_when} != set()
+
+    def changed_by_time(self, since: datetime, now: datetime) -> Iterator[str]:
+        """Yield the anchors of people who may have become inactive, or active again, without any change.
+
+        An account expires at a time that was set before. A lock ends after a time, and no number is higher for it.
+        Raises ReadInterrupted.
+        """
+        expired = f"(&(accountExpires>={file_time(min(since, now))})(accountExpires<={file_time(now)}))"
+        wanted = {"expired": expired, "locked": "(lockoutTime>=1)"}
+        filters = "".join(wanted[state] for state in self._settings.inactive_when if state in wanted)
+        if not filters:
+            return
+        for base in self._settings.user_bases:
+            for found in self._session.search(base, f"(&{self._settings.people}(|{filters}))", [GUID]):
+                anchor = read_anchor(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
+                if anchor is not None:
+                    yield anchor
+
+
+def is_tombstone(dn: str) -> bool:
+    """Tell whether it is the name of a deleted entry."""
+    return _TOMBSTONE in dn.upper()
 
 
 def _any_of(anchors: Sequence[str]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from connectors.active_directory.dirsync import DirSync
+from connectors.active_directory.increments import Increments, NoticeSource
 from connectors.active_directory.landmarks import Whereabouts, look_around
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.active_directory.usn import UsnChanged
 from connectors.errors import ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.detection import ChangeDetection
@@ -37,25 +39,43 @@ class ActiveDirectoryMake:
         return self._whereabouts
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
-        """Take DirSync, unless the settings ask for full reads."""
-        if self._settings.changes == "full":
-            return EveryReadFull(), ""
-        dirsync = self._dirsync()
-        try:
-            dirsync.begin()
-        except ReadInterrupted as error:
-            return EveryReadFull(), f"DirSync does not work here, so every read is full: {error}"
-        return dirsync, ""
+        """Take what the settings ask for, or the best that the account may use."""
+        why_not: list[str] = []
+        for source in self._sources():
+            detection = self._increments(source)
+            try:
+                detection.begin()
+            except ReadInterrupted as error:
+                why_not.append(f"{source.name} does not work here: {error}")
+            else:
+                return detection, " ".join(why_not)
+        return EveryReadFull(), " ".join([*why_not, "So every read is full."] if why_not else why_not)
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make it, unless the settings ask for another now."""
         if name == EveryReadFull.name:
             return EveryReadFull()
-        return self._dirsync() if name == DirSync.name and self._settings.changes != "full" else None
+        return next((self._increments(source) for source in self._sources() if source.name == name), None)
 
-    def _dirsync(self) -> DirSync:
+    def _sources(self) -> list[NoticeSource]:
+        whereabouts = self._where()
+        asked = self._settings.changes
+        sources: list[NoticeSource] = []
+        if asked in {"auto", "dirsync"}:
+            sources.append(DirSync(self._session, self._look_up, whereabouts))
+        if asked in {"auto", "usn"}:
+            sources.append(UsnChanged(self._look_up, whereabouts))
+        return sources
+
+    def _increments(self, source: NoticeSource) -> Increments:
+        return Increments(source, self._session, self._look_up, self._where())
+
+    def _where(self) -> Whereabouts:
         if self._whereabouts is None:
             raise RuntimeError("the landmarks come first")
-        context = self._whereabouts.context
-        look_up = LookUp(self._session, self._settings, context, self._with_lists, self._without_lists)
-        return DirSync(self._session, look_up, self._whereabouts)
+        return self._whereabouts
+
+    @property
+    def _look_up(self) -> LookUp:
+        context = self._where().context
+        return LookUp(self._session, self._settings, context, self._with_lists, self._without_lists)

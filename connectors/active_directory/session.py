@@ -19,6 +19,8 @@ from connectors.ldap.words import connection_lost, not_synchronised
 _DIRSYNC = "1.2.840.113556.1.4.841"
 _EXTENDED_DN = "1.2.840.113556.1.4.529"
 _DOMAIN_SCOPE = "1.2.840.113556.1.4.1339"  # no references to the forest's other naming contexts
+# Deleted entries, and those of which hardly more than the objectGUID is left (MS-ADTS 3.1.1.3.4.1.26).
+SHOW_RECYCLED = ("1.2.840.113556.1.4.2064", True, None)
 _SUCCESS, _INSUFFICIENT_ACCESS_RIGHTS, _BUSY, _UNAVAILABLE = 0, 50, 51, 52
 OBJECT_SECURITY = 0x00000001
 _INCREMENTAL_VALUES = -0x80000000  # bit 31 of a signed integer (MS-ADTS 3.1.1.3.4.1.3)

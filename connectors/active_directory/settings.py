@@ -25,7 +25,7 @@ class ActiveDirectorySettings(DirectorySettings):
     anchor: Literal["objectGUID"] = "objectGUID"
     user_filter: str = "(&(objectCategory=person)(|(objectClass=user)(objectClass=contact)))"
     group_filter: str = "(objectClass=group)"
-    changes: Literal["auto", "dirsync", "full"] = "auto"
+    changes: Literal["auto", "dirsync", "usn", "full"] = "auto"
     inactive_when: tuple[State, ...] = Field(default=("disabled",))
     service_accounts: bool = False
     critical_accounts: bool = False

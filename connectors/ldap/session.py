@@ -97,15 +97,21 @@ class Session:
         abandon(self._connection)
 
     def search(
-        self, base: str, search_filter: str, attributes: Sequence[str], page_size: int | None = None
+        self,
+        base: str,
+        search_filter: str,
+        attributes: Sequence[str],
+        page_size: int | None = None,
+        also: Sequence[object] = (),
     ) -> Iterator[Found | ContinuationReference]:
-        """Yield everything below `base`, page by page.
+        """Yield everything below `base`, page by page. `also`: further controls.
 
         Returning normally means: success on every page, and the server said there are no more. Anything else raises
         ReadInterrupted (MissingBase among it), after what did arrive; ldap3's own paging would just stop there.
         """
         cookie = b""
         seen = empty = 0
+        size = page_size or self._settings.page_size
         while True:
             answer = self._ask(
                 base,
@@ -114,7 +120,7 @@ class Session:
                 SUBTREE,
                 attributes,
                 # Critical: a server that cannot page has to say so instead of sending a first part.
-                [paged_search_control(criticality=True, size=page_size or self._settings.page_size, cookie=cookie)],
+                [paged_search_control(criticality=True, size=size, cookie=cookie), *also],
             )
             for found in answer.found:
                 seen += isinstance(found, Found)

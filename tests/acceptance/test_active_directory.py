@@ -46,12 +46,21 @@ READ_IN_FULL = {
 OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
 
 
-@pytest.mark.parametrize("account", [ADMINISTRATOR, REPLICATING, ORDINARY])
+@pytest.mark.parametrize(
+    ("account", "how"),
+    [
+        (ADMINISTRATOR, "dirsync"),
+        (REPLICATING, "dirsync"),
+        (ORDINARY, "dirsync"),
+        (ADMINISTRATOR, "usn"),
+        (ORDINARY, "usn"),
+    ],
+)
 def test_after_each_of_many_changes_the_upstream_equals_the_domain(
-    tmp_path: Path, scim: ScimService, agent: Agent, account: str
+    tmp_path: Path, scim: ScimService, agent: Agent, account: str, how: str
 ) -> None:
     domain = _domain(tmp_path, beginning(), account)
-    agent.configure(scim, _settings(domain, account), guard=OPEN)
+    agent.configure(scim, _settings(domain, account) | {"changes": how}, guard=OPEN)
     with domain:
         primary = [(what, records, ()) for what, records in primary_group_changes(domain)]
         followed = _follow(domain, agent, scim, (*changes(), *primary, *undeletion(domain)))

@@ -1,0 +1,73 @@
+"""Notices: that something changed about an entry, as told by DirSync or by uSNChanged, and what they come to.
+
+A notice says little, and of entries that do not concern us as well. So what it names is looked up; but the members of
+a group, which may be many, are taken from it where it has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from connectors.active_directory.lookup import LookUp
+from connectors.base import EntryDeleted, EntryFound, MembersChanged, Name, ReadEvent
+
+_TOGETHER = 100  # entries looked up in one search
+
+
+@dataclass(slots=True)
+class Notice:
+    """What was said of one entry.
+
+    whole:   more may have changed than the notice tells
+    added, removed:  values of its member list
+    """
+
+    whole: bool = False
+    deleted: bool = False
+    added: set[Name] = field(default_factory=set)
+    removed: set[Name] = field(default_factory=set)
+
+
+Notices = dict[str, Notice]  # by objectGUID
+
+
+def settle(notices: Notices, look_up: LookUp, evidence: str) -> Generator[ReadEvent, None, bool]:
+    """Yield what the notices come to; return whether anything but people and groups is among them.
+
+    `evidence`: who told, for the audit trail. Raises ReadInterrupted.
+    """
+    others = False
+    anchors = iter(notices)
+    while some := {anchor: notices[anchor] for anchor in islice(anchors, _TOGETHER)}:
+        others |= yield from _settle_some(some, look_up, evidence)
+    return others
+
+
+def _settle_some(notices: Notices, look_up: LookUp, evidence: str) -> Generator[ReadEvent, None, bool]:
+    missing = dict(notices)
+    for whole in (True, False):
+        anchors = [anchor for anchor, notice in notices.items() if notice.whole is whole and not notice.deleted]
+        for event in look_up.wanted(anchors, with_lists=whole):
+            anchor = look_up.anchor_of(event)
+            notice = missing.pop(anchor, None)
+            yield event
+            if notice is not None and not whole and isinstance(event, EntryFound):
+                yield from _members_changed(anchor, notice)
+    outside = look_up.outside([anchor for anchor, notice in missing.items() if not notice.deleted])
+    # Whoever moved in between the two looks was outside at the first and is inside now.
+    for event in look_up.wanted([anchor for anchor, other in outside.items() if not other], with_lists=True):
+        missing.pop(look_up.anchor_of(event), None)
+        yield event
+    for anchor, notice in missing.items():
+        if notice.deleted:
+            yield EntryDeleted(anchor, f"{evidence} shows its tombstone", from_groups=True)
+        elif anchor in outside:
+            yield EntryDeleted(anchor, f"{evidence} shows that it no longer answers to base and filter")
+    return any(outside.values())
+
+
+def _members_changed(anchor: str, notice: Notice) -> Iterator[MembersChanged]:
+    if notice.added or notice.removed:
+        yield MembersChanged(anchor, frozenset(notice.added), frozenset(notice.removed))
