@@ -36,7 +36,6 @@ class DirSync:
     """Asks the domain controller what changed since its cookie."""
 
     name = "DirSync"
-    attributes: frozenset[str] = frozenset()
 
     def __init__(self, session: ActiveDirectorySession, look_up: LookUp, whereabouts: Whereabouts) -> None:
         self._session = session
@@ -85,7 +84,7 @@ class DirSync:
                     raise CheckpointRefused(f"{self._session.url} reports a change without saying of what")
                 _take_note(notices.setdefault(anchor, Notice()), found)
             cookie, more = part.cookie, part.more
-        return notices, {**since, _COOKIE: cookie.hex()}
+        return notices, {_COOKIE: cookie.hex(), _RIGHT: since[_RIGHT], _TOMBSTONES: since[_TOMBSTONES]}
 
 
 def _flags(right: str) -> int:

@@ -21,13 +21,14 @@ from connectors.active_directory.landmarks import CONTROLLER, USN, Whereabouts
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices, settle
 from connectors.active_directory.session import ActiveDirectorySession
+from connectors.active_directory.witnesses import NUMBER, Witnesses
 from connectors.base import ReadEvent
-from connectors.errors import CheckpointRefused
+from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
 from connectors.ldap.landmarks import Landmarks
 
-_READ_AT = "read at"
+_READ_AT, _WITNESSES = "read at", "witnesses"
 # Tombstones are kept for 60 days, or longer (tombstoneLifetime); whoever was away nearly as long may have missed some.
 _TOMBSTONES_LAST = timedelta(days=50)
 _A_WHILE = timedelta(days=1)
@@ -39,10 +40,6 @@ class NoticeSource(Protocol):
     @property
     def name(self) -> str:
         """What the checkpoint remembers it by, and people read."""
-
-    @property
-    def attributes(self) -> frozenset[str]:
-        """What a full read has to ask for besides."""
 
     def begin(self) -> Mapping[str, str]:
         """Return its part of the position before a full read. Raises ReadInterrupted when it cannot be done here."""
@@ -61,12 +58,19 @@ class Increments:
     """A change detection that is told what changed."""
 
     def __init__(
-        self, source: NoticeSource, session: ActiveDirectorySession, look_up: LookUp, whereabouts: Whereabouts
+        self,
+        source: NoticeSource,
+        session: ActiveDirectorySession,
+        look_up: LookUp,
+        whereabouts: Whereabouts,
+        replication_delay: timedelta,
     ) -> None:
         self._source = source
         self._session = session
         self._look_up = look_up
         self._whereabouts = whereabouts
+        self._replication_delay = replication_delay
+        self._witnesses = look_up.witnesses
         self._begun: Position = {}
         self._untold = False
         self._now = datetime.now(UTC)
@@ -78,8 +82,8 @@ class Increments:
 
     @property
     def attributes(self) -> frozenset[str]:
-        """The source's."""
-        return self._source.attributes
+        """The number by which an entry is a witness."""
+        return frozenset({NUMBER})
 
     def begin(self) -> None:
         """Note where the database stands."""
@@ -88,6 +92,7 @@ class Increments:
     def observe(self, found: Found) -> None:
         """Notice an entry whose changes would not be told."""
         self._untold = self._untold or not self._source.observe(found)
+        self._witnesses.observe(found)
 
     def finish(self) -> Generator[ReadEvent, None, Position | None]:
         """Catch up: what changed during the read may have been missed where it was and where it is."""
@@ -98,18 +103,36 @@ class Increments:
         return self._position(reached)
 
     def behind(self, since: Position, landmarks: Landmarks) -> bool:
-        """The same database has never given so high a number."""
+        """Tell whether this database is an older copy of itself, or another that has not received what was read.
+
+        The numbers of a controller that is gone for ever may include a last one of no interest to others. So what
+        another has not received is waited for, for a time; and so is one that does not tell, by ReadInterrupted.
+        """
         del landmarks
-        return since.get(CONTROLLER) == self._whereabouts.controller and self._whereabouts.usn < int(since[USN])
+        if since.get(CONTROLLER) == self._whereabouts.controller:
+            return self._whereabouts.usn < int(since[USN]) or (
+                self._whereabouts.usn != int(since[USN]) and self._look_up.any_contradicts(Witnesses(since[_WITNESSES]))
+            )
+        until = datetime.fromisoformat(since[_READ_AT]) + self._replication_delay
+        if self._whereabouts.caught_up or self._now >= until:
+            return False
+        if self._whereabouts.caught_up is False:
+            return True
+        raise ReadInterrupted(
+            f"{self._session.url} is another domain controller than last time, or was restored, and does not show "
+            f"(replUpToDateVector of {self._whereabouts.context}) whether it knows all that was read. From "
+            f"{until:%H:%M} UTC on (replication_delay) it is read in full; to read it at once, run rollcall sync "
+            "--full. Nothing is removed."
+        )
 
     def changes(self, since: Position, landmarks: Landmarks) -> Generator[ReadEvent, None, Progress]:
         """Ask, unless the database is as it was."""
+        if self.behind(since, landmarks):
+            raise CheckpointRefused(f"{self._session.url} knows of fewer changes than were read", behind=True)
         if since.get(CONTROLLER) != self._whereabouts.controller:
             raise CheckpointRefused(
                 f"{self._session.url} is another domain controller than last time, or its database was restored"
             )
-        if self.behind(since, landmarks):
-            raise CheckpointRefused(f"{self._session.url} counts fewer changes than were read", behind=True)
         read_at = datetime.fromisoformat(since[_READ_AT])
         if self._now - read_at > _TOMBSTONES_LAST:
             raise CheckpointRefused(
@@ -117,6 +140,7 @@ class Increments:
             )
         if str(self._whereabouts.usn) == since[USN]:
             return (yield from self._by_time(since, read_at))
+        self._witnesses.recall(since[_WITNESSES])
         notices, reached = self._source.notices(since)
         for anchor in self._look_up.changed_by_time(read_at, self._now):
             notices.setdefault(anchor, Notice(whole=True))
@@ -139,6 +163,7 @@ class Increments:
             USN: str(self._whereabouts.usn),
             _READ_AT: self._now.isoformat(),
             **reached,
+            _WITNESSES: str(self._witnesses),
         }
 
     @property

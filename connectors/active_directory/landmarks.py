@@ -6,9 +6,11 @@ its invocationId, which is another after every proper restore (MS-ADTS 3.1.1.1.9
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.active_directory.extended_name import read_name
+from connectors.active_directory.replication import VECTOR, received
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.distinguished_name import is_under, normalise
@@ -27,11 +29,13 @@ class Whereabouts(Landmarks):
     controller:  its own name in the configuration, and the invocationId of its database
     usn:         the highest update sequence number it has given, read before anything else
     context:     the naming context (the domain) that the bases lie in
+    caught_up:   another controller than last time: whether it knows all that was read; None: that cannot be told
     """
 
     controller: str
     usn: int
     context: str
+    caught_up: bool | None = None
 
 
 def look_around(
@@ -63,8 +67,22 @@ def look_around(
         )
     bases = look_at_landmarks(session, settings)
     return Whereabouts(
-        missing=bases.missing, identity=bases.identity, context_csns={}, controller=controller, usn=usn, context=context
+        missing=bases.missing,
+        identity=bases.identity,
+        context_csns={},
+        controller=controller,
+        usn=usn,
+        context=context,
+        caught_up=_caught_up(session, context, past.position) if past is not None else None,
     )
+
+
+def _caught_up(session: ActiveDirectorySession, context: str, past: Mapping[str, str]) -> bool | None:
+    invocation = past.get(CONTROLLER, "").rpartition(" ")[2]
+    head = session.look_up(context, [VECTOR])
+    vector = b"".join(head.attributes.get(VECTOR, ())) if head is not None else b""
+    reached = received(vector, invocation) if invocation else None
+    return None if reached is None else reached >= int(past[USN])
 
 
 def _context_of(settings: ActiveDirectorySettings, contexts: list[str], url: str) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from connectors.active_directory.entries import GUID, PRINCIPALS, file_time
 from connectors.active_directory.session import SHOW_RECYCLED, ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.active_directory.witnesses import NUMBER, Witnesses
 from connectors.base import EntriesListed, EntryFound, EntryUnreadable
 from connectors.entries import read_anchor
 from connectors.ldap.found import Found
@@ -23,6 +24,7 @@ class LookUp:
 
     with_lists:     understands groups with their members
     without_lists:  the same for everything else of them
+    witnesses:      of what was looked up, the entries with the highest numbers
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class LookUp:
         self._session = session
         self._settings = settings
         self._context = context
+        self.witnesses = Witnesses()
         self._interpretations = {True: with_lists, False: without_lists}
 
     @property
@@ -54,8 +57,10 @@ class LookUp:
             return
         interpretation = self._interpretations[with_lists]
         for base, search_filter in self._settings.scopes.items():
-            for found in self._session.search(base, f"(&{search_filter}{_any_of(anchors)})", interpretation.attributes):
+            wanted = f"(&{search_filter}{_any_of(anchors)})"
+            for found in self._session.search(base, wanted, [*interpretation.attributes, NUMBER]):
                 if isinstance(found, Found):
+                    self.witnesses.observe(found)
                     yield interpretation.event(found)
                 else:
                     interpretation.refer(found, base)
@@ -86,6 +91,13 @@ class LookUp:
         for found in self._session.search(self._context, f"(uSNChanged>={usn})", attributes, also=[SHOW_RECYCLED]):
             if isinstance(found, Found):
                 yield found
+
+    def any_contradicts(self, witnesses: Witnesses) -> bool:
+        """Tell whether one of them has a lower number now. Raises ReadInterrupted."""
+        if not witnesses.anchors:
+            return False
+        found = self._session.search(self._context, _any_of(witnesses.anchors), [GUID, NUMBER])
+        return any(isinstance(one, Found) and witnesses.contradicted_by(one) for one in found)
 
     def restored(self) -> Iterator[str]:
         """Yield the anchors of what was deleted and restored. Raises ReadInterrupted."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from connectors.active_directory.dirsync import DirSync
 from connectors.active_directory.increments import Increments, NoticeSource
 from connectors.active_directory.landmarks import Whereabouts, look_around
@@ -68,7 +70,8 @@ class ActiveDirectoryMake:
         return sources
 
     def _increments(self, source: NoticeSource) -> Increments:
-        return Increments(source, self._session, self._look_up, self._where())
+        delay = timedelta(seconds=self._settings.replication_delay)
+        return Increments(source, self._session, self._look_up, self._where(), delay)
 
     def _where(self) -> Whereabouts:
         if self._whereabouts is None:

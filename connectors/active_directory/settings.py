@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,7 +20,12 @@ class ActiveDirectorySettings(DirectorySettings):
     inactive_when:     the states of an account that make its owner inactive
     service_accounts:  also accounts with a service principal name
     critical_accounts: also Administrator, Guest and the like (isCriticalSystemObject)
+    replication_delay: how long another domain controller may need to hear of what the last one knew
     """
+
+    not_part_of_what_is_read: ClassVar[frozenset[str]] = DirectorySettings.not_part_of_what_is_read | {
+        "replication_delay"
+    }
 
     anchor: Literal["objectGUID"] = "objectGUID"
     user_filter: str = "(&(objectCategory=person)(|(objectClass=user)(objectClass=contact)))"
@@ -29,6 +34,7 @@ class ActiveDirectorySettings(DirectorySettings):
     inactive_when: tuple[State, ...] = Field(default=("disabled",))
     service_accounts: bool = False
     critical_accounts: bool = False
+    replication_delay: int = Field(default=3600, ge=0, le=604_800)
 
     @property
     def people(self) -> str:

@@ -15,19 +15,19 @@ from connectors.active_directory.entries import GUID
 from connectors.active_directory.landmarks import USN, Whereabouts
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
+from connectors.active_directory.witnesses import NUMBER
 from connectors.entries import read_anchor
 from connectors.errors import CheckpointRefused
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
 
-_CHANGED, _RESTORED = "usnchanged", "restored"
+_RESTORED = "restored"
 
 
 class UsnChanged:
     """Asks for the entries whose number is higher than the highest of the last time."""
 
     name = "uSNChanged"
-    attributes = frozenset({_CHANGED})
 
     def __init__(self, look_up: LookUp, whereabouts: Whereabouts) -> None:
         self._look_up = look_up
@@ -39,7 +39,7 @@ class UsnChanged:
 
     def observe(self, found: Found) -> bool:
         """An entry that does not show its number would never be found again."""
-        return bool(found.attributes.get(_CHANGED))
+        return bool(found.attributes.get(NUMBER))
 
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Search the whole domain, deleted entries included: whoever left the bases has changed, too."""

@@ -36,6 +36,16 @@ def beginning() -> str:
     return units + people + groups + _person("past") + _delete(_dn("past"))
 
 
+def record_of_person(name: str) -> str:
+    """As a change record."""
+    return _add(_person(name))
+
+
+def record_of_members(group: str, how: str, member: str) -> str:
+    """As a change record: `how` is add or delete."""
+    return _members(group, how, member)
+
+
 def crowd() -> str:
     """A group of many contacts."""
     contacts = "".join(

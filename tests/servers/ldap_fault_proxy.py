@@ -21,8 +21,8 @@ class LdapFaultProxy:
     counting:  searches, and their entries, count only when their request holds this text
     """
 
-    def __init__(self, port: int, counting: bytes = b"") -> None:
-        self._port = port
+    def __init__(self, port: int, counting: bytes = b"", *, address: str = "127.0.0.1") -> None:
+        self._server = (address, port)
         self._counting = counting
         self._counted: set[bytes] = set()  # message ids
         self.result_code: int | None = None  # given to the search number `at_search`, counted from 1
@@ -69,7 +69,7 @@ class LdapFaultProxy:
             if self._stopping:
                 client.close()
                 return
-            server = socket.create_connection(("127.0.0.1", self._port))
+            server = socket.create_connection(self._server)
             self._sockets += [client, server]
             self._searches = self._entries = 0
             self._counted = set()

@@ -51,6 +51,7 @@ winbindd socket directory = {directory}/winbind
 log file = {directory}/log.%m
 dns update command = /bin/true
 spn update command = /bin/true
+ldap server require strong auth = {encryption}
 tls enabled = yes
 tls keyfile = {directory}/server.key
 tls certfile = {certificates.certificate}
@@ -62,9 +63,12 @@ read only = no
 
 
 class SambaDomain:
-    """Use as a context manager; load first. `directory` is made."""
+    """Use as a context manager; load first. `directory` is made.
 
-    def __init__(self, directory: Path) -> None:
+    plain:  passwords are taken without TLS, too, so that a proxy can look at what is said
+    """
+
+    def __init__(self, directory: Path, *, plain: bool = False) -> None:
         self.directory = directory
         self.address = f"127.{_FIRST_NETWORK + RUN % _NETWORKS}.{WORKER + 1}.{next(_hosts)}"
         self.certificates: Certificates = certificates(f"IP:{self.address}", f"samba-{self.address}")
@@ -75,7 +79,11 @@ class SambaDomain:
         (directory / "server.key").chmod(0o600)
         self._configuration.write_text(
             _CONFIGURATION.format(
-                realm=REALM, address=self.address, directory=directory, certificates=self.certificates
+                realm=REALM,
+                address=self.address,
+                directory=directory,
+                certificates=self.certificates,
+                encryption="no" if plain else "yes",
             )
         )
 
@@ -155,6 +163,17 @@ class SambaDomain:
             check=True, capture_output=True, env=_with_sbin() | _FAST,
         )  # fmt: skip
 
+    def become_another(self, received: int | None) -> None:
+        """Give the stopped controller's database another identity, as a restore does.
+
+        received:  how far its vector says that it has received the changes of its former self; None: no vector
+        """
+        subprocess.run(
+            [_PYTHON, "-c", _ANOTHER, str(self._configuration), str(self.directory / "private" / "sam.ldb"),
+             "" if received is None else str(received)],
+            check=True, capture_output=True, env=_with_sbin() | _FAST,
+        )  # fmt: skip
+
     def settings(self, **changes: object) -> dict[str, object]:
         """A [[sources]] table for the `active-directory` connector."""
         table: dict[str, object] = {
@@ -219,6 +238,26 @@ for ace in added.dacl.aces:
 message = ldb.Message(entry.dn)
 message["sd"] = ldb.MessageElement(ndr_pack(descriptor), ldb.FLAG_MOD_REPLACE, "nTSecurityDescriptor")
 database.modify(message, controls=["show_deleted:1"])
+"""
+)
+
+_ANOTHER = (
+    _CONNECT
+    + """
+import struct
+import uuid
+import ldb
+(service,) = database.search(base=str(database.get_dsServiceName()), scope=ldb.SCOPE_BASE, attrs=["invocationId"])
+former, now = service["invocationId"][0], uuid.uuid4().bytes_le
+message = ldb.Message(service.dn)
+message["invocationId"] = ldb.MessageElement(now, ldb.FLAG_MOD_REPLACE, "invocationId")
+database.modify(message, controls=["relax:0"])
+if sys.argv[3]:
+    # MS-DRSR, UPTODATE_VECTOR_V2_EXT
+    vector = struct.pack("<IIII16sQQ", 2, 0, 1, 0, former, int(sys.argv[3]), 0)
+    message = ldb.Message(ldb.Dn(database, database.domain_dn()))
+    message["vector"] = ldb.MessageElement(vector, ldb.FLAG_MOD_REPLACE, "replUpToDateVector")
+    database.modify(message, controls=["relax:0"])
 """
 )
 
