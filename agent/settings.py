@@ -101,14 +101,18 @@ class ExternalSettings(_Section):
     policy: Literal["provision", "skip"] = "provision"
 
 
+# mail everywhere; in Active Directory, where many have none, the logon name or else the primary of proxyAddresses.
+ADDRESS = "{mail, userPrincipalName, primaryProxyAddress}"
+
+
 class MappingSettings(_Section):
     """[mapping]: what is sent, as templates over directory attributes (agent/population/template.py).
 
     `user` adds to the defaults name.givenName, name.familyName and displayName; an empty text takes one away.
     """
 
-    email: str = "{mail}"
-    user_name: str = "{mail}"
+    email: str = ADDRESS
+    user_name: str = ADDRESS
     group_name: str = "{cn}"
     user: dict[str, str] = Field(default={})
 

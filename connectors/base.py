@@ -208,7 +208,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `rollcall check`. `remedy` is empty when all is well."""
+    """One line of `rollcall check`.
+
+    remedy:  what to do; with `ok`, what could be better and may stay as it is. Empty when all is well.
+    """
 
     subject: str
     ok: bool

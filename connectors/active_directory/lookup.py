@@ -108,8 +108,7 @@ class LookUp:
 
     def sees_tombstones(self) -> bool:
         """Tell whether any deleted entry can be seen. Raises ReadInterrupted."""
-        deleted = self._session.search(self._context, "(isDeleted=TRUE)", [GUID], page_size=10, also=[SHOW_RECYCLED])
-        return any(isinstance(found, Found) and is_tombstone(found.dn) for found in deleted)
+        return sees_tombstones(self._session, self._context)
 
     @property
     def time_matters(self) -> bool:
@@ -132,6 +131,12 @@ class LookUp:
                 anchor = read_anchor(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
                 if anchor is not None:
                     yield anchor
+
+
+def sees_tombstones(session: ActiveDirectorySession, context: str) -> bool:
+    """Tell whether any deleted entry of the domain can be seen. Raises ReadInterrupted."""
+    deleted = session.search(context, "(isDeleted=TRUE)", [GUID], page_size=10, also=[SHOW_RECYCLED])
+    return any(isinstance(found, Found) and is_tombstone(found.dn) for found in deleted)
 
 
 def is_tombstone(dn: str) -> bool:

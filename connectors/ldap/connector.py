@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from connectors.base import Checkpoint, Finding, ReadEvent, SourceSettings, Wanted
 from connectors.entries import MEMBER_ATTRIBUTES, reader_of
+from connectors.ldap.bases import check_bases
 from connectors.ldap.checkpoint import unseal
 from connectors.ldap.choice import LdapMake
 from connectors.ldap.found import Found
@@ -56,26 +57,7 @@ class LdapConnector:
 
     def _check_bases(self, session: Session, subject: str) -> Iterator[Finding]:
         settings = self._settings
-        missing = False
-        for base in dict.fromkeys((*settings.user_bases, *settings.group_bases)):
-            if session.exists(base):
-                yield Finding(subject, ok=True, message=f"{base} can be read")
-            else:
-                missing = True
-                remedy = "Correct base_dn, or give the account the right to read it."
-                yield Finding(
-                    subject, ok=False, message=f"there is no {base}, or the account may not see it", remedy=remedy
-                )
-        if settings.sentinel is not None:
-            there = session.exists(settings.sentinel)
-            remedy = "Correct sentinel, or give the account the right to read it; until then nothing is removed."
-            yield Finding(
-                subject,
-                ok=there,
-                message=f"the sentinel {settings.sentinel} {'can' if there else 'cannot'} be read",
-                remedy="" if there else remedy,
-            )
-        if missing:
+        if not (yield from check_bases(session, settings, subject)):
             return
         for what, bases, search_filter in (
             ("user", settings.user_bases, settings.user_filter),

@@ -214,8 +214,8 @@ def test_an_entry_without_an_address_is_named_and_stays_as_it_was(synced: Agent,
 
     assert report["exit_code"] == 1
     assert sorted(report["sentences"]) == [
-        f"{person_dn(uid)} has no e-mail address: {{mail}} is empty. Enter one in the directory, or name other "
-        "attributes in [mapping] email."
+        f"{person_dn(uid)} has no e-mail address: {{mail, userPrincipalName, primaryProxyAddress}} is empty. Enter one "
+        "in the directory, or name other attributes in [mapping] email."
         for uid in ("nomail", "u1")
     ]
     assert scim.active() == {f"{uid}@example.com" for uid in uids(3)}

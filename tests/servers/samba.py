@@ -234,7 +234,7 @@ descriptor = ndr_unpack(security.descriptor, entry["nTSecurityDescriptor"][0])
 added = security.descriptor.from_sddl("D:" + sys.argv[4].replace("PSID", sid),
                                       security.dom_sid(database.get_domain_sid()))
 for ace in added.dacl.aces:
-    descriptor.dacl_add(ace)
+    descriptor.dacl_add(ace, 0)  # before what is allowed
 message = ldb.Message(entry.dn)
 message["sd"] = ldb.MessageElement(ndr_pack(descriptor), ldb.FLAG_MOD_REPLACE, "nTSecurityDescriptor")
 database.modify(message, controls=["show_deleted:1"])

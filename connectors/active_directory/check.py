@@ -1,0 +1,151 @@
+"""What `rollcall check` finds out about a domain: what the account can see, and whether it may do too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from connectors.active_directory.entries import GUID, MEMBER
+from connectors.active_directory.extended_name import sid_text
+from connectors.active_directory.landmarks import look_around
+from connectors.active_directory.lookup import sees_tombstones
+from connectors.active_directory.session import ActiveDirectorySession, NoRight
+from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.base import Finding
+from connectors.errors import ReadInterrupted
+from connectors.ldap.bases import check_bases
+from connectors.ldap.found import Found
+
+_CLOCK = timedelta(minutes=5)  # Kerberos refuses whoever is further off (RFC 4120, 1.2)
+_TIME, _DIGITS = "%Y%m%d%H%M%S", 14  # a GeneralizedTime up to the seconds (RFC 4517, 3.3.13)
+_LOOKED_AT = 100  # people and groups: what the account may read of one it mostly may of all
+# The last part of the SID (MS-DTYP 2.4.2.4). Whoever is in one of these can change the directory.
+_POWERFUL = {
+    "512": "Domain Admins",
+    "518": "Schema Admins",
+    "519": "Enterprise Admins",
+    "544": "Administrators",
+    "548": "Account Operators",
+    "549": "Server Operators",
+    "551": "Backup Operators",
+}
+_NEEDED_OF_PEOPLE = ("objectGUID", "objectSid", "primaryGroupID", "userAccountControl")
+
+
+class DomainCheck:
+    """Checks once, with an open session."""
+
+    def __init__(self, session: ActiveDirectorySession, settings: ActiveDirectorySettings, subject: str) -> None:
+        self._session = session
+        self._settings = settings
+        self._subject = subject
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield them, from the controller down to the people. Raises ReadInterrupted."""
+        context = look_around(self._session, self._settings, None).context
+        yield self._well(f"it is a domain controller of {context}")
+        yield self._clock()
+        if not (yield from check_bases(self._session, self._settings, self._subject)):
+            return
+        yield self._people()
+        yield self._groups()
+        yield self._changes(context)
+        yield self._deleted(context)
+        yield self._rights()
+
+    def _clock(self) -> Finding:
+        root = self._session.look_up("", ["currentTime"])
+        told = b"".join(root.attributes.get("currenttime", ())) if root is not None else b""
+        try:
+            there = datetime.strptime(told[:_DIGITS].decode("ascii"), _TIME).replace(tzinfo=UTC)
+        except ValueError:
+            return self._ill("the controller does not tell its time", "See the directory server's log.")
+        here = datetime.now(UTC)
+        apart = abs(there - here)
+        if apart < _CLOCK:
+            return self._well(f"its clock and this machine's are {apart.total_seconds():.0f} s apart")
+        return self._ill(
+            f"its clock says {there:%Y-%m-%d %H:%M:%S} UTC and this machine's {here:%Y-%m-%d %H:%M:%S} UTC",
+            "Set the wrong one; Kerberos and certificates fail with clocks more than five minutes apart.",
+        )
+
+    def _people(self) -> Finding:
+        found = self._some(self._settings.user_bases, self._settings.people, [*_NEEDED_OF_PEOPLE, "objectClass"])
+        if not found:
+            return self._nothing("user", "users", self._settings.user_bases, self._settings.people)
+        accounts = [one for one in found if b"user" in {name.lower() for name in one.attributes.get("objectclass", ())}]
+        missing = {name: one.dn for one in accounts for name in _NEEDED_OF_PEOPLE if name.lower() not in one.attributes}
+        if missing:
+            return self._ill(
+                f"{', '.join(sorted(missing))} cannot be read, of {next(iter(missing.values()))} for one",
+                "Give the account the right to read all properties of users: without userAccountControl a disabled "
+                "account looks active, without primaryGroupID members of a primary group are missed.",
+            )
+        return self._well("people can be read, with the state of their account and their primary group")
+
+    def _groups(self) -> Finding:
+        groups = self._settings.group_bases
+        if not self._some(groups, self._settings.group_filter, [GUID]):
+            return self._nothing("group", "groups", groups, self._settings.group_filter)
+        if not self._some(groups, f"(&{self._settings.group_filter}({MEMBER}=*))", [GUID]):
+            return self._ill(
+                f"no group below {', '.join(groups)} shows a member",
+                "If there are groups with members, give the account the right to read their property member.",
+            )
+        return self._well("groups and their members can be read")
+
+    def _changes(self, context: str) -> Finding:
+        try:
+            self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", 0)
+        except NoRight:
+            return self._well(
+                "the account may not replicate directory changes; what it may see itself is asked for instead",
+                "That does. The right would be Replicating Directory Changes; without, what it cannot see is missed.",
+            )
+        except ReadInterrupted as error:
+            return self._well(
+                f"DirSync does not work here ({error}); changes are found by uSNChanged",
+                "That does, but a changed group is read with all of its members each time.",
+            )
+        return self._well("the account may replicate directory changes (DirSync)")
+
+    def _deleted(self, context: str) -> Finding:
+        if sees_tombstones(self._session, context):
+            return self._well("deleted entries can be seen")
+        return self._well(
+            "no deleted entries can be seen, so every cycle with changes lists all entries to find who is gone",
+            "That does. To spare the listing, let the account list CN=Deleted Objects (dsacls … /G account:LCRP).",
+        )
+
+    def _rights(self) -> Finding:
+        root = self._session.look_up("", ["tokenGroups"])
+        groups = [sid_text(value) for value in (root.attributes.get("tokengroups", ()) if root is not None else ())]
+        powerful = {_POWERFUL[last] for last in (sid.rpartition("-")[2] for sid in groups) if last in _POWERFUL}
+        if not powerful:
+            return self._well("the account is in none of the groups that administer the domain")
+        return self._well(
+            f"the account is in {', '.join(sorted(powerful))}, and may do far more than read",
+            "Use an account of its own that is in Domain Users only.",
+        )
+
+    def _some(self, bases: Sequence[str], search_filter: str, attributes: Sequence[str]) -> list[Found]:
+        found = (
+            one
+            for base in bases
+            for one in self._session.search(base, search_filter, attributes, page_size=_LOOKED_AT)
+            if isinstance(one, Found)
+        )
+        return list(islice(found, _LOOKED_AT))
+
+    def _nothing(self, setting: str, what: str, bases: Sequence[str], search_filter: str) -> Finding:
+        return self._ill(
+            f"no {what} answer to {search_filter} below {', '.join(bases)}",
+            f"Correct {setting}_filter or base_dn, or give the account the right to read them.",
+        )
+
+    def _well(self, message: str, remedy: str = "") -> Finding:
+        return Finding(self._subject, ok=True, message=message, remedy=remedy)
+
+    def _ill(self, message: str, remedy: str) -> Finding:
+        return Finding(self._subject, ok=False, message=message, remedy=remedy)
