@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,8 +42,13 @@ class Received:
         )
 
 
-def receive(connection: Connection, source: str, found: Sequence[Entry], read_number: int) -> Received:
-    """Take in entries as they are now: new, changed or unchanged."""
+def receive(
+    connection: Connection, source: str, found: Sequence[Entry], read_number: int, waiting: Mapping[int, Exchange]
+) -> Received:
+    """Take in entries as they are now: new, changed or unchanged.
+
+    waiting: what lists of this read left to be settled, by the group's number
+    """
     entries = {item.anchor: item for item in found}  # an entry met twice counts as met last
     known = {
         row.anchor: row
@@ -65,7 +70,7 @@ def receive(connection: Connection, source: str, found: Sequence[Entry], read_nu
     received = _insert(connection, source, [item for item in entries.values() if item.anchor not in known], read_number)
     for anchor, item in entries.items():
         if anchor in known and anchor not in unchanged:
-            received += _change(connection, source, known[anchor], item, read_number)
+            received += _change(connection, source, known[anchor], item, read_number, waiting)
     return received
 
 
@@ -124,7 +129,12 @@ def _insert(connection: Connection, source: str, new: list[Entry], read_number: 
 
 
 def _change(
-    connection: Connection, source: str, before: Row[*tuple[Any, ...]], item: Entry, read_number: int
+    connection: Connection,
+    source: str,
+    before: Row[*tuple[Any, ...]],
+    item: Entry,
+    read_number: int,
+    waiting: Mapping[int, Exchange],
 ) -> Received:
     number, revived = before.id, not before.present
     connection.execute(update(entry).where(entry.c.id == number).values(gone_evidence=None, **_row(item, read_number)))
@@ -134,8 +144,8 @@ def _change(
     mark(connection, [number], references_too=renamed or revived or before.kind != item.kind.value)
     if _brings_no_list(item):
         return Received(1, tuple(taken), without_list=frozenset({item.anchor} if revived else ()))
-    exchange = replace_members(connection, number, _qualified(item.members, source))
-    return Received(1, tuple(taken), (exchange,) if exchange else ())
+    exchange = replace_members(connection, number, _qualified(item.members, source), waiting.get(number))
+    return Received(1, tuple(taken), (exchange,))
 
 
 def _row(item: Entry, read_number: int) -> dict[str, object]:

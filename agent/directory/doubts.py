@@ -21,7 +21,7 @@ class Doubts:
 
     def __init__(self) -> None:
         self._taken: list[TakenOver] = []
-        self._exchanges: list[Exchange] = []
+        self.exchanges: dict[int, Exchange] = {}  # by the number of the group
         self._unheard_of: set[str] = set()  # anchors the source lists and has not sent, in this read or before
 
     def begin_again(self) -> None:
@@ -31,7 +31,11 @@ class Doubts:
     def note(self, received: Received) -> None:
         """Remember what came of entries that were taken in."""
         self._taken += received.taken
-        self._exchanges += received.exchanges
+        for item in received.exchanges:
+            if item.lost:
+                self.exchanges[item.group_id] = item
+            else:
+                self.exchanges.pop(item.group_id, None)
         self._unheard_of |= received.without_list
 
     def never_sent(self, anchors: Iterable[str]) -> None:
@@ -62,7 +66,7 @@ class Doubts:
 
     def settle_lists(self, connection: Connection) -> list[int]:
         """Take out of the lists whoever is known to have left them. Returns the groups where that is not known."""
-        return settle_exchanges(connection, self._exchanges)
+        return settle_exchanges(connection, self.exchanges.values())
 
     def strike_out_of_date(self, connection: Connection, read_number: int) -> None:
         """Take names that have a new owner out of the lists that could not be read again; what is left is not whole."""

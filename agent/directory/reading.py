@@ -138,7 +138,7 @@ class Reading:
         anchors = [item.anchor for item in found]
         forget_unreadable(connection, self.source, anchors)
         self._doubts.sent(anchors)
-        received = receive(connection, self.source, found, self.number)
+        received = receive(connection, self.source, found, self.number, self._doubts.exchanges)
         self._doubts.note(received)
         self._changed += received.changed
 
