@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.directory.marks import mark
 from agent.state.database import batched
@@ -86,6 +86,9 @@ def strike_everywhere(connection: Connection, members: list[Name]) -> None:
         groups = list(connection.execute(select(membership.c.group_id).where(*same)).scalars())
         mark(connection, groups, references_too=True)
         connection.execute(delete(membership).where(*same))
+        # No digest: a list that has them again is taken in, though it is the one that came before.
+        for some in batched(groups, _BATCH):
+            connection.execute(update(entry).where(entry.c.id.in_(some)).values(digest=""))
 
 
 def _owned(connection: Connection, names: list[Name]) -> bool:

@@ -229,3 +229,14 @@ def test_a_list_that_comes_twice_keeps_what_it_exchanged_for_a_name_that_nobody_
 
     assert outcome.again
     assert people_in(state, "g") == {"a", "b"}
+
+
+def test_who_comes_back_after_the_source_had_taken_it_out_of_its_groups_is_in_those_that_list_it(state: State) -> None:
+    take(state, user("a"), user("b"), group("g", "a", "b"))
+    take(state, EntryDeleted("b", "said so", from_groups=True), extent=INCREMENTAL)
+    without = people_in(state, "g")
+
+    take(state, user("a"), user("b"), group("g", "a", "b"))
+
+    assert without == {"a"}
+    assert people_in(state, "g") == {"a", "b"}
