@@ -29,7 +29,7 @@ from agent.observe.progress import Progress
 from agent.plan.difference import Difference, settle_marks
 from agent.plan.guard import Verdict, approved, judge, use_approval
 from agent.plan.operations import DeactivateUser
-from agent.plan.plan import Plan, draw_up
+from agent.plan.plan import Plan, as_planned, draw_up
 from agent.plugins import Source
 from agent.population.desired import settle
 from agent.state.database import State
@@ -251,7 +251,7 @@ def push(
 
         pushing = Push(connection.service, Ledger(state), stop, done)
         difference = Difference(state, retry_at_once=retry_at_once)
-        return pushing.run(difference.operations, removals_allowed=verdict.lets_through)
+        return pushing.run(as_planned(plan, difference.operations), removals_allowed=verdict.lets_through)
 
 
 def _watched(

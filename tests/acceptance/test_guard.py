@@ -1,0 +1,53 @@
+"""The guard and its approvals, where what stands upstream is more than the plan knew of."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.agent_runner import Agent
+from tests.ldif_text import group, people, uids
+from tests.servers.scim_service import ScimService
+
+
+def mails(*names: str) -> set[str]:
+    return {f"{name}@example.com" for name in names}
+
+
+@pytest.fixture
+def ready(agent: Agent, scim: ScimService) -> Agent:
+    agent.configure(scim)
+    return agent
+
+
+def test_members_found_while_a_group_is_taken_over_are_not_removed_before_the_guard_has_seen_them(
+    ready: Agent, scim: ScimService
+) -> None:
+    everybody = group("app-all", *uids(40))
+    ready.ldif.write_text(people(40) + everybody + group("app-a", *uids(40)))
+    ready.sync()
+    ready.ldif.write_text(people(40) + everybody + group("app-a", *uids(15)))
+    ready.configure(scim, agent={"state_dir": "restored"})
+
+    first = ready.sync()
+    after_first = scim.membership()["app-a"]
+    second = ready.sync()
+
+    assert first["exit_code"] == 0
+    assert after_first == mails(*uids(40))
+    assert second["exit_code"] == 3
+    assert "group app-a would lose 25 of 40 members" in second["sentences"][0]
+    assert scim.membership()["app-a"] == mails(*uids(40))
+
+
+def test_a_few_members_found_so_are_removed_in_the_cycle_after(ready: Agent, scim: ScimService) -> None:
+    everybody = group("app-all", *uids(5))
+    ready.ldif.write_text(people(5) + everybody + group("app-a", *uids(5)))
+    ready.sync()
+    ready.ldif.write_text(people(5) + everybody + group("app-a", *uids(4)))
+    ready.configure(scim, agent={"state_dir": "restored"})
+
+    ready.sync()
+    ready.sync()
+
+    assert scim.membership()["app-a"] == mails(*uids(4))
+    assert ready.sync()["counts"]["requests"] == 0
