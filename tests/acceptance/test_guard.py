@@ -51,3 +51,18 @@ def test_a_few_members_found_so_are_removed_in_the_cycle_after(ready: Agent, sci
 
     assert scim.membership()["app-a"] == mails(*uids(4))
     assert ready.sync()["counts"]["requests"] == 0
+
+
+def test_nobody_is_told_to_approve_what_no_approval_lifts(ready: Agent, scim: ScimService) -> None:
+    whole = people(3) + group("app-a", "u0", "u1") + group("app-b", "u1", "u2")
+    ready.ldif.write_text(whole)
+    ready.sync()
+    ready.configure(scim, scope={"groups": ["name:app-a"]})
+    ready.ldif.write_text(whole + "this is not LDIF\n")
+
+    report, plan = ready.sync(), ready.run("plan").out
+
+    said = " ".join(report["sentences"])
+    assert "removals are held back" in said
+    assert "rollcall approve" not in said + plan
+    assert report["plan_digest"] == ""
