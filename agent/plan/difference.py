@@ -76,16 +76,20 @@ class Difference:
         self._state = state
         self._waiting = {} if retry_at_once else _rejected_and_not_due(state)
 
-    def operations(self, phase: Phase, *, foresee: bool = False) -> Iterator[Operation]:
-        """Yield the operations of one phase.
+    def operations(self, phase: Phase, *, foresee: bool = False, waiting_too: bool = False) -> Iterator[Operation]:
+        """Yield the operations of one phase; with `waiting_too`, also those whose next attempt is not due yet.
 
         With `foresee`, memberships whose ends do not stand upstream yet are included (with an empty SCIM id): that
         is what a plan shows. Rows are fetched before they are yielded, so the ledger may change meanwhile.
         """
         for operation in self._all(phase, foresee=foresee):
-            waiting = self._waiting.get(operation.subject.entry_id)
-            if waiting is None or waiting != getattr(operation, "digest", ""):
+            if waiting_too or self.due(operation):
                 yield operation
+
+    def due(self, operation: Operation) -> bool:
+        """Tell whether an operation may be tried now: it was not refused, or long enough ago, or is another now."""
+        waiting = self._waiting.get(operation.subject.entry_id)
+        return waiting is None or waiting != getattr(operation, "digest", "")
 
     def _all(self, phase: Phase, *, foresee: bool) -> Iterator[Operation]:
         match phase:

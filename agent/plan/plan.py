@@ -18,7 +18,8 @@ class Plan:
     operations:  how many operations of each verb
     joining:     memberships to add
     leaving:     memberships to remove
-    removals:    the destructive operations themselves, for the guard and for the administrator to read
+    removals:    the destructive operations themselves, for the guard and for the administrator to read; also those
+                 that wait for their next attempt, so that what is approved does not depend on the time of day
     digest:      names exactly these removals; it does not change when somebody joins
     """
 
@@ -41,16 +42,18 @@ def draw_up(difference: Difference) -> Plan:
     removals: list[Operation] = []
     digest = hashlib.sha256()
     for phase in Phase:
-        for operation in difference.operations(phase, foresee=True):
+        for operation in difference.operations(phase, foresee=True, waiting_too=phase in DESTRUCTIVE):
+            if phase in DESTRUCTIVE:
+                removals.append(operation)
+                digest.update(f"{operation.verb}:{operation.subject.entry_id}:".encode())
+                digest.update(getattr(operation, "digest", "").encode() + b"\n")
+            if not difference.due(operation):
+                continue
             counts[operation.verb] += 1
             if isinstance(operation, AddMembers):
                 joining += len(operation.members)
             if isinstance(operation, RemoveMembers):
                 leaving += len(operation.members)
-            if phase in DESTRUCTIVE:
-                removals.append(operation)
-                digest.update(f"{operation.verb}:{operation.subject.entry_id}:".encode())
-                digest.update(getattr(operation, "digest", "").encode() + b"\n")
     return Plan(dict(counts), joining, leaving, tuple(removals), digest.hexdigest()[:16])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, uids
-from tests.servers.scim_service import ScimService
+from tests.servers.scim_service import Fault, ScimService
 
 
 def mails(*names: str) -> set[str]:
@@ -66,3 +66,34 @@ def test_nobody_is_told_to_approve_what_no_approval_lifts(ready: Agent, scim: Sc
     assert "removals are held back" in said
     assert "rollcall approve" not in said + plan
     assert report["plan_digest"] == ""
+
+
+def test_an_approval_names_what_the_daemon_s_cycles_hold_although_a_removal_waits_for_its_next_attempt(
+    ready: Agent, scim: ScimService
+) -> None:
+    ready.ldif.write_text(people(40) + group("app-a", *uids(40)))
+    ready.sync()
+    scim.faults.append(Fault(lambda r: r.method == "PATCH" and "/Users/" in r.path, times=100, status=400))
+    ready.ldif.write_text(people(39) + group("app-a", *uids(39)))
+    rejected = ready.sync()
+    ready.configure(scim, schedule={"every": "1s"})
+    ready.ldif.write_text(people(20) + group("app-a", *uids(20)))
+    process = ready.start("run")
+    try:
+        held = _wait_for_guard(ready)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+    approved = ready.run("approve", held["plan_digest"])
+
+    assert rejected["exit_code"] == 1
+    assert (approved.code, approved.err) == (0, "")
+
+
+def _wait_for_guard(agent: Agent) -> dict[str, str]:
+    for _ in range(60):
+        cycles = agent.run("status", "--json").document["cycles"]
+        if cycles[0]["exit_code"] == 3:
+            return dict(cycles[0])
+    raise AssertionError(cycles[0])
