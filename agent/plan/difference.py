@@ -37,6 +37,7 @@ from agent.plan.operations import (
     Member,
     Operation,
     Phase,
+    ReadMembers,
     RemoveMembers,
     Subject,
     UpdateGroup,
@@ -98,7 +99,11 @@ class Difference:
             case Phase.GROUPS:
                 yield from self._groups()
             case Phase.ADD_MEMBERS:
-                yield from self._members(partial(members_to_add, foresee=foresee), AddMembers)
+                adding = set()
+                for operation in self._members(partial(members_to_add, foresee=foresee), AddMembers):
+                    adding.add(operation.subject.entry_id)
+                    yield operation
+                yield from self._doubts(but=adding)
             case Phase.REMOVE_MEMBERS:
                 yield from self._members(members_to_remove, RemoveMembers)
             case Phase.DEACTIVATE_USERS:
@@ -159,6 +164,17 @@ class Difference:
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
 
+    def _doubts(self, but: set[int]) -> Iterator[Operation]:
+        with self._state.read() as connection:
+            rows = connection.execute(
+                select(ledger_group.c.entry_id, ledger_group.c.display_name, ledger_group.c.scim_id)
+                .where(ledger_group.c.entry_id.in_(groups_in_doubt()))
+                .order_by(ledger_group.c.entry_id)
+            ).all()
+        for row in rows:
+            if row.entry_id not in but:  # who adds members reads the group anyway
+                yield ReadMembers(Subject(row.entry_id, row.display_name), row.scim_id)
+
     def _deactivations(self) -> Iterator[Operation]:
         query = users_to_deactivate().subquery()
         for some in batched(self._numbers(select(query.c.entry_id)), _BATCH):
@@ -212,6 +228,11 @@ def groups_to_update() -> _Query:
             desired_group.c.problem.is_(None),
         )
     )
+
+
+def groups_in_doubt() -> _Query:
+    """Select the groups whose members upstream are not known: a change was begun and its outcome is not recorded."""
+    return select(ledger_group.c.entry_id).where(_marked(ledger_group.c.entry_id), ledger_group.c.in_doubt)
 
 
 def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
@@ -322,6 +343,7 @@ def settle_marks(connection: Connection) -> None:
         users_to_update(),
         groups_to_create(),
         groups_to_update(),
+        groups_in_doubt(),
         select(users_to_deactivate().subquery().c.entry_id),
         select(adds.c.group_id),
         select(removes.c.group_id),

@@ -78,3 +78,19 @@ def test_a_rename_whose_answer_was_lost_is_undone_when_the_directory_undoes_it(r
 
     assert lost == {"app-b"}
     assert scim.membership() == {"app-a": mails("u0", "u1")}
+
+
+def test_somebody_added_by_a_lost_answer_is_taken_out_when_the_directory_does(ready: Agent, scim: ScimService) -> None:
+    ready.ldif.write_text(people(3) + group("app-a", "u0", "u1") + group("app-b", *uids(3)))
+    ready.sync()
+    lose_answers(scim, "PATCH", "Groups")
+    ready.ldif.write_text(people(3) + group("app-a", *uids(3)) + group("app-b", *uids(3)))
+    lost = ready.sync()
+    there = scim.membership()["app-a"]
+    ready.ldif.write_text(people(3) + group("app-a", "u0", "u1") + group("app-b", *uids(3)))
+
+    reports = [ready.sync() for _ in range(3)]
+
+    assert (lost["exit_code"], there) == (5, mails(*uids(3)))
+    assert scim.membership()["app-a"] == mails("u0", "u1")
+    assert reports[-1]["counts"]["requests"] == 0
