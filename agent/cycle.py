@@ -29,7 +29,7 @@ from agent.observe.progress import Progress
 from agent.plan.difference import Difference, settle_marks
 from agent.plan.guard import Verdict, approved, judge, use_approval
 from agent.plan.operations import DeactivateUser
-from agent.plan.plan import Plan, draw_up
+from agent.plan.plan import Plan, as_planned, draw_up
 from agent.plugins import Source
 from agent.population.desired import settle
 from agent.state.database import State
@@ -191,23 +191,21 @@ def read_source(
 
 def guard(connection: Connection, state: State, outcomes: tuple[SourceOutcome, ...], plan: Plan) -> Verdict:
     """Ask whether the removals of a plan may be carried out."""
+    emptied = tuple(outcome.reason for outcome in outcomes if outcome.emptied)
     if not plan.removals:
-        emptied = tuple(outcome.reason for outcome in outcomes if outcome.emptied)
-        return Verdict(emptied)
+        return Verdict(emptied, final=True)
     with state.read() as reader:
         verdict = judge(reader, connection.settings.guard, plan.removals)
         if approved(reader, plan.digest):
             verdict = replace(verdict, approved=True)
-    # What follows is not a matter of how many, so no approval lifts it.
-    emptied = tuple(outcome.reason for outcome in outcomes if outcome.emptied)
     if emptied:
-        return Verdict((*emptied, *verdict.reasons))
+        return Verdict((*emptied, *verdict.reasons), final=True)
     if read_fact(state, _RECONCILED) != connection.fingerprint:
         reason = (
             "the settings are new or have changed, and not every source has been read completely since. "
             "Removals wait for the first complete read of all sources."
         )
-        return Verdict((reason, *verdict.reasons))
+        return Verdict((reason, *verdict.reasons), final=True)
     return verdict
 
 
@@ -251,7 +249,7 @@ def push(
 
         pushing = Push(connection.service, Ledger(state), stop, done)
         difference = Difference(state, retry_at_once=retry_at_once)
-        return pushing.run(difference.operations, removals_allowed=verdict.lets_through)
+        return pushing.run(as_planned(plan, difference.operations), removals_allowed=verdict.lets_through)
 
 
 def _watched(

@@ -84,7 +84,7 @@ def record_cycle(
             },
             sources=[describe_source(outcome) for outcome in outcomes],
             sentences=sentences,
-            plan_digest=plan.digest if plan.removals and not verdict.lets_through else "",
+            plan_digest=plan.digest if plan.removals and verdict.asks_for_approval else "",
         )
         row = {
             "id": cycle_id,
@@ -177,7 +177,7 @@ def _judge(
     if not verdict.lets_through:
         held = f"{len(plan.removals)} removals are held back. " if plan.removals else ""
         sentences = [f"Stopped by the guard: {held}{' '.join(verdict.reasons)}", *sentences]
-        if plan.removals:
+        if plan.removals and verdict.asks_for_approval:
             sentences.insert(1, f"To let exactly these removals through: rollcall approve {plan.digest}")
         exit_code = ExitCode.GUARD
     incomplete = [o.reason for o in outcomes if o.completeness is not Completeness.COMPLETE]

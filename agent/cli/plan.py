@@ -74,7 +74,7 @@ def command(options: argparse.Namespace) -> ExitCode:
             print_plan(out, resolved.plan)
             for sentence in (*incomplete, *resolved.verdict.reasons, *problems):
                 out.print(f"- {sentence}", style="yellow")
-            if resolved.plan.removals and not resolved.verdict.lets_through:
+            if resolved.plan.removals and resolved.verdict.asks_for_approval:
                 out.print(
                     f"The removals would be held. To let exactly these through: rollcall approve {resolved.plan.digest}"
                 )

@@ -98,7 +98,9 @@ class _Bars(Progress):
 
     def pushed(self, verb: str, label: str, result: str) -> None:
         del label, result
-        self._bars.advance(self._pushing[verb])
+        # What only came to light during the push has no bar.
+        if verb in self._pushing:
+            self._bars.advance(self._pushing[verb])
 
 
 _NOT_VERBS = frozenset({"planned", "requests", "writes", "rejected", "problems", "removals held"})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.directory.marks import mark
 from agent.state.database import batched
@@ -25,29 +25,33 @@ class Exchange:
     """
 
     group_id: int
-    lost: frozenset[Name]
-    new: frozenset[Name]
+    lost: frozenset[Name] = frozenset()
+    new: frozenset[Name] = frozenset()
 
 
-def replace_members(connection: Connection, group_id: int, members: MemberList | None) -> Exchange | None:
+def replace_members(
+    connection: Connection, group_id: int, members: MemberList | None, before: Exchange | None = None
+) -> Exchange:
     """Take over a whole list; None empties it. A list that was cut short proves no absence, and takes nobody out.
 
-    Returns an exchange of names, for `settle_exchanges` at the end of the read; until then the lost ones stay.
+    Returns the exchange of names, for `settle_exchanges` at the end of the read; until then the lost ones stay.
+    `before` is what an earlier list of the same read left to be settled: the later list takes its place.
     """
+    before = before or Exchange(group_id)
     held = _listed(connection, group_id)
     wanted = set() if members is None else set(members.names)
     new, lost = wanted - held, held - wanted
     _enter(connection, group_id, new)
     if members is not None and not members.complete:
-        return None
-    new_to_us = frozenset(item for item in new if item.kind in _RENAMED)
+        return replace(before, lost=before.lost - wanted)
+    new_to_us = frozenset(item for item in new | (before.new & wanted) if item.kind in _RENAMED)
     if lost and new_to_us:
         return Exchange(group_id, frozenset(lost), new_to_us)
     _strike(connection, group_id, lost)
-    return None
+    return Exchange(group_id)
 
 
-def settle_exchanges(connection: Connection, exchanges: list[Exchange]) -> list[int]:
+def settle_exchanges(connection: Connection, exchanges: Iterable[Exchange]) -> list[int]:
     """Take the lost names out where it is known whose the new ones are. Returns the groups where it is not.
 
     Whoever is gone has not been renamed: those names are taken out in any case.
@@ -82,6 +86,9 @@ def strike_everywhere(connection: Connection, members: list[Name]) -> None:
         groups = list(connection.execute(select(membership.c.group_id).where(*same)).scalars())
         mark(connection, groups, references_too=True)
         connection.execute(delete(membership).where(*same))
+        # No digest: a list that has them again is taken in, though it is the one that came before.
+        for some in batched(groups, _BATCH):
+            connection.execute(update(entry).where(entry.c.id.in_(some)).values(digest=""))
 
 
 def _owned(connection: Connection, names: list[Name]) -> bool:

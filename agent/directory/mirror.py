@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select
 
-from agent.directory.reading import Reading, SourceOutcome
+from agent.directory.outcome import SourceOutcome
+from agent.directory.reading import Reading
 from agent.state.database import State, upsert
 from agent.state.tables import source
 from connectors.base import Checkpoint, Completeness, ReadEvent

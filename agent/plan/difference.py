@@ -37,6 +37,7 @@ from agent.plan.operations import (
     Member,
     Operation,
     Phase,
+    ReadMembers,
     RemoveMembers,
     Subject,
     UpdateGroup,
@@ -76,16 +77,20 @@ class Difference:
         self._state = state
         self._waiting = {} if retry_at_once else _rejected_and_not_due(state)
 
-    def operations(self, phase: Phase, *, foresee: bool = False) -> Iterator[Operation]:
-        """Yield the operations of one phase.
+    def operations(self, phase: Phase, *, foresee: bool = False, waiting_too: bool = False) -> Iterator[Operation]:
+        """Yield the operations of one phase; with `waiting_too`, also those whose next attempt is not due yet.
 
         With `foresee`, memberships whose ends do not stand upstream yet are included (with an empty SCIM id): that
         is what a plan shows. Rows are fetched before they are yielded, so the ledger may change meanwhile.
         """
         for operation in self._all(phase, foresee=foresee):
-            waiting = self._waiting.get(operation.subject.entry_id)
-            if waiting is None or waiting != getattr(operation, "digest", ""):
+            if waiting_too or self.due(operation):
                 yield operation
+
+    def due(self, operation: Operation) -> bool:
+        """Tell whether an operation may be tried now: it was not refused, or long enough ago, or is another now."""
+        waiting = self._waiting.get(operation.subject.entry_id)
+        return waiting is None or waiting != getattr(operation, "digest", "")
 
     def _all(self, phase: Phase, *, foresee: bool) -> Iterator[Operation]:
         match phase:
@@ -94,7 +99,11 @@ class Difference:
             case Phase.GROUPS:
                 yield from self._groups()
             case Phase.ADD_MEMBERS:
-                yield from self._members(partial(members_to_add, foresee=foresee), AddMembers)
+                adding = set()
+                for operation in self._members(partial(members_to_add, foresee=foresee), AddMembers):
+                    adding.add(operation.subject.entry_id)
+                    yield operation
+                yield from self._doubts(but=adding)
             case Phase.REMOVE_MEMBERS:
                 yield from self._members(members_to_remove, RemoveMembers)
             case Phase.DEACTIVATE_USERS:
@@ -155,6 +164,17 @@ class Difference:
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
 
+    def _doubts(self, but: set[int]) -> Iterator[Operation]:
+        with self._state.read() as connection:
+            rows = connection.execute(
+                select(ledger_group.c.entry_id, ledger_group.c.display_name, ledger_group.c.scim_id)
+                .where(ledger_group.c.entry_id.in_(groups_in_doubt()))
+                .order_by(ledger_group.c.entry_id)
+            ).all()
+        for row in rows:
+            if row.entry_id not in but:  # who adds members reads the group anyway
+                yield ReadMembers(Subject(row.entry_id, row.display_name), row.scim_id)
+
     def _deactivations(self) -> Iterator[Operation]:
         query = users_to_deactivate().subquery()
         for some in batched(self._numbers(select(query.c.entry_id)), _BATCH):
@@ -208,6 +228,11 @@ def groups_to_update() -> _Query:
             desired_group.c.problem.is_(None),
         )
     )
+
+
+def groups_in_doubt() -> _Query:
+    """Select the groups whose members upstream are not known: a change was begun and its outcome is not recorded."""
+    return select(ledger_group.c.entry_id).where(_marked(ledger_group.c.entry_id), ledger_group.c.in_doubt)
 
 
 def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
@@ -318,6 +343,7 @@ def settle_marks(connection: Connection) -> None:
         users_to_update(),
         groups_to_create(),
         groups_to_update(),
+        groups_in_doubt(),
         select(users_to_deactivate().subquery().c.entry_id),
         select(adds.c.group_id),
         select(removes.c.group_id),

@@ -20,15 +20,24 @@ from agent.state.tables import approval, desired_group, ledger_group, ledger_mem
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the guard says. `reasons` is empty when the removals may go on."""
+    """What the guard says. `reasons` is empty when the removals may go on.
+
+    final:  no approval lifts it, because it is not a matter of how many
+    """
 
     reasons: tuple[str, ...] = ()
     approved: bool = False
+    final: bool = False
 
     @property
     def lets_through(self) -> bool:
         """Whether the removals may be carried out."""
         return self.approved or not self.reasons
+
+    @property
+    def asks_for_approval(self) -> bool:
+        """Whether an approval would let the removals through."""
+        return not self.lets_through and not self.final
 
 
 def judge(connection: Connection, settings: GuardSettings, removals: Sequence[Operation]) -> Verdict:

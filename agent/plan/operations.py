@@ -115,4 +115,15 @@ class RemoveMembers:
     verb = "remove members"
 
 
-Operation = CreateUser | UpdateUser | DeactivateUser | CreateGroup | UpdateGroup | AddMembers | RemoveMembers
+@dataclass(frozen=True, slots=True)
+class ReadMembers:
+    """Find out whom a group in doubt has upstream; what differs is in the next plan."""
+
+    subject: Subject
+    scim_id: str
+    verb = "read members"
+
+
+Operation = (
+    CreateUser | UpdateUser | DeactivateUser | CreateGroup | UpdateGroup | AddMembers | RemoveMembers | ReadMembers
+)

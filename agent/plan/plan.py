@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from agent.plan.difference import Difference
-from agent.plan.operations import DESTRUCTIVE, AddMembers, Operation, Phase, RemoveMembers
+from agent.plan.operations import DESTRUCTIVE, AddMembers, DeactivateUser, Operation, Phase, RemoveMembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Plan:
     operations:  how many operations of each verb
     joining:     memberships to add
     leaving:     memberships to remove
-    removals:    the destructive operations themselves, for the guard and for the administrator to read
+    removals:    the destructive operations themselves, for the guard and for the administrator to read; also those
+                 that wait for their next attempt, so that what is approved does not depend on the time of day
     digest:      names exactly these removals; it does not change when somebody joins
     """
 
@@ -40,14 +42,44 @@ def draw_up(difference: Difference) -> Plan:
     removals: list[Operation] = []
     digest = hashlib.sha256()
     for phase in Phase:
-        for operation in difference.operations(phase, foresee=True):
+        for operation in difference.operations(phase, foresee=True, waiting_too=phase in DESTRUCTIVE):
+            if phase in DESTRUCTIVE:
+                removals.append(operation)
+                digest.update(f"{operation.verb}:{operation.subject.entry_id}:".encode())
+                digest.update(getattr(operation, "digest", "").encode() + b"\n")
+            if not difference.due(operation):
+                continue
             counts[operation.verb] += 1
             if isinstance(operation, AddMembers):
                 joining += len(operation.members)
             if isinstance(operation, RemoveMembers):
                 leaving += len(operation.members)
-            if phase in DESTRUCTIVE:
-                removals.append(operation)
-                digest.update(f"{operation.verb}:{operation.subject.entry_id}:".encode())
-                digest.update(getattr(operation, "digest", "").encode() + b"\n")
     return Plan(dict(counts), joining, leaving, tuple(removals), digest.hexdigest()[:16])
+
+
+def as_planned(
+    plan: Plan, operations: Callable[[Phase], Iterator[Operation]]
+) -> Callable[[Phase], Iterator[Operation]]:
+    """Keep removals to those of the plan: the guard has seen no others, and they wait for the next plan.
+
+    While a plan is carried out more may come to light: a group that is taken over turns out to have members. What was
+    planned is known by its ids upstream, because an account may pass from one entry to another meanwhile.
+    """
+    users = {removal.scim_id for removal in plan.removals if isinstance(removal, DeactivateUser)}
+    members = {
+        (removal.scim_id, member.scim_id)
+        for removal in plan.removals
+        if isinstance(removal, RemoveMembers)
+        for member in removal.members
+    }
+
+    def planned(phase: Phase) -> Iterator[Operation]:
+        for operation in operations(phase):
+            if isinstance(operation, RemoveMembers):
+                leaving = tuple(item for item in operation.members if (operation.scim_id, item.scim_id) in members)
+                if leaving:
+                    yield replace(operation, members=leaving)
+            elif not isinstance(operation, DeactivateUser) or operation.scim_id in users:
+                yield operation
+
+    return planned

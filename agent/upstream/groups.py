@@ -51,6 +51,7 @@ def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> 
         "schemas": [PATCH_SCHEMA],
         "Operations": [{"op": "replace", "path": "displayName", "value": name}],
     }
+    ledger.group_change_begins(operation.subject)
     answer = client.request("PATCH", group_address(operation.scim_id), body)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.group_lost(operation.subject)

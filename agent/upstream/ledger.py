@@ -1,7 +1,8 @@
 """The ledger: what the upstream holds as far as the agent knows.
 
-A row is written as soon as the upstream has acknowledged, never before. The one thing written beforehand is that
-a create is about to be sent: if its answer is lost, the next attempt looks before it creates again.
+A row is written as soon as the upstream has acknowledged, never before. Written beforehand is only that something is
+about to be sent. If the answer to a create is lost, the next attempt looks before it creates again; if that to a change
+is lost, what stands upstream is not known any more, and differs from whatever is wanted next.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agent.state.tables import create_attempt, entry, ledger_group, ledger_membe
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
+UNKNOWN = ""  # the digest of what is not known: it differs from every other
 
 
 class Origin(StrEnum):
@@ -78,13 +80,20 @@ class Ledger:
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
 
+    def user_change_begins(self, subject: Subject) -> None:
+        """A change of a user is about to be sent: its digest is void until the change is acknowledged."""
+        with self._state.write() as connection:
+            connection.execute(
+                update(ledger_user).where(ledger_user.c.entry_id == subject.entry_id).values(digest=UNKNOWN)
+            )
+
     def user_updated(self, subject: Subject, *, user_name: str, digest: str, active: bool) -> None:
         """The upstream took an update of a user the ledger knows."""
         self._user_changed(subject, user_name=user_name, digest=digest, active=active)
 
     def user_deactivated(self, subject: Subject) -> None:
         """The upstream holds this user as inactive. The digest is void: a return is always an update."""
-        self._user_changed(subject, digest="", active=False)
+        self._user_changed(subject, digest=UNKNOWN, active=False)
 
     def user_lost(self, subject: Subject) -> None:
         """The upstream no longer has this user (404): the next difference creates it again where it is wanted."""
@@ -109,6 +118,13 @@ class Ledger:
             upsert(connection, ledger_group, [row])
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+
+    def group_change_begins(self, subject: Subject) -> None:
+        """A change of a group's name is about to be sent: its digest is void until the change is acknowledged."""
+        with self._state.write() as connection:
+            connection.execute(
+                update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(digest=UNKNOWN)
+            )
 
     def group_updated(self, subject: Subject, *, display_name: str, digest: str) -> None:
         """The upstream took a new name."""

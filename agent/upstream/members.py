@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from agent.plan.operations import AddMembers, Member, RemoveMembers
+from agent.plan.operations import AddMembers, Member, ReadMembers, RemoveMembers
 from agent.state.database import batched
 from agent.upstream.client import Answer, ScimClient
 from agent.upstream.groups import group_address
@@ -54,6 +54,14 @@ def change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> st
     return f"{len(operation.members)} {'added' if adding else 'removed'}"
 
 
+def read_members(client: ScimClient, ledger: Ledger, operation: ReadMembers) -> str:
+    """Record whom a group has upstream. Returns what was found. Raises Refused."""
+    there = _read(client, ledger, operation)
+    ledger.members_observed(operation.subject, there)
+    ledger.members_confirmed(operation.subject)
+    return f"{len(there)} found"
+
+
 def _send(client: ScimClient, ledger: Ledger, operation: _Change, chunk: Sequence[Member]) -> list[tuple[Member, str]]:
     """Send one PATCH; when it is refused, halve it until the members that cause it are found."""
     answer = client.request("PATCH", group_address(operation.scim_id), _patch(operation, chunk))
@@ -85,11 +93,13 @@ def _patch(operation: _Change, chunk: Sequence[Member]) -> dict[str, object]:
     return {"schemas": [PATCH_SCHEMA], "Operations": changes}
 
 
-def _read(client: ScimClient, ledger: Ledger, operation: _Change) -> frozenset[str]:
+def _read(client: ScimClient, ledger: Ledger, operation: _Change | ReadMembers) -> frozenset[str]:
     answer: Answer = client.request("GET", group_address(operation.scim_id))
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.group_lost(operation.subject)
-        raise Refused("the group was deleted upstream by somebody else; the next cycle creates it again")
+        raise Refused(
+            "the group was deleted upstream by somebody else; the next cycle creates it again if it is selected"
+        )
     if not answer.ok:
         raise Refused(
             f"its members cannot be read back: {answer.words}",

@@ -23,6 +23,7 @@ from agent.plan.operations import (
     DeactivateUser,
     Operation,
     Phase,
+    ReadMembers,
     RemoveMembers,
     UpdateGroup,
     UpdateUser,
@@ -31,7 +32,7 @@ from agent.upstream.brake import Brake, Stopped
 from agent.upstream.client import ScimClient
 from agent.upstream.groups import create_group, update_group
 from agent.upstream.ledger import Ledger
-from agent.upstream.members import change_members
+from agent.upstream.members import change_members, read_members
 from agent.upstream.refusal import Refused
 from agent.upstream.service import Service
 from agent.upstream.users import create_user, deactivate_user, update_user
@@ -227,17 +228,20 @@ class Push:
 def _send(client: ScimClient, ledger: Ledger, operation: Operation) -> str:
     match operation:
         case CreateUser():
-            return create_user(client, ledger, operation)
+            detail = create_user(client, ledger, operation)
         case UpdateUser():
-            return update_user(client, ledger, operation)
+            detail = update_user(client, ledger, operation)
         case DeactivateUser():
-            return deactivate_user(client, ledger, operation)
+            detail = deactivate_user(client, ledger, operation)
         case CreateGroup():
-            return create_group(client, ledger, operation)
+            detail = create_group(client, ledger, operation)
         case UpdateGroup():
-            return update_group(client, ledger, operation)
+            detail = update_group(client, ledger, operation)
         case AddMembers() | RemoveMembers():
-            return change_members(client, ledger, operation)
+            detail = change_members(client, ledger, operation)
+        case ReadMembers():
+            detail = read_members(client, ledger, operation)
+    return detail
 
 
 def _beginning_with(first: Operation, rest: Iterator[Operation]) -> Iterator[Operation]:

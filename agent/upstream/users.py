@@ -37,6 +37,7 @@ def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> st
 def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> str:
     """Replace what the upstream holds (PUT carries every attribute). Raises Refused."""
     body = {**operation.payload, "id": operation.scim_id}
+    ledger.user_change_begins(operation.subject)
     answer = client.request("PUT", _address(operation.scim_id), body)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.user_lost(operation.subject)
@@ -57,6 +58,7 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
         "schemas": [PATCH_SCHEMA],
         "Operations": [{"op": "replace", "path": "active", "value": False}],
     }
+    ledger.user_change_begins(operation.subject)
     answer = client.request("PATCH", _address(operation.scim_id), body)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.user_lost(operation.subject)

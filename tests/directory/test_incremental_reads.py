@@ -209,3 +209,34 @@ def test_an_increment_with_such_a_list_asks_for_a_full_read(state: State) -> Non
 
     assert "somebody new" in outcome.needs_full
     assert people_in(state, "g") == {"a", "b"}
+
+
+def test_of_two_lists_in_one_read_the_later_counts(state: State) -> None:
+    everybody = user("a"), user("b"), user("c")
+    take(state, *everybody, group("g", "a", "b"))
+
+    take(state, *everybody, group("g", "a", "c"), ReadStarted(Extent.FULL, "server"), group("g", "a", "b"))
+
+    assert people_in(state, "g") == {"a", "b"}
+
+
+def test_a_list_that_comes_twice_keeps_what_it_exchanged_for_a_name_that_nobody_has(state: State) -> None:
+    everybody = user("a"), user("b")
+    take(state, *everybody, group("g", "a", "b"))
+    once = group("g", "a", "renamed")
+
+    outcome = take(state, *everybody, once, ReadStarted(Extent.FULL, "server"), replace(once, attributes={"x": ("y",)}))
+
+    assert outcome.again
+    assert people_in(state, "g") == {"a", "b"}
+
+
+def test_who_comes_back_after_the_source_had_taken_it_out_of_its_groups_is_in_those_that_list_it(state: State) -> None:
+    take(state, user("a"), user("b"), group("g", "a", "b"))
+    take(state, EntryDeleted("b", "said so", from_groups=True), extent=INCREMENTAL)
+    without = people_in(state, "g")
+
+    take(state, user("a"), user("b"), group("g", "a", "b"))
+
+    assert without == {"a"}
+    assert people_in(state, "g") == {"a", "b"}

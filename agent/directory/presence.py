@@ -1,0 +1,95 @@
+"""Which entries are there: what a read mentions, what the source says it deleted, and what is missing at the end."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+
+from agent.directory.marks import mark, mark_referrers
+from agent.directory.members import strike_everywhere
+from agent.directory.names import forget_names, names_of
+from agent.state.database import batched
+from agent.state.tables import entry, membership
+from connectors.base import EntryDeleted, EntryKind
+
+_BATCH = 500
+# A source that held some of these and shows none any more is hardly meant.
+_POPULATION = (EntryKind.USER, EntryKind.GROUP)
+
+
+def number_of(connection: Connection, source: str, anchor: str) -> int | None:
+    """Return the number of an entry that is there."""
+    return connection.execute(
+        select(entry.c.id).where(entry.c.source == source, entry.c.anchor == anchor, entry.c.present)
+    ).scalar()
+
+
+def mention(connection: Connection, source: str, anchors: list[str], read_number: int) -> set[str]:
+    """Note that these were seen, and return those that the mirror has."""
+    these = entry.c.source == source, entry.c.anchor.in_(anchors), entry.c.present
+    known = set(connection.execute(select(entry.c.anchor).where(*these)).scalars())
+    if known:
+        connection.execute(update(entry).where(*these).values(last_seen=read_number))
+    return known
+
+
+def delete_entry(connection: Connection, source: str, event: EntryDeleted, read_number: int) -> int:
+    """Let go of an entry of which the source itself said that it is gone. Returns how many went."""
+    number = number_of(connection, source, event.anchor)
+    if number is None:
+        return 0
+    _lose(connection, [number], event.evidence, read_number)
+    # The source itself said so: a group that still lists it is out of date, and nothing of it is kept.
+    connection.execute(delete(membership).where(membership.c.group_id == number))
+    if event.from_groups:
+        # It may come back under the same names, and then it is in none of these groups.
+        strike_everywhere(connection, names_of(connection, [number]))
+    return 1
+
+
+def lose_unmentioned(connection: Connection, source: str, evidence: str, read_number: int) -> int:
+    """Let go of what a read that mentions everything did not mention. Returns how many went."""
+    numbers = list(connection.execute(select(entry.c.id).where(*_unmentioned(source, read_number))).scalars())
+    for some in batched(numbers, _BATCH):
+        _lose(connection, some, evidence, read_number)
+    return len(numbers)
+
+
+def unmentioned_kind(connection: Connection, source: str, read_number: int) -> tuple[EntryKind, int] | None:
+    """Return a kind of which the source held some and mentioned none, and how many it held."""
+    for kind in _POPULATION:
+        held = _count(connection, entry.c.source == source, entry.c.present, entry.c.kind == kind.value)
+        if held and held == _count(connection, *_unmentioned(source, read_number), entry.c.kind == kind.value):
+            return kind, held
+    return None
+
+
+def populated_kinds(connection: Connection, source: str) -> set[EntryKind]:
+    """Return the kinds of which the source holds any."""
+    return {
+        kind
+        for kind in _POPULATION
+        if connection.execute(
+            select(entry.c.id).where(entry.c.source == source, entry.c.present, entry.c.kind == kind.value).limit(1)
+        ).first()
+    }
+
+
+def plural(kind: EntryKind) -> str:
+    """Say the kind to people."""
+    return "people" if kind is EntryKind.USER else "groups"
+
+
+def _lose(connection: Connection, numbers: list[int], evidence: str, read_number: int) -> None:
+    mark(connection, numbers, references_too=True)
+    mark_referrers(connection, numbers)
+    forget_names(connection, numbers, read_number)
+    connection.execute(update(entry).where(entry.c.id.in_(numbers)).values(present=False, gone_evidence=evidence))
+
+
+def _unmentioned(source: str, read_number: int) -> tuple[ColumnElement[bool], ...]:
+    return entry.c.source == source, entry.c.present, entry.c.last_seen < read_number
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    statement = select(func.count()).select_from(entry).where(*conditions)
+    return connection.execute(statement).scalar_one()
