@@ -62,9 +62,12 @@ class DirSync:
 
     def _first(self, right: str) -> dict[str, str]:
         """Ask for everything that is deleted: whether any of it comes shows whether deletions are told."""
+        # An entry comes only if an attribute that is asked for has changed, and the objectGUID alone never has.
         cookie, more, tombstones = b"", True, _HIDDEN
         while more:
-            part = self._session.synchronise_part(self._whereabouts.context, _DELETED, [GUID], cookie, _flags(right))
+            part = self._session.synchronise_part(
+                self._whereabouts.context, _DELETED, [GUID, "isDeleted"], cookie, _flags(right)
+            )
             cookie, more = part.cookie, part.more
             if any(is_tombstone(found.dn) for found in part.found):
                 tombstones = _SEEN

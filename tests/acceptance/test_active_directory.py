@@ -23,6 +23,7 @@ from tests.acceptance.active_directory_changes import (
     undeletion,
 )
 from tests.agent_runner import Agent
+from tests.servers.ldap_fault_proxy import LdapFaultProxy
 from tests.servers.samba import NAMING_CONTEXT, READER_PASSWORD, SambaDomain
 from tests.servers.scim_service import ScimService
 
@@ -72,12 +73,16 @@ def test_after_each_of_many_changes_the_upstream_equals_the_domain(
 
 def test_a_group_of_thousands_changes_by_what_changed(tmp_path: Path, scim: ScimService, agent: Agent) -> None:
     domain = _domain(tmp_path, beginning() + crowd(), ADMINISTRATOR)
-    agent.configure(scim, _settings(domain, ADMINISTRATOR), guard=OPEN, upstream={"members_per_patch": 1000})
-    with domain:
-        followed = _follow(domain, agent, scim, crowd_changes())
+    with domain, LdapFaultProxy(domain.port, address=domain.address) as proxy:
+        through_proxy = {"urls": [proxy.url], "starttls": False}
+        settings = _settings(domain, ADMINISTRATOR) | through_proxy
+        agent.configure(scim, settings, guard=OPEN, upstream={"members_per_patch": 1000})
+        followed = _follow(domain, agent, scim, crowd_changes(), proxy)
 
     assert followed.differences == []
     assert set(followed.extents.values()) == {"incremental"}
+    assert _member_values(followed.answers["one of many leaves a group"]) == 1
+    assert _member_values(followed.answers["fifty leave it at once"]) == 50
     # The member list upstream is read once, to be sure that the one change sent arrived.
     assert sorted(followed.requests["one of many leaves a group"]) == ["GET", "PATCH", "PATCH"]
     assert sorted(followed.requests["and one joins it"]) == ["GET", "PATCH", "POST"]
@@ -85,15 +90,21 @@ def test_a_group_of_thousands_changes_by_what_changed(tmp_path: Path, scim: Scim
 
 @dataclass
 class _Followed:
-    """What came of a series of changes: where the upstream differed, how each was read, the requests it took."""
+    """What came of a series of changes: where the upstream differed, how each was read, and what it took."""
 
     differences: list[tuple[str, object]] = field(default_factory=list)
     extents: dict[str, str] = field(default_factory=dict)
     requests: dict[str, list[str]] = field(default_factory=dict)
+    answers: dict[str, list[bytes]] = field(default_factory=dict)
+
+
+def _member_values(answers: list[bytes]) -> int:
+    """Count the members named in LDAP messages: every name has its GUID with it, the group's own one, too."""
+    return sum(answer.count(b"<GUID=") - 1 for answer in answers if b"member" in answer)
 
 
 def _domain(place: Path, content: str, account: str) -> SambaDomain:
-    domain = SambaDomain(place / "dc")
+    domain = SambaDomain(place / "dc", plain=True)
     domain.load(content + READER, passwords={"reader": READER_PASSWORD})
     if account == REPLICATING:
         domain.grant(NAMING_CONTEXT, REPLICATE)
@@ -106,14 +117,20 @@ def _settings(domain: SambaDomain, account: str) -> dict[str, object]:
     return domain.settings(base_dn=COMPANY, bind_dn="reader@corp.test", bind_password=READER_PASSWORD)
 
 
-def _follow(domain: SambaDomain, agent: Agent, scim: ScimService, series: Iterable[Change]) -> _Followed:
+def _follow(
+    domain: SambaDomain, agent: Agent, scim: ScimService, series: Iterable[Change], proxy: LdapFaultProxy | None = None
+) -> _Followed:
     followed = _Followed()
     connection, state = connect(agent.configuration), open_state(agent.state)
     assert run_cycle(connection, state).exit_code == 0
     for what, records, controls in series:
         domain.modify(records, *controls)
         before = len(scim.requests)
+        if proxy is not None:
+            proxy.answers.clear()
         report = run_cycle(connection, state)
+        if proxy is not None:
+            followed.answers[what] = list(proxy.answers)
         followed.requests[what] = [request.method for request in scim.requests[before:]]
         followed.extents[what] = str(report.sources[0]["extent"])
         dump = Dump.of(domain)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.active_directory_changes import COMPANY, beginning, record_of_members, record_of_person
+from tests.acceptance.active_directory_changes import COMPANY, beginning, crowd, record_of_members, record_of_person
 from tests.acceptance.test_active_directory import OPEN
 from tests.agent_runner import Agent
 from tests.servers.ldap_fault_proxy import LdapFaultProxy
@@ -129,6 +129,20 @@ def test_nothing_is_taken_from_an_older_copy_of_the_same_database_until_it_is_ac
 
 @both_ways
 def test_a_cycle_with_nothing_to_do_makes_three_requests(domain: SambaDomain, scim: ScimService, agent: Agent) -> None:
+    assert_idle_in_few_requests(domain, scim, agent)
+
+
+@pytest.mark.slow_proof
+def test_a_cycle_with_nothing_to_do_makes_three_requests_in_a_large_domain(
+    tmp_path: Path, scim: ScimService, agent: Agent
+) -> None:
+    domain = SambaDomain(tmp_path / "large", plain=True)
+    domain.load(beginning() + crowd(14_000))
+    agent.configure(scim, domain.settings(base_dn=COMPANY), guard=OPEN)
+    assert_idle_in_few_requests(domain, scim, agent)
+
+
+def assert_idle_in_few_requests(domain: SambaDomain, scim: ScimService, agent: Agent) -> None:
     with domain, LdapFaultProxy(domain.port, address=domain.address) as proxy:
         agent.sources[0] |= {"urls": [proxy.url], "starttls": False}
         agent.write()

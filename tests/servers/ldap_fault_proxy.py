@@ -28,6 +28,7 @@ class LdapFaultProxy:
         self.result_code: int | None = None  # given to the search number `at_search`, counted from 1
         self.at_search = 1
         self.requests = 0  # of all connections, but for the goodbye, which nobody answers
+        self.answers: list[bytes] = []  # what was passed on to the agent, for a test to look at
         self.swallow_search: int | None = None  # the search whose end never arrives, counted from 1
         self.cut_after_entries: int | None = None
         self.swap: tuple[bytes, bytes] | None = None  # of equal length, so that every BER length stays right
@@ -106,6 +107,7 @@ class LdapFaultProxy:
                         _close(sink)
                         _close(source)
                         return
+                    self.answers.append(changed)
                     sink.sendall(changed)
         except OSError:
             pass
