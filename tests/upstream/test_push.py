@@ -15,7 +15,16 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select
 
 from agent.errors import UpstreamRefusedToken, UpstreamUnreachable, UsageProblem
-from agent.plan.operations import AddMembers, CreateGroup, CreateUser, DeactivateUser, Member, Operation, Phase, Subject
+from agent.plan.operations import (
+    AddMembers,
+    CreateGroup,
+    CreateUser,
+    DeactivateUser,
+    Member,
+    Operation,
+    Phase,
+    Subject,
+)
 from agent.state.database import State, open_state
 from agent.state.tables import entry, ledger_user
 from agent.upstream.ledger import Ledger
@@ -256,13 +265,28 @@ def test_a_redirect_is_not_followed(state: State, scim: ScimService) -> None:
         "ftp://localhost",
         "https://",
         "https://user:pw@x.example",
+        "htps://user:pw@x.example",
+        "user:pw@x.example",
         "x",
     ],
 )
 def test_an_address_the_token_must_not_go_to_is_refused(url: str) -> None:
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageProblem) as problem:
         Service(url=url, token=SecretStr("t"))
+
+    assert "pw" not in str(problem.value)
 
 
 def test_the_token_is_in_no_representation(scim: ScimService) -> None:
     assert scim.token not in repr(service_of(scim))
+
+
+def test_a_token_that_the_service_repeats_is_in_no_message(state: State, scim: ScimService) -> None:
+    detail = f'{{"detail": "unexpected header Authorization: Bearer {scim.token}"}}'.encode()
+    scim.faults.append(Fault(lambda r: r.method == "POST", status=400, body=detail))
+
+    report = push(state, service_of(scim), {Phase.USERS: [create(1)]})
+
+    assert [rejection.reason for rejection in report.rejected] == [
+        "400 Bad Request, unexpected header Authorization: Bearer ********"
+    ]
