@@ -290,3 +290,29 @@ def test_a_token_that_the_service_repeats_is_in_no_message(state: State, scim: S
     assert [rejection.reason for rejection in report.rejected] == [
         "400 Bad Request, unexpected header Authorization: Bearer ********"
     ]
+
+
+@pytest.mark.parametrize("collection", ["Users", "Groups"])
+def test_an_id_that_belongs_to_another_is_refused_and_the_others_go_on(
+    state: State, scim: ScimService, collection: str
+) -> None:
+    taken: list[Operation] = [create(1)]
+    wrong: list[Operation] = [create(2), create(3)]
+    if collection == "Groups":
+        taken, *wrong = (
+            [CreateGroup(Subject(number, "g"), {"displayName": f"g{number}", "externalId": f"a{number}"}, "d")]
+            for number in (4, 5, 6)
+        )
+        wrong = [operation for some in wrong for operation in some]
+    phase = Phase[collection.upper()]
+    push(state, service_of(scim, workers=1), {phase: taken})
+    (scim_id,) = scim.users or scim.groups
+    answer = f'{{"id": "{scim_id}"}}'.encode()
+    scim.faults.append(Fault(lambda r: r.method == "POST", status=201, body=answer))
+
+    report = push(state, service_of(scim, workers=1), {phase: wrong})
+
+    assert sum(report.done.values()) == 1
+    assert [rejection.reason.partition(";")[0] for rejection in report.rejected] == [
+        f"the upstream answered with the id {scim_id}, which belongs to another directory entry"
+    ]
