@@ -59,7 +59,7 @@ def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> 
         raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
     if not answer.ok:
         raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-    ledger.group_updated(operation.subject, display_name=name, digest=operation.digest)
+    ledger.group_updated(operation, display_name=name, digest=operation.digest)
     return "renamed"
 
 

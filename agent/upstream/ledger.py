@@ -126,15 +126,15 @@ class Ledger:
                 update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(digest=UNKNOWN)
             )
 
-    def group_updated(self, subject: Subject, *, display_name: str, digest: str) -> None:
+    def group_updated(self, operation: Operation, *, display_name: str, digest: str) -> None:
         """The upstream took a new name."""
         with self._state.write() as connection:
             connection.execute(
                 update(ledger_group)
-                .where(ledger_group.c.entry_id == subject.entry_id)
+                .where(ledger_group.c.entry_id == operation.subject.entry_id)
                 .values(display_name=display_name, digest=digest, acknowledged_at=_now())
             )
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+        self._overcome(operation)
 
     def group_lost(self, subject: Subject) -> None:
         """The upstream no longer has this group (404)."""
@@ -156,11 +156,10 @@ class Ledger:
         """A change of members is about to be sent: until it is confirmed, the ledger's list is in doubt."""
         self._set_doubt(subject, in_doubt=True)
 
-    def members_confirmed(self, subject: Subject) -> None:
+    def members_confirmed(self, operation: Operation) -> None:
         """The members upstream have been read back and the ledger agrees with them."""
-        self._set_doubt(subject, in_doubt=False)
-        with self._state.write() as connection:
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+        self._set_doubt(operation.subject, in_doubt=False)
+        self._overcome(operation)
 
     def members_added(self, subject: Subject, members: Iterable[Member]) -> None:
         """The upstream acknowledged these additions."""
@@ -259,6 +258,15 @@ class Ledger:
                 .values(acknowledged_at=_now(), **values)
             )
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+
+    def _overcome(self, operation: Operation) -> None:
+        """Forget a refusal of the same kind. Another of the same group stays: it has not been tried again."""
+        with self._state.write() as connection:
+            connection.execute(
+                delete(rejected).where(
+                    rejected.c.entry_id == operation.subject.entry_id, rejected.c.operation == operation.verb
+                )
+            )
 
     def _set_doubt(self, subject: Subject, *, in_doubt: bool) -> None:
         with self._state.write() as connection:

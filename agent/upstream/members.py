@@ -50,7 +50,7 @@ def change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> st
             "members are not as "
             f"asked when read back, among them {without_effect[0].scim_id}"
         )
-    ledger.members_confirmed(operation.subject)
+    ledger.members_confirmed(operation)
     return f"{len(operation.members)} {'added' if adding else 'removed'}"
 
 
@@ -58,7 +58,7 @@ def read_members(client: ScimClient, ledger: Ledger, operation: ReadMembers) -> 
     """Record whom a group has upstream. Returns what was found. Raises Refused."""
     there = _read(client, ledger, operation)
     ledger.members_observed(operation.subject, there)
-    ledger.members_confirmed(operation.subject)
+    ledger.members_confirmed(operation)
     return f"{len(there)} found"
 
 

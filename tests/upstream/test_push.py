@@ -23,10 +23,11 @@ from agent.plan.operations import (
     Member,
     Operation,
     Phase,
+    RemoveMembers,
     Subject,
 )
 from agent.state.database import State, open_state
-from agent.state.tables import entry, ledger_user
+from agent.state.tables import entry, ledger_user, rejected
 from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport
 from agent.upstream.service import Service
@@ -316,3 +317,19 @@ def test_an_id_that_belongs_to_another_is_refused_and_the_others_go_on(
     assert [rejection.reason.partition(";")[0] for rejection in report.rejected] == [
         f"the upstream answered with the id {scim_id}, which belongs to another directory entry"
     ]
+
+
+def test_a_refused_addition_stays_on_record_when_a_removal_from_the_group_succeeds(
+    state: State, scim: ScimService
+) -> None:
+    group, members = _group_of(state, scim, 3)
+    (scim_id,) = scim.groups
+    push(state, service_of(scim), {Phase.ADD_MEMBERS: [AddMembers(group.subject, scim_id, tuple(members), "d")]})
+    addition = AddMembers(group.subject, scim_id, (Member(398, "ghost"),), "ghost")
+    removal = RemoveMembers(group.subject, scim_id, tuple(members[:1]), "left")
+
+    push(state, service_of(scim), {Phase.ADD_MEMBERS: [addition], Phase.REMOVE_MEMBERS: [removal]})
+
+    with state.read() as connection:
+        assert connection.execute(select(rejected.c.operation)).scalars().all() == ["add members"]
+    assert len(scim.membership()["staff"]) == 2
