@@ -333,3 +333,18 @@ def test_a_refused_addition_stays_on_record_when_a_removal_from_the_group_succee
     with state.read() as connection:
         assert connection.execute(select(rejected.c.operation)).scalars().all() == ["add members"]
     assert len(scim.membership()["staff"]) == 2
+
+
+def test_a_service_that_fails_to_look_a_group_up_is_not_taken_for_one_that_has_none(
+    state: State, scim: ScimService
+) -> None:
+    scim.add_group(displayName="its old name", externalId="a1")
+    scim.faults.append(Fault(lambda r: "externalId" in r.path, times=100, status=503))
+    operation = CreateGroup(Subject(1, "staff"), {"displayName": "staff", "externalId": "a1"}, "d")
+
+    report = push(state, service_of(scim, attempts=2), {Phase.GROUPS: [operation]})
+
+    assert len(scim.groups) == 1
+    assert [rejection.reason for rejection in report.rejected] == [
+        'looking it up with externalId eq "a1" failed: 503 Service Unavailable'
+    ]
