@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.plan.operations import Member, Operation, Subject
 from agent.state.database import State, batched, upsert
@@ -236,19 +236,9 @@ class Ledger:
         return None
 
     def hand_over(self, owner: Owner, subject: Subject) -> None:
-        """Let an object whose entry is gone belong to another entry, memberships included.
-
-        The memberships stay on record, so that those the new entry does not have are removed like any other.
-        """
+        """Let an object whose entry is gone belong to another entry."""
         with self._state.write() as connection:
-            for column in (ledger_member.c.user_id, ledger_member.c.group_id):
-                connection.execute(
-                    update(ledger_member).where(column == owner.entry_id).values({column.name: subject.entry_id})
-                )
-            for table in (ledger_user, ledger_group):
-                connection.execute(
-                    update(table).where(table.c.entry_id == owner.entry_id).values(entry_id=subject.entry_id)
-                )
+            pass_on(connection, owner.entry_id, subject.entry_id)
 
     def _user_changed(self, subject: Subject, **values: object) -> None:
         with self._state.write() as connection:
@@ -273,6 +263,20 @@ class Ledger:
             connection.execute(
                 update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(in_doubt=in_doubt)
             )
+
+
+def pass_on(connection: Connection, before: int, now: int) -> None:
+    """Let an object belong to another entry, memberships included, unless that one has one already.
+
+    The memberships stay on record, so that those the new entry does not have are removed like any other.
+    """
+    for table in (ledger_user, ledger_group):
+        if connection.execute(select(table.c.entry_id).where(table.c.entry_id == now)).first():
+            return
+    for column in (ledger_member.c.user_id, ledger_member.c.group_id):
+        connection.execute(update(ledger_member).where(column == before).values({column.name: now}))
+    for table in (ledger_user, ledger_group):
+        connection.execute(update(table).where(table.c.entry_id == before).values(entry_id=now))
 
 
 def _now() -> datetime:
