@@ -85,7 +85,10 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
     held = connection.execute(
         select(desired_group.c.display_name_key).where(desired_group.c.entry_id == group_id)
     ).scalar()
-    selected = row.kind == EntryKind.GROUP.value and row.present and population.scope.selects(normalise(row.dn), name)
+    is_there = row.kind == EntryKind.GROUP.value and row.present
+    # A name that is missing is no proof that the group left the scope.
+    unknown = not name and held is not None
+    selected = is_there and (unknown or population.scope.selects(normalise(row.dn), name))
     if not selected:
         if held is not None:
             _set_members(connection, group_id, frozenset())
@@ -144,7 +147,9 @@ def _settle_users(connection: Connection, population: Population, numbers: Seque
         row.entry_id: row
         for row in connection.execute(select(desired_user).where(desired_user.c.entry_id.in_(numbers)))
     }
-    wanted = [_desired(row, population) for row in rows if row.present and row.in_scope and row.kind != EntryKind.GROUP.value]
+    wanted = [
+        _desired(row, population) for row in rows if row.present and row.in_scope and row.kind != EntryKind.GROUP.value
+    ]
     kept = {number for row in wanted if isinstance(number := row["entry_id"], int)}
     upsert(connection, desired_user, wanted)
     gone = [number for number in held if number not in kept]

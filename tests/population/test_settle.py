@@ -42,3 +42,19 @@ def test_a_group_that_has_become_a_person_is_emptied(ready: Agent, scim: ScimSer
     ready.sync()
 
     assert scim.membership() == {"app-a": mails(*uids(3)), "app-b": set()}
+
+
+def test_a_group_that_loses_its_name_is_not_taken_for_one_that_left_the_scope(ready: Agent, scim: ScimService) -> None:
+    ready.configure(scim, mapping={"group_name": "{description}"})
+    nameless = group("one", "u0", "u1")
+    rest = people(3) + group("two", "u2").replace("\n\n", "\ndescription: app-b\n\n")
+    ready.ldif.write_text(rest + nameless.replace("\n\n", "\ndescription: app-a\n\n"))
+    ready.sync()
+    ready.ldif.write_text(rest + nameless)
+
+    report, again = ready.sync(), ready.sync("--full")
+
+    assert (report["exit_code"], again["exit_code"]) == (1, 1)
+    assert "has no name: {description} is empty" in " ".join(report["sentences"])
+    assert scim.membership() == {"app-a": mails("u0", "u1"), "app-b": mails("u2")}
+    assert scim.active() == mails(*uids(3))
