@@ -348,3 +348,14 @@ def test_a_service_that_fails_to_look_a_group_up_is_not_taken_for_one_that_has_n
     assert [rejection.reason for rejection in report.rejected] == [
         'looking it up with externalId eq "a1" failed: 503 Service Unavailable'
     ]
+
+
+def test_removing_members_from_a_group_that_is_gone_upstream_is_done(state: State, scim: ScimService) -> None:
+    group, members = _group_of(state, scim, 3)
+    (scim_id,) = scim.groups
+    scim.groups.clear()
+    removal = RemoveMembers(group.subject, scim_id, tuple(members), "left")
+
+    report = push(state, service_of(scim), {Phase.REMOVE_MEMBERS: [removal]})
+
+    assert (report.done, report.rejections) == ({"remove members": 1}, 0)
