@@ -21,6 +21,7 @@ import structlog
 
 from agent.connection import Connection
 from agent.cycle_report import CycleReport, record_cycle
+from agent.directory.former_sources import let_go_of_doubles
 from agent.directory.marks import mark_everything
 from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of, owes_full_read
 from agent.errors import RollcallError
@@ -34,7 +35,7 @@ from agent.plugins import Source
 from agent.population.desired import settle
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
-from agent.upstream.ledger import Ledger
+from agent.upstream.ledger import Ledger, pass_on
 from agent.upstream.push import Outcome, Push, PushReport
 from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 
@@ -130,6 +131,8 @@ def resolve(
         if everything:
             mark_everything(transaction)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
+        for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
+            pass_on(transaction, before, now)
         settle(transaction, connection.population)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not any(owes_full_read(state, source.name) for source in connection.sources):

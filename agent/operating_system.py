@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from agent.errors import AnotherAgentRuns, StateProblem
 
@@ -50,14 +50,26 @@ def make_private_directory(path: Path) -> None:
         )
 
 
+def open_private_file(path: Path, mode: Literal["ab", "a+b"]) -> IO[bytes]:
+    """Open a file beside the state for appending, unbuffered. Raises StateProblem."""
+    try:
+        return path.open(mode, buffering=0)
+    except OSError as error:
+        # Mostly it was made by another account: somebody has run a command as root.
+        raise StateProblem(
+            f"The file {path} cannot be opened: {error.strerror}. Run as the service account, or correct the owner "
+            "and the rights of the file."
+        ) from error
+
+
 @contextmanager
 def single_writer(state_directory: Path) -> Iterator[None]:
     """Hold the operating system's lock on this state; it ends with the process, however that ends.
 
-    Raises AnotherAgentRuns at once when another process holds it.
+    Raises AnotherAgentRuns at once when another process holds it, and StateProblem when the lock cannot be opened.
     """
     path = state_directory / LOCK_NAME
-    with path.open("a+b") as file:
+    with open_private_file(path, "a+b") as file:
         if not _try_lock(file):
             raise AnotherAgentRuns(
                 f"Another Rollcall is working with the state in {state_directory} (its lock file is {path}). "

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agent.errors import UsageProblem
 from agent.operating_system import default_state_directory
@@ -205,6 +205,8 @@ def load_settings(path: Path) -> Settings:
         settings = Settings(**_absolute_paths(table, path.absolute().parent))
     except ValidationError as error:
         raise UsageProblem(describe_problems(error, f"{path}", Settings)) from error
+    except SettingsError as error:
+        raise UsageProblem(_about_environment(error)) from None  # its cause holds the value, which may be a secret
     return _with_secrets(settings, path)
 
 
@@ -268,6 +270,17 @@ _PLAIN = {
     "string_type": "is a text: write it in quotes.",
     "dict_type": "is a table: write its keys under a heading in brackets.",
 }
+
+
+def _about_environment(error: SettingsError) -> str:
+    """Name the variables of the section that pydantic-settings could not parse; it does not say which one it was."""
+    match = re.search(r'field "(\w+)"', str(error))
+    beginning = f"ROLLCALL_{match[1] if match else ''}".upper()
+    names = sorted(name for name in os.environ if name.upper().startswith(beginning))
+    return (
+        f"The environment variable {' or '.join(names)} cannot be understood. Write a list or a table as JSON, like "
+        """'["name:app-*"]', or take the variable away."""
+    )
 
 
 def _keys_beside(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:

@@ -37,7 +37,7 @@ def delete_entry(connection: Connection, source: str, event: EntryDeleted, read_
     number = number_of(connection, source, event.anchor)
     if number is None:
         return 0
-    _lose(connection, [number], event.evidence, read_number)
+    lose(connection, [number], event.evidence, read_number)
     # The source itself said so: a group that still lists it is out of date, and nothing of it is kept.
     connection.execute(delete(membership).where(membership.c.group_id == number))
     if event.from_groups:
@@ -50,7 +50,7 @@ def lose_unmentioned(connection: Connection, source: str, evidence: str, read_nu
     """Let go of what a read that mentions everything did not mention. Returns how many went."""
     numbers = list(connection.execute(select(entry.c.id).where(*_unmentioned(source, read_number))).scalars())
     for some in batched(numbers, _BATCH):
-        _lose(connection, some, evidence, read_number)
+        lose(connection, some, evidence, read_number)
     return len(numbers)
 
 
@@ -61,6 +61,14 @@ def unmentioned_kind(connection: Connection, source: str, read_number: int) -> t
         if held and held == _count(connection, *_unmentioned(source, read_number), entry.c.kind == kind.value):
             return kind, held
     return None
+
+
+def lose(connection: Connection, numbers: list[int], evidence: str, read_number: int) -> None:
+    """Let go of entries: they keep their numbers, and their names become former ones."""
+    mark(connection, numbers, references_too=True)
+    mark_referrers(connection, numbers)
+    forget_names(connection, numbers, read_number)
+    connection.execute(update(entry).where(entry.c.id.in_(numbers)).values(present=False, gone_evidence=evidence))
 
 
 def populated_kinds(connection: Connection, source: str) -> set[EntryKind]:
@@ -77,13 +85,6 @@ def populated_kinds(connection: Connection, source: str) -> set[EntryKind]:
 def plural(kind: EntryKind) -> str:
     """Say the kind to people."""
     return "people" if kind is EntryKind.USER else "groups"
-
-
-def _lose(connection: Connection, numbers: list[int], evidence: str, read_number: int) -> None:
-    mark(connection, numbers, references_too=True)
-    mark_referrers(connection, numbers)
-    forget_names(connection, numbers, read_number)
-    connection.execute(update(entry).where(entry.c.id.in_(numbers)).values(present=False, gone_evidence=evidence))
 
 
 def _unmentioned(source: str, read_number: int) -> tuple[ColumnElement[bool], ...]:

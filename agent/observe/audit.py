@@ -9,6 +9,8 @@ from typing import Self
 
 import orjson
 
+from agent.operating_system import open_private_file
+
 FILE_NAME = "audit.jsonl"
 
 
@@ -20,7 +22,7 @@ class AuditTrail:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._file = self.path.open("ab", buffering=0)
+        self._file = open_private_file(self.path, "ab")
         return self
 
     def __exit__(self, *_error: object) -> None:

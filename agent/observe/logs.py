@@ -15,12 +15,15 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _MASK = "********"
+# All there ever were: what is still under way with old settings when new ones are loaded may tell the old secrets.
+_secrets: set[str] = set()
 # At debug level these would write requests and answers whole.
 _QUIET = ("httpx", "httpcore", "ldap3", "alembic", "apscheduler", "sqlalchemy")
 
 
 def configure_logs(style: Literal["auto", "console", "json"], level: str, secrets: Iterable[str] = ()) -> None:
     """Set up structlog and the standard library's logging. May be called again with new settings."""
+    _secrets.update(secret for secret in secrets if secret)
     readable = style == "console" or (style == "auto" and sys.stderr.isatty())
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -33,7 +36,7 @@ def configure_logs(style: Literal["auto", "console", "json"], level: str, secret
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _Mask(secrets),
+            _Mask(_secrets),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -55,7 +58,7 @@ class _Mask:
     """Replaces every registered secret in every text of an event, at any depth."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self._secrets = sorted(secrets, key=len, reverse=True)
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         return {key: self._clean(value) for key, value in event.items()}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, or_, select
 from sqlalchemy import exists as sql_exists
 
 from agent.directory.marks import mark
@@ -52,12 +52,17 @@ def population_of(settings: Settings) -> Population:
 
 def settle(connection: Connection, population: Population) -> None:
     """Bring the desired state up to date with everything that is marked."""
-    for group_id in groups_reached_by_marks(connection):
+    # An entry may have become a person that was a group, and the other way round.
+    marked = select(mark_table.c.entry_id)
+    were_groups = select(desired_group.c.entry_id).where(desired_group.c.entry_id.in_(marked))
+    were_users = select(desired_user.c.entry_id).where(desired_user.c.entry_id.in_(marked))
+    reached = {*groups_reached_by_marks(connection), *connection.execute(were_groups).scalars()}
+    for group_id in sorted(reached):
         _settle_group(connection, population, group_id)
     marked_users = (
         select(mark_table.c.entry_id)
         .join(entry, entry.c.id == mark_table.c.entry_id)
-        .where(entry.c.kind != EntryKind.GROUP.value)
+        .where(or_(entry.c.kind != EntryKind.GROUP.value, entry.c.id.in_(were_users)))
         .order_by(mark_table.c.entry_id)
     )
     touched: set[str] = set()
@@ -80,7 +85,10 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
     held = connection.execute(
         select(desired_group.c.display_name_key).where(desired_group.c.entry_id == group_id)
     ).scalar()
-    selected = row.kind == EntryKind.GROUP.value and row.present and population.scope.selects(normalise(row.dn), name)
+    is_there = row.kind == EntryKind.GROUP.value and row.present
+    # A name that is missing is no proof that the group left the scope.
+    unknown = not name and held is not None
+    selected = is_there and (unknown or population.scope.selects(normalise(row.dn), name))
     if not selected:
         if held is not None:
             _set_members(connection, group_id, frozenset())
@@ -139,7 +147,9 @@ def _settle_users(connection: Connection, population: Population, numbers: Seque
         row.entry_id: row
         for row in connection.execute(select(desired_user).where(desired_user.c.entry_id.in_(numbers)))
     }
-    wanted = [_desired(row, population) for row in rows if row.present and row.in_scope]
+    wanted = [
+        _desired(row, population) for row in rows if row.present and row.in_scope and row.kind != EntryKind.GROUP.value
+    ]
     kept = {number for row in wanted if isinstance(number := row["entry_id"], int)}
     upsert(connection, desired_user, wanted)
     gone = [number for number in held if number not in kept]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,15 +96,17 @@ def scratch_copy(directory: Path, scratch: Path) -> Iterator[State]:
     """
     original = directory / FILE_NAME
     if original.exists():
-        source = sqlite3.connect(f"{original.absolute().as_uri()}?mode=ro", uri=True)
-        target = sqlite3.connect(scratch / FILE_NAME)
         try:
-            source.backup(target)
+            with (
+                closing(sqlite3.connect(f"{original.absolute().as_uri()}?mode=ro", uri=True)) as source,
+                closing(sqlite3.connect(scratch / FILE_NAME)) as target,
+            ):
+                source.backup(target)
         except sqlite3.Error as error:
-            raise StateProblem(f"The state {original} cannot be read: {error}.") from error
-        finally:
-            source.close()
-            target.close()
+            raise StateProblem(
+                f"The state {original} cannot be read: {error}. Run as the service account, or correct the owner and "
+                "the rights of the file."
+            ) from error
     state = open_state(scratch)
     try:
         yield state

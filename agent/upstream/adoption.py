@@ -9,6 +9,22 @@ from agent.upstream.refusal import Refused
 from agent.upstream.service import Service
 
 
+def verify_new(service: Service, ledger: Ledger, subject: Subject, scim_id: str) -> None:
+    """Make sure that the id of what the upstream says it created is nobody else's. Raises Refused.
+
+    Some services answer a create with what they have already when they take two names for one.
+    """
+    owner = ledger.owner_of(scim_id)
+    if owner is None or owner.entry_id == subject.entry_id:
+        return
+    if owner.present or not service.adopt:
+        raise Refused(
+            f"the upstream answered with the id {scim_id}, which belongs to another directory entry; it takes the two "
+            "for one. Give them names in the directory that the upstream tells apart."
+        )
+    ledger.hand_over(owner, subject)
+
+
 def verify_match(service: Service, ledger: Ledger, subject: Subject, external_id: str, found: Found) -> bool:
     """Return True when the match is the agent's own work (a create whose answer was lost), False when it is adopted.
 

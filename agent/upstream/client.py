@@ -156,7 +156,7 @@ class ScimClient:
                 raise OutcomeUnknown(f"the service answered {status} {_phrase(status)}")
             if not last:
                 return None
-        return Answer(status, self._body(response, status))
+        return Answer(status, self._without_token(self._body(response, status)))
 
     def _body(self, response: httpx.Response, status: int) -> Mapping[str, object]:
         if not response.content:
@@ -176,6 +176,12 @@ class ScimClient:
             f"What answers at {self.service.base} is not a SCIM service: it sent {kind} instead of JSON "
             f"({status} {_phrase(status)}). Check [upstream] url."
         )
+
+    def _without_token(self, body: Mapping[str, object]) -> Mapping[str, object]:
+        """Take the token out of what is told to people: services and gateways repeat what was sent to them."""
+        token = self.service.token.get_secret_value()
+        told = {key: str(body[key]).replace(token, "********") for key in ("detail", "scimType") if body.get(key)}
+        return {**body, **told}
 
     def _unreachable(self, error: Exception) -> str:
         if _is_certificate_trouble(error):

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from agent.plan.operations import CreateGroup, UpdateGroup
-from agent.upstream.adoption import verify_match
+from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
 from agent.upstream.lookup import GROUPS, Found, by_external_id, group_by_name
@@ -38,6 +38,7 @@ def create_group(client: ScimClient, ledger: Ledger, operation: CreateGroup) -> 
             raise Refused(answer.words)
         scim_id = answer.body.get("id")
         if isinstance(scim_id, str) and scim_id:
+            verify_new(client.service, ledger, operation.subject, scim_id)
             _acknowledge(ledger, operation, scim_id, Origin.CREATED)
             return "created"
     reason = f"its outcome stayed unknown: {lost}" if lost else "the upstream gave no id and shows no such group"
@@ -58,7 +59,7 @@ def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> 
         raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
     if not answer.ok:
         raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-    ledger.group_updated(operation.subject, display_name=name, digest=operation.digest)
+    ledger.group_updated(operation, display_name=name, digest=operation.digest)
     return "renamed"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.plan.operations import Member, Operation, Subject
 from agent.state.database import State, batched, upsert
@@ -126,15 +126,15 @@ class Ledger:
                 update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(digest=UNKNOWN)
             )
 
-    def group_updated(self, subject: Subject, *, display_name: str, digest: str) -> None:
+    def group_updated(self, operation: Operation, *, display_name: str, digest: str) -> None:
         """The upstream took a new name."""
         with self._state.write() as connection:
             connection.execute(
                 update(ledger_group)
-                .where(ledger_group.c.entry_id == subject.entry_id)
+                .where(ledger_group.c.entry_id == operation.subject.entry_id)
                 .values(display_name=display_name, digest=digest, acknowledged_at=_now())
             )
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+        self._overcome(operation)
 
     def group_lost(self, subject: Subject) -> None:
         """The upstream no longer has this group (404)."""
@@ -156,11 +156,10 @@ class Ledger:
         """A change of members is about to be sent: until it is confirmed, the ledger's list is in doubt."""
         self._set_doubt(subject, in_doubt=True)
 
-    def members_confirmed(self, subject: Subject) -> None:
+    def members_confirmed(self, operation: Operation) -> None:
         """The members upstream have been read back and the ledger agrees with them."""
-        self._set_doubt(subject, in_doubt=False)
-        with self._state.write() as connection:
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+        self._set_doubt(operation.subject, in_doubt=False)
+        self._overcome(operation)
 
     def members_added(self, subject: Subject, members: Iterable[Member]) -> None:
         """The upstream acknowledged these additions."""
@@ -237,19 +236,9 @@ class Ledger:
         return None
 
     def hand_over(self, owner: Owner, subject: Subject) -> None:
-        """Let an object whose entry is gone belong to another entry, memberships included.
-
-        The memberships stay on record, so that those the new entry does not have are removed like any other.
-        """
+        """Let an object whose entry is gone belong to another entry."""
         with self._state.write() as connection:
-            for column in (ledger_member.c.user_id, ledger_member.c.group_id):
-                connection.execute(
-                    update(ledger_member).where(column == owner.entry_id).values({column.name: subject.entry_id})
-                )
-            for table in (ledger_user, ledger_group):
-                connection.execute(
-                    update(table).where(table.c.entry_id == owner.entry_id).values(entry_id=subject.entry_id)
-                )
+            pass_on(connection, owner.entry_id, subject.entry_id)
 
     def _user_changed(self, subject: Subject, **values: object) -> None:
         with self._state.write() as connection:
@@ -260,11 +249,34 @@ class Ledger:
             )
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
 
+    def _overcome(self, operation: Operation) -> None:
+        """Forget a refusal of the same kind. Another of the same group stays: it has not been tried again."""
+        with self._state.write() as connection:
+            connection.execute(
+                delete(rejected).where(
+                    rejected.c.entry_id == operation.subject.entry_id, rejected.c.operation == operation.verb
+                )
+            )
+
     def _set_doubt(self, subject: Subject, *, in_doubt: bool) -> None:
         with self._state.write() as connection:
             connection.execute(
                 update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(in_doubt=in_doubt)
             )
+
+
+def pass_on(connection: Connection, before: int, now: int) -> None:
+    """Let an object belong to another entry, memberships included, unless that one has one already.
+
+    The memberships stay on record, so that those the new entry does not have are removed like any other.
+    """
+    for table in (ledger_user, ledger_group):
+        if connection.execute(select(table.c.entry_id).where(table.c.entry_id == now)).first():
+            return
+    for column in (ledger_member.c.user_id, ledger_member.c.group_id):
+        connection.execute(update(ledger_member).where(column == before).values({column.name: now}))
+    for table in (ledger_user, ledger_group):
+        connection.execute(update(table).where(table.c.entry_id == before).values(entry_id=now))
 
 
 def _now() -> datetime:

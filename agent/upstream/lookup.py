@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from agent.upstream.client import ScimClient
 from agent.upstream.refusal import Refused
@@ -16,6 +17,8 @@ USERS = "/Users"
 GROUPS = "/Groups"
 _PAGE = 100
 _PAGES = 10_000
+# 500 and 501 are what some services answer to a filter they do not know.
+_AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 Resource = Mapping[str, object]
 
@@ -88,6 +91,9 @@ def _listed(client: ScimClient, endpoint: str, expression: str, *, strict: bool)
         if endpoint == GROUPS:
             params["excludedAttributes"] = "members"  # of thousands of members none is needed here
         answer = client.request("GET", endpoint, params=params)
+        if answer.status in _AWAY:
+            # That is not a service that cannot filter so: nobody knows whether there is such an object.
+            raise Refused(f"looking it up with {expression} failed: {answer.words}", temporary=True)
         if not answer.ok:
             if strict:
                 raise Refused(f"looking it up with {expression} was refused: {answer.words}")

@@ -20,11 +20,25 @@ from agent.upstream.users import PATCH_SCHEMA
 _Change = AddMembers | RemoveMembers
 
 
+class _GroupGone(Refused):
+    """Somebody else deleted the group upstream."""
+
+
 def change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> str:
     """Add or remove the members of one group, in chunks. Returns what was done. Raises Refused.
 
-    A member that the upstream refuses holds none of the others back; it is named in the refusal.
+    A member that the upstream refuses holds none of the others back; it is named in the refusal. A group that is gone
+    upstream has lost its members as well.
     """
+    try:
+        return _change_members(client, ledger, operation)
+    except _GroupGone:
+        if isinstance(operation, RemoveMembers):
+            return "the group was already deleted upstream"
+        raise
+
+
+def _change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> str:
     adding = isinstance(operation, AddMembers)
     todo = list(operation.members)
     standing = ledger.group(operation.subject)
@@ -50,7 +64,7 @@ def change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> st
             "members are not as "
             f"asked when read back, among them {without_effect[0].scim_id}"
         )
-    ledger.members_confirmed(operation.subject)
+    ledger.members_confirmed(operation)
     return f"{len(operation.members)} {'added' if adding else 'removed'}"
 
 
@@ -58,7 +72,7 @@ def read_members(client: ScimClient, ledger: Ledger, operation: ReadMembers) -> 
     """Record whom a group has upstream. Returns what was found. Raises Refused."""
     there = _read(client, ledger, operation)
     ledger.members_observed(operation.subject, there)
-    ledger.members_confirmed(operation.subject)
+    ledger.members_confirmed(operation)
     return f"{len(there)} found"
 
 
@@ -97,7 +111,7 @@ def _read(client: ScimClient, ledger: Ledger, operation: _Change | ReadMembers) 
     answer: Answer = client.request("GET", group_address(operation.scim_id))
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.group_lost(operation.subject)
-        raise Refused(
+        raise _GroupGone(
             "the group was deleted upstream by somebody else; the next cycle creates it again if it is selected"
         )
     if not answer.ok:

@@ -45,10 +45,11 @@ _SHOWN = 100
 
 
 class Result(StrEnum):
-    """How one operation ended."""
+    """How one operation ended. What was interrupted may have taken effect, in part or whole."""
 
     DONE = "done"
     REJECTED = "rejected"
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class PushReport:
 
 
 class Push:
-    """One push. `on_done` is called for every finished operation, by one worker at a time."""
+    """One push. `on_done` is called for every operation of which anything was sent, by one worker at a time."""
 
     def __init__(
         self,
@@ -190,21 +191,28 @@ class Push:
                 pass  # whoever fills the queue must not wait for a worker that is no more
 
     def _carry_out(self, client: ScimClient, operation: Operation) -> None:
-        failed_before = client.failed
+        failed_before, writes_before = client.failed, client.writes
         try:
             detail = _send(client, self._ledger, operation)
-        except Stopped:
-            return
-        except UpstreamError as error:
-            with self._lock:
-                self._report.trouble = self._report.trouble or error
-            self._halt.set()
-            return
         except Refused as refused:
             self._ledger.object_rejected(operation, str(refused))
             self._finished(Outcome(operation, Result.REJECTED, str(refused)), failed=refused.temporary)
             return
+        except Exception as error:
+            self._interrupted(operation, error, written=client.writes > writes_before)
+            if not isinstance(error, (Stopped, UpstreamError)):
+                raise
+            return
         self._finished(Outcome(operation, Result.DONE, detail), failed=client.failed > failed_before)
+
+    def _interrupted(self, operation: Operation, error: Exception, *, written: bool) -> None:
+        with self._lock:
+            if isinstance(error, UpstreamError):
+                self._report.trouble = self._report.trouble or error
+                self._halt.set()
+            if written:
+                detail = str(error) if isinstance(error, UpstreamError) else type(error).__name__
+                self._on_done(Outcome(operation, Result.INTERRUPTED, detail))
 
     def _finished(self, outcome: Outcome, *, failed: bool) -> None:
         with self._lock:

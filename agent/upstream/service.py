@@ -33,15 +33,15 @@ class Service:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
+        if "@" in self.url or parts.query or parts.fragment:
+            raise UsageProblem(
+                "upstream.url: the address must not carry a user, a password or a query. Write the plain SCIM base "
+                "URL, and put the token into token_file."
+            )
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageProblem(
                 f'upstream.url: "{self.url}" is not an address. Write the SCIM base URL, like '
                 '"https://api.example.com/scim/v2".'
-            )
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise UsageProblem(
-                "upstream.url: the address must not carry a user, a password or a query. Write the plain SCIM base "
-                "URL, and put the token into token_file."
             )
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
             raise UsageProblem(f'upstream.url: "{self.url}" would send the token unencrypted. Write https://.')

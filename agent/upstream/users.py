@@ -6,7 +6,7 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from agent.plan.operations import CreateUser, DeactivateUser, UpdateUser
-from agent.upstream.adoption import verify_match
+from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
 from agent.upstream.lookup import USERS, Found, by_external_id, user_by_name
@@ -79,6 +79,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
                     "the upstream says that it created the user, and gives no id and shows none", temporary=True
                 )
             scim_id = found.scim_id
+        verify_new(client.service, ledger, operation.subject, scim_id)
         _acknowledge(ledger, operation, scim_id, Origin.CREATED)
         return "created"
     if answer.status == HTTPStatus.CONFLICT:

@@ -272,3 +272,42 @@ def test_a_damaged_state_is_told(synced: Agent) -> None:
 
     assert done.code == 2
     assert "cannot be used" in done.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ROLLCALL_SCOPE__GROUPS", "name:app-all"), ("ROLLCALL_SOURCES", "corp"), ("ROLLCALL_UPSTREAM", "a-t0ken")],
+)
+def test_an_environment_variable_that_cannot_be_understood_is_named_and_not_shown(
+    synced: Agent, variable: str, value: str
+) -> None:
+    done = synced.run("sync", **{variable: value})
+
+    assert done.code == 2
+    assert f"The environment variable {variable} cannot be understood" in done.err
+    assert value not in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["rollcall.lock", "audit.jsonl"])
+def test_a_file_beside_the_state_that_may_not_be_written_is_told(synced: Agent, name: str) -> None:
+    (synced.state / name).unlink()
+    (synced.state / name).mkdir()
+    synced.ldif.write_text(people(4) + group("app-all", *uids(4)))
+
+    done = synced.run("sync")
+
+    assert done.code == 2
+    assert f"{synced.state / name} cannot be opened" in done.err
+    assert "Run as the service account" in done.err
+
+
+def test_a_state_that_may_not_be_read_is_told_by_plan(synced: Agent) -> None:
+    (synced.state / "rollcall.sqlite3").rename(synced.state / "moved")
+    (synced.state / "rollcall.sqlite3").mkdir()
+
+    done = synced.run("plan")
+
+    assert done.code == 2
+    assert "rollcall.sqlite3 cannot be read: " in done.err
+    assert "Run as the service account" in done.err

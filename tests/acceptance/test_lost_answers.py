@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.agent_runner import Agent
@@ -94,3 +96,25 @@ def test_somebody_added_by_a_lost_answer_is_taken_out_when_the_directory_does(re
     assert (lost["exit_code"], there) == (5, mails(*uids(3)))
     assert scim.membership()["app-a"] == mails("u0", "u1")
     assert reports[-1]["counts"]["requests"] == 0
+
+
+def test_what_was_written_before_the_upstream_failed_is_in_the_audit_trail(ready: Agent, scim: ScimService) -> None:
+    ready.ldif.write_text(people(4) + group("app-a", *uids(4)))
+    patches: list[Request] = []
+
+    def second_patch(request: Request) -> bool:
+        if request.method == "PATCH":
+            patches.append(request)
+        return len(patches) > 1
+
+    scim.faults.append(Fault(second_patch, times=1000, status=401))
+    report = ready.sync()
+
+    records = [json.loads(line) for line in (ready.state / "audit.jsonl").read_text().splitlines()]
+    assert report["exit_code"] == 5
+    assert len(scim.membership()["app-a"]) == 2
+    assert [(record["verb"], record["label"], record["result"]) for record in records[5:]] == [
+        ("add members", "app-a", "interrupted")
+    ]
+    assert len(records[5]["members"]) == 4
+    assert "refuses the token" in records[5]["detail"]

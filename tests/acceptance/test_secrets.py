@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+import structlog
+
+from agent.observe.logs import configure_logs
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, uids
 from tests.servers.openldap import READER_PASSWORD, OpenLdap
@@ -62,3 +66,14 @@ def test_secrets_may_come_from_the_environment_and_from_the_credentials_director
     assert without.code == 2
     assert "no token is set" in without.err
     assert (from_environment.code, from_systemd.code) == (0, 0)
+
+
+def test_a_secret_that_was_replaced_while_the_daemon_runs_stays_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        for secret in ("old-secret", "new-secret"):
+            configure_logs("json", "info", [secret])
+        structlog.get_logger().info("a request in flight", reason="refused old-secret and new-secret")
+    finally:
+        structlog.reset_defaults()
+
+    assert "refused ******** and ********" in capsys.readouterr().err

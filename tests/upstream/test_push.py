@@ -15,9 +15,19 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select
 
 from agent.errors import UpstreamRefusedToken, UpstreamUnreachable, UsageProblem
-from agent.plan.operations import AddMembers, CreateGroup, CreateUser, DeactivateUser, Member, Operation, Phase, Subject
+from agent.plan.operations import (
+    AddMembers,
+    CreateGroup,
+    CreateUser,
+    DeactivateUser,
+    Member,
+    Operation,
+    Phase,
+    RemoveMembers,
+    Subject,
+)
 from agent.state.database import State, open_state
-from agent.state.tables import entry, ledger_user
+from agent.state.tables import entry, ledger_user, rejected
 from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport
 from agent.upstream.service import Service
@@ -256,13 +266,96 @@ def test_a_redirect_is_not_followed(state: State, scim: ScimService) -> None:
         "ftp://localhost",
         "https://",
         "https://user:pw@x.example",
+        "htps://user:pw@x.example",
+        "user:pw@x.example",
         "x",
     ],
 )
 def test_an_address_the_token_must_not_go_to_is_refused(url: str) -> None:
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageProblem) as problem:
         Service(url=url, token=SecretStr("t"))
+
+    assert "pw" not in str(problem.value)
 
 
 def test_the_token_is_in_no_representation(scim: ScimService) -> None:
     assert scim.token not in repr(service_of(scim))
+
+
+def test_a_token_that_the_service_repeats_is_in_no_message(state: State, scim: ScimService) -> None:
+    detail = f'{{"detail": "unexpected header Authorization: Bearer {scim.token}"}}'.encode()
+    scim.faults.append(Fault(lambda r: r.method == "POST", status=400, body=detail))
+
+    report = push(state, service_of(scim), {Phase.USERS: [create(1)]})
+
+    assert [rejection.reason for rejection in report.rejected] == [
+        "400 Bad Request, unexpected header Authorization: Bearer ********"
+    ]
+
+
+@pytest.mark.parametrize("collection", ["Users", "Groups"])
+def test_an_id_that_belongs_to_another_is_refused_and_the_others_go_on(
+    state: State, scim: ScimService, collection: str
+) -> None:
+    taken: list[Operation] = [create(1)]
+    wrong: list[Operation] = [create(2), create(3)]
+    if collection == "Groups":
+        taken, *wrong = (
+            [CreateGroup(Subject(number, "g"), {"displayName": f"g{number}", "externalId": f"a{number}"}, "d")]
+            for number in (4, 5, 6)
+        )
+        wrong = [operation for some in wrong for operation in some]
+    phase = Phase[collection.upper()]
+    push(state, service_of(scim, workers=1), {phase: taken})
+    (scim_id,) = scim.users or scim.groups
+    answer = f'{{"id": "{scim_id}"}}'.encode()
+    scim.faults.append(Fault(lambda r: r.method == "POST", status=201, body=answer))
+
+    report = push(state, service_of(scim, workers=1), {phase: wrong})
+
+    assert sum(report.done.values()) == 1
+    assert [rejection.reason.partition(";")[0] for rejection in report.rejected] == [
+        f"the upstream answered with the id {scim_id}, which belongs to another directory entry"
+    ]
+
+
+def test_a_refused_addition_stays_on_record_when_a_removal_from_the_group_succeeds(
+    state: State, scim: ScimService
+) -> None:
+    group, members = _group_of(state, scim, 3)
+    (scim_id,) = scim.groups
+    push(state, service_of(scim), {Phase.ADD_MEMBERS: [AddMembers(group.subject, scim_id, tuple(members), "d")]})
+    addition = AddMembers(group.subject, scim_id, (Member(398, "ghost"),), "ghost")
+    removal = RemoveMembers(group.subject, scim_id, tuple(members[:1]), "left")
+
+    push(state, service_of(scim), {Phase.ADD_MEMBERS: [addition], Phase.REMOVE_MEMBERS: [removal]})
+
+    with state.read() as connection:
+        assert connection.execute(select(rejected.c.operation)).scalars().all() == ["add members"]
+    assert len(scim.membership()["staff"]) == 2
+
+
+def test_a_service_that_fails_to_look_a_group_up_is_not_taken_for_one_that_has_none(
+    state: State, scim: ScimService
+) -> None:
+    scim.add_group(displayName="its old name", externalId="a1")
+    scim.faults.append(Fault(lambda r: "externalId" in r.path, times=100, status=503))
+    operation = CreateGroup(Subject(1, "staff"), {"displayName": "staff", "externalId": "a1"}, "d")
+
+    report = push(state, service_of(scim, attempts=2), {Phase.GROUPS: [operation]})
+
+    assert len(scim.groups) == 1
+    assert [rejection.reason for rejection in report.rejected] == [
+        'looking it up with externalId eq "a1" failed: 503 Service Unavailable'
+    ]
+
+
+def test_removing_members_from_a_group_that_is_gone_upstream_is_done(state: State, scim: ScimService) -> None:
+    group, members = _group_of(state, scim, 3)
+    (scim_id,) = scim.groups
+    scim.groups.clear()
+    removal = RemoveMembers(group.subject, scim_id, tuple(members), "left")
+
+    report = push(state, service_of(scim), {Phase.REMOVE_MEMBERS: [removal]})
+
+    assert (report.done, report.rejections) == ({"remove members": 1}, 0)
