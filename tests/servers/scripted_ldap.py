@@ -110,7 +110,7 @@ class Search:
         wanted, name = self.base.lower(), dn.lower()
         if self.scope == _BASE_SCOPE:
             return name == wanted
-        return (name == wanted or name.endswith("," + wanted)) and _answers_to(self.filter, attributes)
+        return (name == wanted or name.endswith("," + wanted)) and answers_to(self.filter, attributes)
 
 
 Script = Callable[[Search, list[Message]], Iterable[Message]]
@@ -340,18 +340,18 @@ def _control(content: bytes) -> tuple[str, bytes]:
     return oid.decode(), next((value for tag, value in rest if tag == 0x04), b"")
 
 
-def _answers_to(wanted: tuple[int, bytes], attributes: Attributes) -> bool:
+def answers_to(wanted: tuple[int, bytes], attributes: Attributes) -> bool:
     """Evaluate a filter (RFC 4511, 4.5.1.7): and, or, not, equality, at least, presence."""
     kind, content = wanted
     if kind == 0x87:
         return content.decode().lower() in attributes
     parts = elements(content)
     if kind == 0xA0:
-        return all(_answers_to(part, attributes) for part in parts)
+        return all(answers_to(part, attributes) for part in parts)
     if kind == 0xA1:
-        return any(_answers_to(part, attributes) for part in parts)
+        return any(answers_to(part, attributes) for part in parts)
     if kind == 0xA2:
-        return not _answers_to(parts[0], attributes)
+        return not answers_to(parts[0], attributes)
     assert kind in {0xA3, 0xA5}, f"the filter {kind:#x} is not played"
     (_, name), (_, value) = parts
     held = [item.lower() for item in attributes.get(name.decode().lower(), ())]
