@@ -21,7 +21,7 @@ from tests.servers.scripted_active_directory import (
     person,
     person_dn,
 )
-from tests.servers.scripted_ldap import CUT, Message, Script, Search, done, found
+from tests.servers.scripted_ldap import CUT, PAGED_RESULTS, Message, Script, Search, done, found
 
 PEOPLE = 15
 VALUES = 6  # of a list in one answer
@@ -136,6 +136,42 @@ def test_a_group_that_came_under_another_name_meanwhile_gets_nothing_from_the_on
     assert "its name is another entry's now" in play.told()
     assert before["app-all"] <= next(iter(play.scim.membership().values()))
     assert "stranger@example.com" not in next(iter(play.scim.membership().values()))
+
+
+# --- pages --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        pytest.param(done(4), "sizeLimitExceeded (4)", id="and says that there is more"),
+        pytest.param(done(), "no paged results control", id="and says nothing"),
+    ],
+)
+@pytest.mark.parametrize("full", [True, False], ids=["full", "incremental"])
+def test_a_server_that_cannot_page_and_sends_its_first_entries_takes_nobody_out(
+    play: DomainPlay, ending: Message, told: str, *, full: bool
+) -> None:
+    """Windows sends so many entries in one answer (MaxPageSize)."""
+    play.directory.page_limit = 10
+    before = play.standing()
+    for number in range(12):
+        play.directory.modify(person_dn(f"u{number}"), sn=[b"Changed"])
+    play.directory.delete(person_dn("u14"))
+
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        if search.controls.pop(PAGED_RESULTS, None) is None:
+            return honest
+        entries = [message for message in play.directory.honest(search) if message.is_entry]
+        return [*entries, ending]
+
+    report = play.cycle(script, full=full)
+
+    assert report.exit_code == 4
+    assert told in report.sentences[0]
+    assert play.standing() == before
+    assert play.cycle().exit_code == 0
+    assert play.equal()
 
 
 # --- lists that change while they are read ------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from tests.servers.scripted_ldap import (
 )
 
 DIRSYNC, EXTENDED_DN = "1.2.840.113556.1.4.841", "1.2.840.113556.1.4.529"
+SHOW_DELETED, SHOW_RECYCLED = "1.2.840.113556.1.4.417", "1.2.840.113556.1.4.2064"
 DOMAIN = "DC=corp,DC=test"
 PEOPLE, GROUPS, ELSEWHERE = (f"OU={name},{DOMAIN}" for name in ("People", "Groups", "Elsewhere"))
 DELETED_OBJECTS = f"CN=Deleted Objects,{DOMAIN}"
@@ -59,9 +60,12 @@ class ScriptedActiveDirectory(ScriptedLdap):
         self.values_at_once, self.page_limit = values_at_once, page_limit
         self.changes_at_once = 1000
         self.log: list[Change] = []
-        self.tombstones: dict[str, dict[str, Sequence[bytes]]] = {}
+        # The container of the deleted objects is marked like what it holds.
+        self.tombstones: dict[str, dict[str, Sequence[bytes]]] = {
+            DELETED_OBJECTS: {"objectclass": [b"top", b"container"], "isdeleted": [b"TRUE"], **_identity("deleted")}
+        }
         self.root |= {
-            "supportedcontrol": [oid.encode() for oid in (PAGED_RESULTS, DIRSYNC, EXTENDED_DN)],
+            "supportedcontrol": [oid.encode() for oid in (PAGED_RESULTS, DIRSYNC, EXTENDED_DN, SHOW_RECYCLED)],
             "namingcontexts": [DOMAIN.encode(), _CONFIGURATION.encode()],
             "defaultnamingcontext": [DOMAIN.encode()],
             "dsservicename": [_SERVICE.encode()],
@@ -74,7 +78,6 @@ class ScriptedActiveDirectory(ScriptedLdap):
                 "invocationid": [invocation],
                 **_identity(_SERVICE),
             },
-            DELETED_OBJECTS: {"objectclass": [b"top", b"container"], "isdeleted": [b"TRUE"], **_identity("deleted")},
             **{
                 unit: {"objectclass": [b"top", b"organizationalUnit"], **_identity(unit)}
                 for unit in (PEOPLE, GROUPS, ELSEWHERE)
@@ -142,14 +145,13 @@ class ScriptedActiveDirectory(ScriptedLdap):
         """An attribute that was removed, isDeleted here, is logged without values."""
         tombstone = next(name for name, gone in self.tombstones.items() if gone["objectguid"] == held["objectguid"])
         del self.tombstones[tombstone]
-        self.entries[dn] = held
+        self.entries[dn] = {**held, "lastknownparent": [dn.partition(",")[2].encode()]}
         self._log(dn, {key: values for key, values in held.items() if key != "objectsid"} | {"isdeleted": []})
 
     def _log(self, dn: str, attributes: Attributes) -> None:
         self.log.append(Change(self.usn + 1, dn, dict(attributes)))
         self.root["highestcommittedusn"] = [str(self.usn).encode()]
-        if dn in self.entries:
-            self.entries[dn]["usnchanged"] = [str(self.usn).encode()]
+        (self.entries.get(dn) or self.tombstones[dn])["usnchanged"] = [str(self.usn).encode()]
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -167,20 +169,23 @@ class ScriptedActiveDirectory(ScriptedLdap):
             return [*answer[: self.page_limit], done(_SIZE_LIMIT_EXCEEDED)]
         return answer
 
+    def shown(self, search: Search) -> Mapping[str, Attributes]:
+        if {SHOW_DELETED, SHOW_RECYCLED} & search.controls.keys():
+            return {**self.entries, **self.tombstones}
+        return self.entries
+
     def _limited(self, search: Search) -> bytes:
         size = min(search.page_size or self.page_limit, self.page_limit)
         return element(0x30, integer(size), text(str(search.page).encode() if search.page else b""))
 
     def _entry(self, search: Search, dn: str, controls: Controls = ()) -> Message:
-        return found(self._name(search, dn), self._some(self.entries[dn], search), controls)
+        return found(self._name(search, dn), self._some(self.shown(search)[dn], search), controls)
 
     def _synchronised(self, search: Search) -> list[Message]:
         """What the log holds after the cookie; to a first question, every entry as it is, tombstones included."""
         since = dirsync_cookie(search)
-        if since:
-            log = self.log[int(since) :]
-        else:
-            log = [Change(self.usn, dn, held) for dn, held in {**self.entries, **self.tombstones}.items()]
+        everything = [Change(self.usn, dn, held) for dn, held in {**self.entries, **self.tombstones}.items()]
+        log = self.log[int(since) :] if since else everything
         part = log[: self.changes_at_once] if since else log
         reached = part[-1].usn if part else self.usn
         answer = [self.reported(search, change) for change in part if self._concerns(search, change)]

@@ -228,9 +228,10 @@ class ScriptedLdap:
         """The answer of a server without fault."""
         if not search.base:
             return [found("", _some(self.root, search.attributes)), done()]
-        if search.base.lower() not in (dn.lower() for dn in self.entries):
+        shown = self.shown(search)
+        if search.base.lower() not in (dn.lower() for dn in shown):
             return [done(32)]
-        matches = {dn: held for dn, held in self.entries.items() if search.finds(dn, held)}
+        matches = {dn: held for dn, held in shown.items() if search.finds(dn, held)}
         if SYNC_REQUEST in search.controls:
             if search.synchronises:
                 return [done(controls=sync_done())]
@@ -241,6 +242,11 @@ class ScriptedLdap:
         end = search.page + search.page_size
         page = [self._entry(search, dn) for dn in list(matches)[search.page : end]]
         return [*page, done(controls=page_end(str(end).encode() if end < len(matches) else b""))]
+
+    def shown(self, search: Search) -> Mapping[str, Attributes]:
+        """The entries that this search is shown."""
+        del search
+        return self.entries
 
     def _entry(self, search: Search, dn: str, controls: Controls = ()) -> Message:
         return found(dn, _some(self.entries[dn], search.attributes), controls)
@@ -355,4 +361,8 @@ def answers_to(wanted: tuple[int, bytes], attributes: Attributes) -> bool:
     assert kind in {0xA3, 0xA5}, f"the filter {kind:#x} is not played"
     (_, name), (_, value) = parts
     held = [item.lower() for item in attributes.get(name.decode().lower(), ())]
-    return value.lower() in held if kind == 0xA3 else any(item >= value.lower() for item in held)
+    return value.lower() in held if kind == 0xA3 else any(_at_least(item, value.lower()) for item in held)
+
+
+def _at_least(held: bytes, value: bytes) -> bool:
+    return int(held) >= int(value) if held.isdigit() and value.isdigit() else held >= value
