@@ -46,7 +46,8 @@ def domain_play(
     agent: Agent, scim: ScimService, directory: ScriptedActiveDirectory, **settings: object
 ) -> Iterator[DomainPlay]:
     with directory:
-        agent.configure(scim, directory.settings(**settings), guard=OPEN)
+        # Each worker has a connection of its own, which takes longer to make than all it is used for here.
+        agent.configure(scim, directory.settings(**settings), guard=OPEN, upstream={"workers": 1})
         with DomainPlay.beginning(agent, directory, scim) as play:
             assert play.equal()
             yield play
