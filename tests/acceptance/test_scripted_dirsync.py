@@ -271,6 +271,43 @@ def test_a_look_up_that_fails_half_way_loses_nothing(play: DomainPlay) -> None:
         assert play.equal(), number
 
 
+def test_a_read_that_breaks_off_removes_nobody_when_the_sentinel_is_out_of_sight(
+    scim: ScimService, agent: Agent
+) -> None:
+    """Who no longer answers to the filter may only be hidden, like the sentinel; it is looked for whatever happens."""
+    with domain_play(agent, scim, ScriptedActiveDirectory(5), sentinel=person_dn("u0")) as play:
+        before = play.standing()
+        play.directory.modify(person_dn("u1"), sn=[b"Changed"])
+        play.directory.modify(ELSEWHERE, name=[b"Elsewhere"])  # so that the units are looked at, too
+        busy = True
+
+        def script(search: Search, honest: list[Message]) -> list[Message]:
+            if search.base == person_dn("u0"):
+                return [done(32)]
+            if busy and b"organizationalUnit" in search.filter[1]:
+                return [done(51)]
+            hidden = b"CN=u1," if b"servicePrincipalName" in search.filter[1] else b"no name"
+            return [message for message in honest if hidden not in message.operation]
+
+        reports = [play.cycle(script), play.cycle(script, full=True)]
+
+        assert [report.exit_code for report in reports] == [4, 4]
+        assert "busy (51)" in reports[0].sentences[0]
+        assert play.standing() == before
+
+        play.cycle()
+        play.directory.modify(person_dn("u1"), sn=[b"Changed again"])
+        play.directory.add(f"OU=New,{PEOPLE}", {**play.directory.entries[ELSEWHERE], "objectguid": [b"n" * 16]})
+        busy = False
+        report = play.cycle(script)  # the new unit makes it a full read after all
+
+        assert (report.exit_code, report.sources[0]["extent"]) == (4, "full")
+        assert "the sentinel" in play.told()
+        assert play.standing() == before
+        assert play.cycle().exit_code == 0
+        assert play.equal()
+
+
 # --- who comes back, and who was never there ----------------------------------------------------------------------
 
 
