@@ -49,7 +49,7 @@ def receive(
 
     waiting: what lists of this read left to be settled, by the group's number
     """
-    entries = {item.anchor: item for item in found}  # an entry met twice counts as met last
+    entries = _met_last(found)
     known = {
         row.anchor: row
         for row in connection.execute(
@@ -169,6 +169,16 @@ def _state_of_list(item: Entry) -> dict[str, object]:
     if _brings_no_list(item):
         return {"digest": ""}
     return {"members_complete": item.members is None or item.members.complete, "digest": digest_of(item)}
+
+
+def _met_last(found: Sequence[Entry]) -> dict[str, Entry]:
+    """An entry met twice counts as met last; a group that then comes without its list keeps the one it came with."""
+    entries: dict[str, Entry] = {}
+    for item in found:
+        before = entries.get(item.anchor)
+        kept = before.members if before is not None and _brings_no_list(item) else item.members
+        entries[item.anchor] = replace(item, members=kept)
+    return entries
 
 
 def _brings_no_list(item: Entry) -> bool:

@@ -9,15 +9,14 @@ only a full read tells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from connectors.active_directory.entries import GUID, MEMBER, member_name
+from connectors.active_directory.entries import GUID, MEMBER, member_name, read_guid
 from connectors.active_directory.landmarks import Whereabouts
 from connectors.active_directory.lookup import LookUp, is_tombstone
 from connectors.active_directory.notices import Notice, Notices
-from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight
+from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight, Part
 from connectors.distinguished_name import DistinguishedNameError
-from connectors.entries import read_anchor
 from connectors.errors import CheckpointRefused
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
@@ -29,6 +28,7 @@ _DELETED = "(isDeleted=TRUE)"
 _EVERYTHING = "(objectClass=*)"
 # They come when an entry is new, has another name or another place, or was deleted or restored.
 _SIGNS = ("objectclass", "name", "isdeleted")
+_PARTS_WITHOUT_NEWS = 1000  # in a row: each may be what is left of many entries, and of most nothing is
 _ADDED, _REMOVED = f"{MEMBER};range=1-1", f"{MEMBER};range=0-0"
 
 
@@ -62,13 +62,10 @@ class DirSync:
 
     def _first(self, right: str) -> dict[str, str]:
         """Ask for everything that is deleted: whether any of it comes shows whether deletions are told."""
+        cookie, tombstones = b"", _HIDDEN
         # An entry comes only if an attribute that is asked for has changed, and the objectGUID alone never has.
-        cookie, more, tombstones = b"", True, _HIDDEN
-        while more:
-            part = self._session.synchronise_part(
-                self._whereabouts.context, _DELETED, [GUID, "isDeleted"], cookie, _flags(right)
-            )
-            cookie, more = part.cookie, part.more
+        for part in self._parts(_DELETED, [GUID, "isDeleted"], cookie, _flags(right)):
+            cookie = part.cookie
             if any(is_tombstone(found.dn) for found in part.found):
                 tombstones = _SEEN
         return {_COOKIE: cookie.hex(), _RIGHT: right, _TOMBSTONES: tombstones}
@@ -78,16 +75,34 @@ class DirSync:
         notices: Notices = {}
         cookie, flags = bytes.fromhex(since[_COOKIE]), _flags(since[_RIGHT])
         wanted = sorted({*self._look_up.attributes, MEMBER, *_SIGNS, GUID})
-        more = True
-        while more:
-            part = self._session.synchronise_part(self._whereabouts.context, _EVERYTHING, wanted, cookie, flags)
+        for part in self._parts(_EVERYTHING, wanted, cookie, flags):
+            cookie = part.cookie
             for found in part.found:
-                anchor = read_anchor(found.attributes.get(GUID, ()))
+                anchor = read_guid(found.attributes.get(GUID, ()))
                 if anchor is None:
                     raise CheckpointRefused(f"{self._session.url} reports a change without saying of what")
                 _take_note(notices.setdefault(anchor, Notice()), found)
-            cookie, more = part.cookie, part.more
         return notices, {_COOKIE: cookie.hex(), _RIGHT: since[_RIGHT], _TOMBSTONES: since[_TOMBSTONES]}
+
+    def _parts(self, search_filter: str, attributes: Sequence[str], cookie: bytes, flags: int) -> Iterator[Part]:
+        """Yield all parts of an answer. Raises CheckpointRefused when they lead nowhere."""
+        without_news = 0
+        known: set[bytes] = set()
+        while True:
+            part = self._session.synchronise_part(self._whereabouts.context, search_filter, attributes, cookie, flags)
+            yield part
+            if not part.more:
+                return
+            if part.cookie == cookie:
+                raise CheckpointRefused(f"{self._session.url} says that more changes follow, and does not go on")
+            cookie = part.cookie
+            reported = {b"".join(found.attributes.get(GUID, ())) for found in part.found}
+            without_news = without_news + 1 if reported <= known else 0
+            known |= reported
+            if without_news > _PARTS_WITHOUT_NEWS:
+                raise CheckpointRefused(
+                    f"{self._session.url} sent {without_news} parts without news and without an end"
+                )
 
 
 def _flags(right: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from connectors.active_directory.extended_name import read_name, sibling, sid_te
 from connectors.active_directory.settings import State
 from connectors.base import Entry, EntryFound, EntryKind, EntryUnreadable, MemberList, Name, NameKind, Wanted
 from connectors.distinguished_name import DistinguishedNameError, normalise
-from connectors.entries import RawAttributes, read_anchor
+from connectors.entries import RawAttributes
 
 GUID = "objectguid"
 MEMBER = "member"
@@ -18,6 +19,7 @@ _CONTROL, _COMPUTED = "useraccountcontrol", "msds-user-account-control-computed"
 _EXPIRES, _LOCKED_AT = "accountexpires", "lockouttime"
 _SID, _PRIMARY_GROUP = "objectsid", "primarygroupid"
 _PROXIES, PRIMARY_ADDRESS = "proxyaddresses", "primaryproxyaddress"
+_GUID_BYTES = 16
 _ACCOUNT_DISABLED, _LOCKED_OUT = 0x0002, 0x0010  # ADS_USER_FLAG (MS-ADTS 2.2.16)
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _ALWAYS = frozenset({"cn", "displayname", "samaccountname"})
@@ -52,7 +54,7 @@ class ActiveDirectoryReader:
 
     def understand(self, dn: str, attributes: RawAttributes) -> EntryFound | EntryUnreadable | None:
         """Return the entry, the reason why it cannot be understood, or None for what is neither user nor group."""
-        anchor = read_anchor(attributes.get(GUID, ()))
+        anchor = read_guid(attributes.get(GUID, ()))
         classes = {value.lower() for value in attributes.get("objectclass", ())}
         if anchor is None or not classes:
             missing = "objectClass" if anchor else "objectGUID"
@@ -81,7 +83,7 @@ class ActiveDirectoryReader:
         return EntryUnreadable(
             dn,
             "the filter finds it, but it is neither a user, nor a group, nor a contact. Narrow the filter.",
-            read_anchor(attributes.get(GUID, ())),
+            read_guid(attributes.get(GUID, ())),
         )
 
     def _kept(self, attributes: RawAttributes) -> dict[str, tuple[str, ...]]:
@@ -96,6 +98,11 @@ class ActiveDirectoryReader:
 def reader_of(inactive: Sequence[State], wanted: Wanted) -> ActiveDirectoryReader:
     """Make the reader that the settings ask for."""
     return ActiveDirectoryReader(wanted.attributes | _ALWAYS, frozenset(inactive))
+
+
+def read_guid(values: Sequence[bytes]) -> str | None:
+    """Return an objectGUID as text, or None for what is none."""
+    return str(uuid.UUID(bytes_le=values[0])) if len(values) == 1 and len(values[0]) == _GUID_BYTES else None
 
 
 def file_time(moment: datetime) -> int:

@@ -6,12 +6,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from connectors.active_directory.entries import GUID, PRINCIPALS, file_time
+from connectors.active_directory.entries import GUID, PRINCIPALS, file_time, read_guid
 from connectors.active_directory.session import SHOW_RECYCLED, ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.witnesses import NUMBER, Witnesses
 from connectors.base import EntriesListed, EntryFound, EntryUnreadable
-from connectors.entries import read_anchor
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.listing import list_entries
@@ -67,7 +66,7 @@ class LookUp:
 
     def everything(self) -> Iterator[EntriesListed]:
         """Yield the anchors of all people and groups. Raises ReadInterrupted."""
-        return list_entries(self._session, self._settings, self._interpretations[False])
+        return list_entries(self._session, self._settings, self._interpretations[False], read_guid)
 
     def outside(self, anchors: Sequence[str]) -> dict[str, bool]:
         """Return which of them can be seen at all, and whether it is something else than a user, group or contact.
@@ -79,7 +78,7 @@ class LookUp:
         seen: dict[str, bool] = {}
         for found in self._session.search(self._context, _any_of(anchors), [GUID, "objectClass"]):
             if isinstance(found, Found):
-                anchor = read_anchor(found.attributes.get(GUID, ()))
+                anchor = read_guid(found.attributes.get(GUID, ()))
                 classes = {value.lower() for value in found.attributes.get("objectclass", ())}
                 if anchor is not None:
                     seen[anchor] = not classes & PRINCIPALS.keys()
@@ -102,7 +101,7 @@ class LookUp:
     def restored(self) -> Iterator[str]:
         """Yield the anchors of what was deleted and restored. Raises ReadInterrupted."""
         for found in self._session.search(self._context, "(lastKnownParent=*)", [GUID]):
-            anchor = read_anchor(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
+            anchor = read_guid(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
             if anchor is not None:
                 yield anchor
 
@@ -128,7 +127,7 @@ class LookUp:
             return
         for base in self._settings.user_bases:
             for found in self._session.search(base, f"(&{self._settings.people}(|{filters}))", [GUID]):
-                anchor = read_anchor(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
+                anchor = read_guid(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
                 if anchor is not None:
                     yield anchor
 

@@ -14,7 +14,7 @@ from connectors.ldap.ber import INTEGER, OCTET_STRING, SEQUENCE, element
 from connectors.ldap.found import Found
 from connectors.ldap.search_result_entry import SearchResultEntry
 from connectors.ldap.session import LDAP3_RAISES, Session
-from connectors.ldap.words import connection_lost, not_synchronised
+from connectors.ldap.words import connection_lost, not_synchronised, search_ended
 
 _DIRSYNC = "1.2.840.113556.1.4.841"
 _EXTENDED_DN = "1.2.840.113556.1.4.529"
@@ -84,13 +84,15 @@ class ActiveDirectorySession(Session):
         code = result["result"]
         if code == _INSUFFICIENT_ACCESS_RIGHTS and not cookie:
             raise NoRight(f"the account may not replicate directory changes of {context}")
+        if code in {_BUSY, _UNAVAILABLE}:
+            raise ReadInterrupted(search_ended(self.url, self._settings, context, len(found), result))
         if code != _SUCCESS:
-            told = not_synchronised(self.url, context, len(found), result)
-            raise ReadInterrupted(told) if code in {_BUSY, _UNAVAILABLE} else CheckpointRefused(told)
+            raise CheckpointRefused(not_synchronised(self.url, context, len(found), result))
         control = result.get("controls", {}).get(_DIRSYNC)
-        if control is None:
+        # Without a cookie the next request would begin anew, and deletions would be missed. ldap3 checks no types.
+        if control is None or not control["value"]["cookie"] or not isinstance(control["value"]["cookie"], bytes):
             raise CheckpointRefused(f"{self.url} did not say how far its answer for {context} goes")
-        return Part(tuple(found), bytes(control["value"]["cookie"]), more=bool(control["value"]["more_results"]))
+        return Part(tuple(found), control["value"]["cookie"], more=bool(control["value"]["more_results"]))
 
 
 def _integer(value: int) -> bytes:

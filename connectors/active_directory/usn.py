@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connectors.active_directory.entries import GUID
+from connectors.active_directory.entries import GUID, read_guid
 from connectors.active_directory.landmarks import USN, Whereabouts
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
 from connectors.active_directory.witnesses import NUMBER
-from connectors.entries import read_anchor
 from connectors.errors import CheckpointRefused
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
@@ -46,7 +45,7 @@ class UsnChanged:
         notices: Notices = {}
         restored = set(since[_RESTORED].split())
         for found in self._look_up.numbered_from(int(since[USN]) + 1):
-            anchor = read_anchor(found.attributes.get(GUID, ()))
+            anchor = read_guid(found.attributes.get(GUID, ()))
             if anchor is None:
                 raise CheckpointRefused(f"{found.dn} changed and does not show its objectGUID")
             deleted = list(found.attributes.get("isdeleted", ())) == [b"TRUE"]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 
-from connectors.active_directory.entries import GUID
-from connectors.entries import read_anchor
+from connectors.active_directory.entries import GUID, read_guid
 from connectors.ldap.found import Found
 
 NUMBER = "usnchanged"
@@ -29,7 +28,7 @@ class Witnesses:
 
     def observe(self, found: Found) -> None:
         """Remember an entry if its number is among the highest."""
-        anchor = read_anchor(found.attributes.get(GUID, ()))
+        anchor = read_guid(found.attributes.get(GUID, ()))
         number = b"".join(found.attributes.get(NUMBER, ()))
         if anchor is None or not number.isdigit():
             return
@@ -48,7 +47,7 @@ class Witnesses:
     def contradicted_by(self, found: Found) -> bool:
         """Tell whether it is one of them, with a lower number."""
         number = b"".join(found.attributes.get(NUMBER, ()))
-        known = self._numbers.get(read_anchor(found.attributes.get(GUID, ())) or "")
+        known = self._numbers.get(read_guid(found.attributes.get(GUID, ())) or "")
         return known is not None and number.isdigit() and int(number) < known
 
     def __str__(self) -> str:

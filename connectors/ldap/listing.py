@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from connectors.base import EntriesListed
 from connectors.entries import read_anchor
@@ -15,9 +15,15 @@ _TOGETHER = 500
 
 
 def list_entries(
-    session: Session, settings: DirectorySettings, interpretation: Interpretation
+    session: Session,
+    settings: DirectorySettings,
+    interpretation: Interpretation,
+    read: Callable[[Sequence[bytes]], str | None] = read_anchor,
 ) -> Iterator[EntriesListed]:
-    """Yield the anchors of all people and groups. Raises ReadInterrupted when it is not the whole list."""
+    """Yield the anchors of all people and groups, as `read` spells them.
+
+    Raises ReadInterrupted when it is not the whole list.
+    """
     anchor_type = settings.anchor.lower()
     anchors: list[str] = []
     for base, search_filter in settings.scopes.items():
@@ -25,7 +31,7 @@ def list_entries(
             if not isinstance(found, Found):
                 interpretation.refer(found, base)
                 continue
-            anchor = read_anchor(found.attributes.get(anchor_type, ()))
+            anchor = read(found.attributes.get(anchor_type, ()))
             if anchor is None:
                 interpretation.doubts.append(f"{found.dn} has no {settings.anchor}, so it cannot be told from others.")
                 continue

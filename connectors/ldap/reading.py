@@ -8,7 +8,7 @@ the one read before, or that knows less than was read: its groups would undo wha
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from connectors.base import Completeness, EntryDeleted, EntryFound, Extent, ReadEnded, ReadEvent, ReadStarted
 from connectors.errors import CheckpointRefused, ReadInterrupted
@@ -27,6 +27,7 @@ _MOVED = (
     "a container was added, renamed, moved or deleted while the directory was read, so somebody may have been missed. "
     "The next cycle reads again."
 )
+_Result = TypeVar("_Result")
 
 
 class Make(Protocol):
@@ -52,7 +53,7 @@ class DirectoryRead:
         self._settings = settings
         self._interpretation = interpretation
         self._make = make
-        self._found = False
+        self._found = self._deleted = False
         self._increment = False  # the stream is one that goes on from a checkpoint
 
     def events(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
@@ -61,7 +62,7 @@ class DirectoryRead:
             yield from self._read(past, full=full)
         except ReadInterrupted as error:
             # An increment that does not come to its end may do so for ever; PARTIAL makes the next read a full one.
-            begun = self._found or self._increment
+            begun = (self._found or self._increment) and not (self._deleted and self._sentinel_is_out_of_sight())
             yield ReadEnded(Completeness.PARTIAL if begun else Completeness.FAILED, str(error))
 
     def _read(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
@@ -95,19 +96,10 @@ class DirectoryRead:
     ) -> Generator[ReadEvent, None, None]:
         yield ReadStarted(Extent.INCREMENTAL, self._session.url, detection.name)
         self._increment = True
-        deleted = False
-        changes = detection.changes(past.position, landmarks)
-        while True:
-            try:
-                event = next(changes)
-            except StopIteration as end:
-                progress = end.value
-                break
-            deleted = deleted or isinstance(event, EntryDeleted)
-            yield self._noticed(event)
+        progress = yield from self._noticing(detection.changes(past.position, landmarks))
         if progress.news and digest_of_containers(self._session, self._settings) != past.containers:
             raise CheckpointRefused("a container was added, renamed, moved or deleted, and its entries with it")
-        if (deleted or progress.lists_all) and not self._sentinel_is_there():
+        if (self._deleted or progress.lists_all) and not self._sentinel_is_there():
             # What was reported as deleted may only have gone out of sight, and it is on its way into the mirror.
             yield ReadEnded(Completeness.FAILED, no_sentinel(self._session.url, self._settings))
             return
@@ -132,7 +124,7 @@ class DirectoryRead:
         for event in full_read(self._session, self._settings, self._interpretation, detection):
             yield self._noticed(event)
         try:
-            position = yield from detection.finish()
+            position = yield from self._noticing(detection.finish())
         except CheckpointRefused:
             position = None  # the next read is full again
         checkpoint = None
@@ -142,13 +134,32 @@ class DirectoryRead:
         elif position is not None and landmarks.identity:
             checkpoint = LdapCheckpoint(detection.name, landmarks.identity, containers, position).seal()
         if not self._sentinel_is_there():
+            if self._deleted:
+                yield ReadEnded(Completeness.FAILED, no_sentinel(self._session.url, self._settings))
+                return
             self._interpretation.doubts.insert(0, no_sentinel(self._session.url, self._settings))
         told = self._interpretation.told()
         yield ReadEnded(Completeness.PARTIAL if told else Completeness.COMPLETE, told, checkpoint)
 
+    def _noticing(self, events: Generator[ReadEvent, None, _Result]) -> Generator[ReadEvent, None, _Result]:
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                result: _Result = end.value
+                return result
+            yield self._noticed(event)
+
     def _noticed(self, event: ReadEvent) -> ReadEvent:
         self._found = self._found or isinstance(event, EntryFound)
+        self._deleted = self._deleted or isinstance(event, EntryDeleted)
         return event
+
+    def _sentinel_is_out_of_sight(self) -> bool:
+        try:
+            return not self._sentinel_is_there()
+        except ReadInterrupted:
+            return True
 
     def _sentinel_is_there(self) -> bool:
         return self._settings.sentinel is None or self._session.exists(self._settings.sentinel)

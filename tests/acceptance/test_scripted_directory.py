@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
-from typing import Self
 
 import pytest
 
 from agent.connection import connect
-from agent.cycle import run_cycle
-from agent.cycle_report import CycleReport
 from agent.directory.mirror import checkpoint_of
-from agent.state.database import State, open_state
 from connectors.base import Watching
 from connectors.errors import SourceError
+from tests.acceptance.scripted_play import ScriptedPlay
 from tests.agent_runner import Agent
 from tests.ldif_text import anchor_of, group_dn, person_dn, uids
 from tests.servers.scim_service import ScimService
@@ -53,34 +50,8 @@ ANCHORS = [anchor_of(uid) for uid in uids(PEOPLE)] + [anchor_of("group app-all")
 PERSON_0 = person("u0")
 
 
-@dataclass
-class Play:
-    """An agent after its first, complete sync from a scripted directory."""
-
-    agent: Agent
-    directory: ScriptedLdap
-    scim: ScimService
-    state: State
-
-    @classmethod
-    @contextmanager
-    def beginning(cls, agent: Agent, directory: ScriptedLdap, scim: ScimService) -> Iterator[Self]:
-        state = open_state(agent.state)
-        try:
-            play = cls(agent, directory, scim, state)
-            assert play.cycle().exit_code == 0
-            yield play
-        finally:
-            state.close()
-
-    def cycle(self, script: Script | None = None, *, full: bool = False) -> CycleReport:
-        """One cycle with this script, and no request upstream that takes anything away."""
-        if script is not None:
-            self.directory.script = script
-        try:
-            return run_cycle(connect(self.agent.configuration), self.state, full=full)
-        finally:
-            self.directory.script = lambda _search, honest: honest
+class Play(ScriptedPlay[ScriptedLdap]):
+    """With a directory of PEOPLE, who are all in one group."""
 
     def lose(self, uid: str) -> None:
         """The person is gone, and the group still lists it: whoever believes in absence takes the access away."""

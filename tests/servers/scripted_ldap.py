@@ -110,7 +110,7 @@ class Search:
         wanted, name = self.base.lower(), dn.lower()
         if self.scope == _BASE_SCOPE:
             return name == wanted
-        return (name == wanted or name.endswith("," + wanted)) and _answers_to(self.filter, attributes)
+        return (name == wanted or name.endswith("," + wanted)) and answers_to(self.filter, attributes)
 
 
 Script = Callable[[Search, list[Message]], Iterable[Message]]
@@ -228,9 +228,10 @@ class ScriptedLdap:
         """The answer of a server without fault."""
         if not search.base:
             return [found("", _some(self.root, search.attributes)), done()]
-        if search.base.lower() not in (dn.lower() for dn in self.entries):
+        shown = self.shown(search)
+        if search.base.lower() not in (dn.lower() for dn in shown):
             return [done(32)]
-        matches = {dn: held for dn, held in self.entries.items() if search.finds(dn, held)}
+        matches = {dn: held for dn, held in shown.items() if search.finds(dn, held)}
         if SYNC_REQUEST in search.controls:
             if search.synchronises:
                 return [done(controls=sync_done())]
@@ -241,6 +242,11 @@ class ScriptedLdap:
         end = search.page + search.page_size
         page = [self._entry(search, dn) for dn in list(matches)[search.page : end]]
         return [*page, done(controls=page_end(str(end).encode() if end < len(matches) else b""))]
+
+    def shown(self, search: Search) -> Mapping[str, Attributes]:
+        """The entries that this search is shown."""
+        del search
+        return self.entries
 
     def _entry(self, search: Search, dn: str, controls: Controls = ()) -> Message:
         return found(dn, _some(self.entries[dn], search.attributes), controls)
@@ -340,19 +346,23 @@ def _control(content: bytes) -> tuple[str, bytes]:
     return oid.decode(), next((value for tag, value in rest if tag == 0x04), b"")
 
 
-def _answers_to(wanted: tuple[int, bytes], attributes: Attributes) -> bool:
+def answers_to(wanted: tuple[int, bytes], attributes: Attributes) -> bool:
     """Evaluate a filter (RFC 4511, 4.5.1.7): and, or, not, equality, at least, presence."""
     kind, content = wanted
     if kind == 0x87:
         return content.decode().lower() in attributes
     parts = elements(content)
     if kind == 0xA0:
-        return all(_answers_to(part, attributes) for part in parts)
+        return all(answers_to(part, attributes) for part in parts)
     if kind == 0xA1:
-        return any(_answers_to(part, attributes) for part in parts)
+        return any(answers_to(part, attributes) for part in parts)
     if kind == 0xA2:
-        return not _answers_to(parts[0], attributes)
+        return not answers_to(parts[0], attributes)
     assert kind in {0xA3, 0xA5}, f"the filter {kind:#x} is not played"
     (_, name), (_, value) = parts
     held = [item.lower() for item in attributes.get(name.decode().lower(), ())]
-    return value.lower() in held if kind == 0xA3 else any(item >= value.lower() for item in held)
+    return value.lower() in held if kind == 0xA3 else any(_at_least(item, value.lower()) for item in held)
+
+
+def _at_least(held: bytes, value: bytes) -> bool:
+    return int(held) >= int(value) if held.isdigit() and value.isdigit() else held >= value

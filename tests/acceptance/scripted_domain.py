@@ -1,0 +1,53 @@
+"""A play with a domain whose controller's answers a test writes, and what has to stand upstream after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.acceptance.scripted_play import ScriptedPlay
+from tests.agent_runner import Agent
+from tests.servers.scim_service import ScimService
+from tests.servers.scripted_active_directory import GROUPS, PEOPLE, ScriptedActiveDirectory
+
+# One of a few people is more than the guard would let go.
+OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
+
+
+class DomainPlay(ScriptedPlay[ScriptedActiveDirectory]):
+    """An agent after its first sync from a scripted domain."""
+
+    def expected(self) -> dict[str, set[str]]:
+        """What a complete sync leads to: the members of every group that are people below the bases."""
+        entries = self.directory.entries
+        people = {
+            dn.encode(): held["mail"][0].decode()
+            for dn, held in entries.items()
+            if dn.endswith(PEOPLE) and "mail" in held and held.get("useraccountcontrol") != [b"514"]
+        }
+        return {
+            held["cn"][0].decode(): {people[member] for member in held["member"] if member in people}
+            for dn, held in entries.items()
+            if dn.endswith(GROUPS) and "member" in held
+        }
+
+    def equal(self) -> bool:
+        """Whether the upstream is as the domain is."""
+        expected = self.expected()
+        return self.scim.membership() == expected and self.scim.active() == set().union(*expected.values())
+
+    def standing(self) -> tuple[dict[str, set[str]], set[str]]:
+        """What stands upstream: the members of every group, and the people who are active."""
+        return self.scim.membership(), self.scim.active()
+
+
+@contextmanager
+def domain_play(
+    agent: Agent, scim: ScimService, directory: ScriptedActiveDirectory, **settings: object
+) -> Iterator[DomainPlay]:
+    with directory:
+        # Each worker has a connection of its own, which takes longer to make than all it is used for here.
+        agent.configure(scim, directory.settings(**settings), guard=OPEN, upstream={"workers": 1})
+        with DomainPlay.beginning(agent, directory, scim) as play:
+            assert play.equal()
+            yield play
