@@ -10,7 +10,7 @@ from ldap3.core.exceptions import LDAPException
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
 from connectors.ldap.session import LDAP3_RAISES, Session, abandon
-from connectors.ldap.settings import DirectorySettings, default_port
+from connectors.ldap.settings import DirectoryServer, DirectorySettings, default_port
 from connectors.ldap.tls import VerifiedTls
 from connectors.ldap.words import logon_refused, no_connection
 
@@ -30,12 +30,16 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     not tried elsewhere: the servers share the account, and more attempts could lock it. Raises SourceError.
     """
     troubles: list[SourceError] = []
-    for url in settings.urls:
+    servers = settings.servers()
+    while True:
         try:
-            return _open(kind, url, settings)
+            server = next(servers, None)
+            if server is None:
+                break
+            return _open(kind, server, settings)
         except CredentialsRefused:
             raise
-        except SourceError as error:
+        except SourceError as error:  # of the server, or of finding the next one
             troubles.append(error)
     if len(troubles) == 1:
         raise troubles[0]
@@ -43,9 +47,10 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     raise trouble(" ".join(str(one) for one in troubles))
 
 
-def _open(kind: type[_Session], url: str, settings: DirectorySettings) -> _Session:
+def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySettings) -> _Session:
+    url = server.url
     secure = urlsplit(url).scheme == "ldaps"
-    connection = _connection(url, settings)
+    connection = _connection(server, settings)
     try:
         connection.open(read_server_info=False)
         if not secure and settings.starttls and not connection.start_tls(read_server_info=False):
@@ -61,18 +66,19 @@ def _open(kind: type[_Session], url: str, settings: DirectorySettings) -> _Sessi
         raise
     except LDAP3_RAISES as error:
         abandon(connection)
-        raise no_connection(url, settings, error) from error
+        raise no_connection(server, settings, error) from error
     if result["result"] != _SUCCESS:
         abandon(connection)
         raise logon_refused(url, settings, result)
     return kind(url, connection, settings)
 
 
-def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 - ldap3 has no types
+def _connection(place: DirectoryServer, settings: DirectorySettings) -> Any:  # noqa: ANN401 - ldap3 has no types
     """Prepare a connection; nothing is sent yet. Raises SourceError."""
-    parts = urlsplit(url)
+    parts = urlsplit(place.url)
+    host = parts.hostname or ""
     try:
-        tls = VerifiedTls(settings.ca_file)
+        tls = VerifiedTls(settings.ca_file, host)
     except (LDAPException, OSError) as error:  # ssl.SSLError is an OSError
         raise CertificateRejected(
             f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct "
@@ -80,7 +86,7 @@ def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 -
         ) from error
     try:
         server = Server(
-            parts.hostname or "",
+            place.address or host,
             port=parts.port or default_port(parts.scheme),
             use_ssl=parts.scheme == "ldaps",
             tls=tls,  # ldap3 verifies nothing unless it is told to
@@ -100,4 +106,4 @@ def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 -
             raise_exceptions=False,
         )
     except LDAP3_RAISES as error:
-        raise no_connection(url, settings, error) from error
+        raise no_connection(place, settings, error) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -16,6 +18,18 @@ from connectors.entries import EntrySettings
 
 _PORTS = {"ldap": 389, "ldaps": 636}
 _COMPARISON = re.compile(r"\(([^()&|!][^()]*|)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryServer:
+    """One server to try.
+
+    url:      as people know it; the certificate has to name its host
+    address:  where it is, if that is known already; else the operating system is asked
+    """
+
+    url: str
+    address: str = ""
 
 
 class DirectorySettings(SourceSettings):
@@ -122,6 +136,15 @@ class DirectorySettings(SourceSettings):
                         "ldaps://"
                     )
         return self
+
+    def servers(self) -> Iterator[DirectoryServer]:
+        """Yield the servers in the order in which to try them. Raises SourceUnreachable when no more can be named."""
+        yield from (DirectoryServer(url) for url in self.urls)
+
+    @property
+    def place(self) -> str:
+        """Where the directory is, for people."""
+        return ", ".join(self.urls)
 
     @property
     def scopes(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from ldap3.core.results import RESULT_CODES
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
-from connectors.ldap.settings import DirectorySettings
+from connectors.ldap.settings import DirectoryServer, DirectorySettings
 
 _INVALID_CREDENTIALS = 49
 # Another server may do better: busy, unavailable, unwillingToPerform.
@@ -84,7 +84,7 @@ def another_directory(url: str, settings: DirectorySettings) -> str:
     return (
         f"{url} is not the directory that was read before: the identity of {' or '.join(settings.scopes)} is another, "
         "or can no longer be read. If the directory was built anew or replaced on purpose, run rollcall sync --full; "
-        "else correct urls or the account's rights."
+        f"else correct {'urls' if settings.urls else 'domain'} or the account's rights."
     )
 
 
@@ -130,14 +130,20 @@ def logon_refused(url: str, settings: DirectorySettings, result: Mapping[str, An
     )
 
 
-def no_connection(url: str, settings: DirectorySettings, error: Exception) -> SourceError:
+def no_connection(server: DirectoryServer, settings: DirectorySettings, error: Exception) -> SourceError:
     """Make the error for a server that could not be reached, or whose certificate could not be verified."""
+    url = f"{server.url} (at {server.address})" if server.address else server.url
     text = str(error) or type(error).__name__
     if "certificate" in text.lower():
+        named = (
+            "write the server's name in urls as in the certificate"
+            if settings.urls
+            else "give the domain controller a certificate with the name by which DNS knows it"
+        )
         return CertificateRejected(
             f"source {settings.name}: the certificate of {url} could not be verified: {_plain(text)}. "
             "Nothing was sent to it. "
-            "Name the authority that issued it as ca_file, and write the server's name in urls as in the certificate."
+            f"Name the authority that issued it as ca_file, and {named}."
         )
     if "WRONG_VERSION_NUMBER" in text:
         return SourceUnreachable(
