@@ -29,16 +29,17 @@ _REMEDIES = {
 
 # Active Directory says in the diagnostic message, as "data 52e", why it refused a logon.
 _ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3})\b", re.IGNORECASE)
+_RENEW = "Give the account a new password, and write it into bind_password_file."
 _ACTIVE_DIRECTORY_REASONS = {
-    "525": "There is no such account.",
-    "52e": "The password is wrong.",
-    "530": "The account may not log on at this time.",
-    "531": "The account may not log on from this machine.",
-    "532": "The password has expired.",
-    "533": "The account is disabled.",
-    "701": "The account has expired.",
-    "773": "The password has to be changed before the next logon.",
-    "775": "The account is locked.",
+    "525": "There is no such account. Correct bind_dn.",
+    "52e": "The name or the password is wrong. Check bind_dn and the content of bind_password_file.",
+    "530": "The account may not log on at this time. Take the limits of its logon hours away.",
+    "531": "The account may not log on from everywhere. Take the limits of its workstations away.",
+    "532": f"The password has expired. {_RENEW}",
+    "533": "The account is disabled. Enable it.",
+    "701": "The account has expired. Give it a later end.",
+    "773": f"The password has to be changed before the next logon. {_RENEW}",
+    "775": "The account is locked. Unlock it, and find out who logs on with a wrong password.",
 }
 
 
@@ -112,10 +113,10 @@ def logon_refused(url: str, settings: DirectorySettings, result: Mapping[str, An
     said = f" ({RESULT_CODES.get(code, code)}{': ' + message if message else ''})"
     if code == _INVALID_CREDENTIALS:
         found = _ACTIVE_DIRECTORY_CODE.search(message)
-        reason = _ACTIVE_DIRECTORY_REASONS.get(found[1].lower(), "") if found else ""
+        reason = _ACTIVE_DIRECTORY_REASONS.get(found[1].lower()) if found else None
         return CredentialsRefused(
-            f"source {settings.name}: {url} refuses the name or password of {who}{said}. {reason}{reason and ' '}"
-            "Check bind_dn and the content of bind_password_file. Nothing is removed."
+            f"source {settings.name}: {url} refuses the name or password of {who}{said}. "
+            f"{reason or 'Check bind_dn and the content of bind_password_file.'} Nothing is removed."
         )
     if code in _TRY_ANOTHER:
         return SourceUnreachable(

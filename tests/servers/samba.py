@@ -214,11 +214,17 @@ _LOAD = (
     + """
 import itertools
 import ldb
+from samba import dsdb
 changes = database.parse_ldif(open(sys.argv[3], encoding="utf-8").read())
 while some := list(itertools.islice(changes, 500)):
     database.transaction_start()
     for kind, message in some:
-        database.delete(message.dn) if kind == ldb.CHANGETYPE_DELETE else database.add(message)
+        if kind == ldb.CHANGETYPE_DELETE:
+            database.delete(message.dn)
+        elif kind == ldb.CHANGETYPE_MODIFY:  # also of what the controller keeps for itself, like the age of a password
+            database.modify(message, controls=["local_oid:" + dsdb.DSDB_CONTROL_BYPASS_PASSWORD_HASH_OID + ":0"])
+        else:
+            database.add(message)
     database.transaction_commit()
 for line in sys.stdin:
     name, password = line.rstrip("\\n").split("\\t")
