@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ldap3 import NONE, SYNC, Connection, Server
+from ldap3 import KERBEROS, NONE, SASL, SYNC, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
+from connectors.ldap.kerberos import bind_with_ticket, ticket_of
 from connectors.ldap.session import LDAP3_RAISES, Session, abandon
 from connectors.ldap.settings import DirectoryServer, DirectorySettings, default_port
 from connectors.ldap.tls import VerifiedTls
@@ -29,6 +30,13 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     The next one is tried when a server is unreachable, shows a wrong certificate or is busy. A refused password is
     not tried elsewhere: the servers share the account, and more attempts could lock it. Raises SourceError.
     """
+    if settings.logon == "kerberos":
+        with ticket_of(settings) as ticket:
+            return _first_of_servers(kind, settings, ticket)
+    return _first_of_servers(kind, settings, None)
+
+
+def _first_of_servers(kind: type[_Session], settings: DirectorySettings, ticket: object) -> _Session:
     troubles: list[SourceError] = []
     servers = settings.servers()
     while True:
@@ -36,7 +44,7 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
             server = next(servers, None)
             if server is None:
                 break
-            return _open(kind, server, settings)
+            return _open(kind, server, settings, ticket)
         except CredentialsRefused:
             raise
         except SourceError as error:  # of the server, or of finding the next one
@@ -47,10 +55,10 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     raise trouble(" ".join(str(one) for one in troubles))
 
 
-def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySettings) -> _Session:
+def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySettings, ticket: object) -> _Session:
     url = server.url
     secure = urlsplit(url).scheme == "ldaps"
-    connection = _connection(server, settings)
+    connection = _connection(server, settings, ticket)
     try:
         connection.open(read_server_info=False)
         if not secure and settings.starttls and not connection.start_tls(read_server_info=False):
@@ -59,7 +67,10 @@ def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySett
                 f"({connection.result.get('description')}). Use ldaps://, or "
                 "switch TLS on at the server; the password is never sent without."
             )
-        connection.bind(read_server_info=False)
+        if ticket is None:
+            connection.bind(read_server_info=False)
+        else:
+            bind_with_ticket(connection, url, settings)
         result = dict(connection.result)
     except SourceError:
         abandon(connection)
@@ -73,7 +84,16 @@ def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySett
     return kind(url, connection, settings)
 
 
-def _connection(place: DirectoryServer, settings: DirectorySettings) -> Any:  # noqa: ANN401 - ldap3 has no types
+def _logon(settings: DirectorySettings, host: str, ticket: object) -> dict[str, Any]:
+    """Return what ldap3 has to know of the account."""
+    if ticket is not None:
+        # The name of the service is ldap/host; which identity is asked for is left to the ticket.
+        return {"authentication": SASL, "sasl_mechanism": KERBEROS, "sasl_credentials": (host, None, ticket)}
+    password = settings.bind_password
+    return {"user": settings.bind_dn or None, "password": password.get_secret_value() if password else None}
+
+
+def _connection(place: DirectoryServer, settings: DirectorySettings, ticket: object) -> Any:  # noqa: ANN401 - ldap3 has no types
     """Prepare a connection; nothing is sent yet. Raises SourceError."""
     parts = urlsplit(place.url)
     host = parts.hostname or ""
@@ -95,8 +115,7 @@ def _connection(place: DirectoryServer, settings: DirectorySettings) -> Any:  # 
         )
         return Connection(
             server,
-            user=settings.bind_dn or None,
-            password=settings.bind_password.get_secret_value() if settings.bind_password else None,
+            **_logon(settings, host, ticket),
             client_strategy=SYNC,
             auto_range=False,  # it cuts `member` silently when a follow-up search fails
             auto_referrals=False,  # the password would go to whatever server is named

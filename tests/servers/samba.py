@@ -75,7 +75,7 @@ class SambaDomain:
         self.directory = directory
         self.address = f"127.{_FIRST_NETWORK + RUN % _NETWORKS}.{WORKER + 1}.{next(_hosts)}"
         self.certificates: Certificates = certificates(f"IP:{self.address},DNS:{HOST}", f"samba-{self.address}")
-        self._ports = (636, 53) if dns else (636,)
+        self._ports = (636, 88, 53) if dns else (636, 88)
         self._process: subprocess.Popen[bytes] | None = None
         shutil.copytree(_template("SAMBA_INTERNAL" if dns else "NONE"), directory)
         # Samba wants a key that nobody else may read.
@@ -87,7 +87,7 @@ class SambaDomain:
                 address=self.address,
                 directory=directory,
                 certificates=self.certificates,
-                encryption="no" if plain else "yes",
+                encryption="no" if plain else "allow_sasl_over_tls",
                 dns=" dns" if dns else "",
             )
         )
@@ -152,6 +152,13 @@ class SambaDomain:
             input=lines.encode(), check=False, capture_output=True, env=_with_sbin() | _FAST,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()
+
+    def export_keytab(self, file: Path) -> None:
+        """Write the Kerberos keys of all accounts into a keytab."""
+        subprocess.run(
+            ["samba-tool", "domain", "exportkeytab", str(file), "-s", str(self._configuration)],
+            check=True, capture_output=True, env=_with_sbin() | _FAST,
+        )  # fmt: skip
 
     def modify(self, ldif: str, *controls: str) -> None:
         """Carry out change records as the administrator."""
