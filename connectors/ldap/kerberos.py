@@ -1,6 +1,6 @@
 """Logging on by Kerberos (SASL GSSAPI, RFC 4752), with the key of a keytab.
 
-The packages it needs are an extra, so they are imported when they are needed.
+The packages it needs are an extra; the settings make sure that they are there.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectors.errors import CredentialsRefused, SourceError, SourceUnreachable
-
-if TYPE_CHECKING:
-    from connectors.ldap.settings import DirectorySettings
+from connectors.ldap.settings import DirectorySettings
+from connectors.ldap.words import logon_refused
 
 _NEW_KEYTAB = "Every new password makes the keytab useless: write a new one, for example with ktpass or samba-tool."
 _NO_KEY = "keytab_file holds no key of that name: write bind_dn as in it (klist -k shows it), or a new file."
+_SUCCESS, _IN_PROGRESS = 0, 14
 # The codes of MIT Kerberos (krb5_err.et), from which RFC 4120's error codes count upwards.
 _FIRST = -1765328384
 _SERVICE_UNKNOWN = _FIRST + 7
@@ -35,16 +35,6 @@ _UNREACHABLE = {
     _FIRST + 154: "Correct the realm in bind_dn, or name its domain controllers as kdc in krb5.conf.",
     _FIRST + 156: "Check krb5.conf, that the domain controllers answer on port 88, and the network.",
 }
-
-
-def missing_packages() -> str:
-    """Tell what is missing for a logon by Kerberos; nothing if all is there."""
-    try:
-        import cryptography  # noqa: F401, PLC0415 - an extra; ldap3 binds the logon to the TLS channel with it
-        import gssapi  # noqa: F401, PLC0415 - an extra
-    except (ImportError, OSError) as error:  # OSError: on Windows, without MIT Kerberos
-        return str(error)
-    return ""
 
 
 @contextmanager
@@ -77,9 +67,22 @@ def bind_with_ticket(connection: Any, url: str, settings: DirectorySettings) -> 
     """Bind a connection that was made with a ticket. Raises SourceError, and what ldap3 raises."""
     import gssapi  # noqa: PLC0415 - an extra
 
+    answers: list[dict[str, Any]] = []
+    receive = connection.post_send_single_response
+
+    def listen(message_id: int) -> Any:  # noqa: ANN401 - ldap3 has no types
+        response = receive(message_id)
+        answers.append(dict(connection.result))
+        return response
+
+    # ldap3 2.9.1 takes a refusal for an empty token, which GSSAPI then finds invalid; what the server said is lost.
+    connection.post_send_single_response = listen
     try:
         connection.bind(read_server_info=False)
     except gssapi.exceptions.GSSError as error:
+        for answer in answers[:-1]:  # the last answers the attempt to abort
+            if answer["result"] not in {_SUCCESS, _IN_PROGRESS} and not answer["saslCreds"]:
+                raise logon_refused(url, settings, answer) from error
         code, said = _code(error), _said(error)
         if code == _SERVICE_UNKNOWN:
             raise SourceUnreachable(
@@ -87,7 +90,7 @@ def bind_with_ticket(connection: Any, url: str, settings: DirectorySettings) -> 
                 "name in urls, never an address or an alias. Nothing is removed."
             ) from error
         trouble = SourceUnreachable if code in _UNREACHABLE else CredentialsRefused
-        remedy = _UNREACHABLE.get(code) or _REFUSED.get(code) or "See the domain controller's log."
+        remedy = _UNREACHABLE.get(code) or _REFUSED.get(code) or "Check the domain controller's log."
         raise trouble(
             f"source {settings.name}: {url} does not accept the Kerberos ticket of {settings.bind_dn} ({said}). "
             f"{remedy} Nothing is removed."

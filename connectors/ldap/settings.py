@@ -15,7 +15,6 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from connectors.base import SourceSettings
 from connectors.distinguished_name import DistinguishedNameError, normalise
 from connectors.entries import EntrySettings
-from connectors.ldap.kerberos import missing_packages
 
 _PORTS = {"ldap": 389, "ldaps": 636}
 _PRINCIPAL = re.compile(r"[^@\\=\s]+@[^@\\=\s]+")
@@ -139,7 +138,7 @@ class DirectorySettings(SourceSettings):
             raise ValueError('logon = "kerberos" uses keytab_file; remove the password')
         if not self.starttls:
             raise ValueError('logon = "kerberos" goes over TLS only; remove starttls = false')
-        if missing := missing_packages():
+        if missing := _missing_packages():
             raise ValueError(
                 f'logon = "kerberos" needs the extra "kerberos" ({missing}); install rollcall-agent[kerberos], for '
                 "which Linux needs MIT Kerberos and its headers (libkrb5-dev), a C compiler and Python's headers"
@@ -223,6 +222,16 @@ class LdapSettings(DirectorySettings, EntrySettings):
 def default_port(scheme: str) -> int:
     """Return the port of ldap or ldaps."""
     return _PORTS[scheme]
+
+
+def _missing_packages() -> str:
+    """Tell what is missing for a logon by Kerberos; nothing if all is there."""
+    try:
+        import cryptography  # noqa: F401, PLC0415 - an extra; ldap3 binds the logon to the TLS channel with it
+        import gssapi  # noqa: F401, PLC0415 - an extra
+    except (ImportError, OSError) as error:  # OSError: on Windows, without MIT Kerberos
+        return str(error)
+    return ""
 
 
 def _check_dn(value: str) -> None:

@@ -28,7 +28,7 @@ _REMEDIES = {
 }
 
 # Active Directory says in the diagnostic message, as "data 52e", why it refused a logon.
-_ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3})\b", re.IGNORECASE)
+_ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3}|80090346)\b", re.IGNORECASE)
 _RENEW = "Give the account a new password, and write it into bind_password_file."
 _ACTIVE_DIRECTORY_REASONS = {
     "525": "There is no such account. Correct bind_dn.",
@@ -40,6 +40,16 @@ _ACTIVE_DIRECTORY_REASONS = {
     "701": "The account has expired. Give it a later end.",
     "773": f"The password has to be changed before the next logon. {_RENEW}",
     "775": "The account is locked. Unlock it, and find out who logs on with a wrong password.",
+    "80090346": "Something between changes the TLS channel (a proxy?): connect to the domain controller itself.",
+}
+_CHECK = {
+    "simple": "Check bind_dn and the content of bind_password_file.",
+    "kerberos": "Check the account and the domain controller's log.",
+}
+_ENCRYPT = {
+    "simple": "Use ldaps:// or StartTLS.",
+    "kerberos": "Let the server be content with TLS (Samba: ldap server require strong auth = allow_sasl_over_tls), or "
+    'use logon = "simple".',
 }
 
 
@@ -116,16 +126,14 @@ def logon_refused(url: str, settings: DirectorySettings, result: Mapping[str, An
         reason = _ACTIVE_DIRECTORY_REASONS.get(found[1].lower()) if found else None
         return CredentialsRefused(
             f"source {settings.name}: {url} refuses the name or password of {who}{said}. "
-            f"{reason or 'Check bind_dn and the content of bind_password_file.'} Nothing is removed."
+            f"{reason or _CHECK[settings.logon]} Nothing is removed."
         )
     if code in _TRY_ANOTHER:
         return SourceUnreachable(
             f"source {settings.name}: {url} cannot serve the logon of {who} now{said}. The next cycle tries again. "
             "Nothing is removed."
         )
-    remedy = (
-        "Use ldaps:// or StartTLS." if code in _NEEDS_ENCRYPTION else "Check bind_dn and the account at the server."
-    )
+    remedy = _ENCRYPT[settings.logon] if code in _NEEDS_ENCRYPTION else "Check bind_dn and the account at the server."
     return CredentialsRefused(
         f"source {settings.name}: {url} refuses the logon of {who}{said}. {remedy} Nothing is removed."
     )

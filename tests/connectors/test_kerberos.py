@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from pydantic import ValidationError
 from connectors.active_directory import ActiveDirectoryConnector, ActiveDirectorySettings
 from connectors.base import Completeness, ReadEnded, ReadStarted, Wanted
 from connectors.ldap import LdapSettings
+from tests.servers.certificates import certificates
 from tests.servers.dns_server import DnsServer
 from tests.servers.samba import HOST, NAMING_CONTEXT, READER_PASSWORD, REALM, SambaDomain
 
@@ -73,7 +77,8 @@ def domain(place: Path, keytab: Path) -> Iterator[SambaDomain]:
     with domain, configured(place, domain.address):
         domain.modify(
             # A Windows controller has this name of its own accord.
-            f"dn: {CONTROLLER}\nchangetype: modify\nadd: servicePrincipalName\nservicePrincipalName: ldap/{HOST}\n\n"
+            f"dn: {CONTROLLER}\nchangetype: modify\nadd: servicePrincipalName\nservicePrincipalName: ldap/{HOST}\n"
+            "servicePrincipalName: ldap/localhost\n\n"
             f"dn: {dn('renewed')}\nchangetype: modify\nreplace: unicodePwd\nunicodePwd:: {password}\n\n"
             f"dn: {dn('disabled')}\nchangetype: modify\nreplace: userAccountControl\nuserAccountControl: 514\n\n"
             f"dn: {dn('gone')}\nchangetype: delete\n\n"
@@ -187,6 +192,62 @@ def test_a_clock_that_is_wrong_is_told(domain: SambaDomain, keytab: Path, names:
     )  # fmt: skip
 
     assert "The clocks of this machine and the domain controller differ by too much" in done.stdout
+
+
+def test_what_the_server_says_of_a_ticket_it_refuses_is_told(
+    domain: SambaDomain, keytab: Path, names: DnsServer
+) -> None:
+    refusal = b"80090346: LdapErr: DSID-0C090597, comment: AcceptSecurityContext error, data 80090346, v4563"
+    with refusing_over_tls(49, refusal) as url:
+        refusing = table(domain, keytab, names, urls=[url], ca_file=str(certificates().authority))
+        del refusing["domain"], refusing["dns_servers"]
+        ended = read(refusing)[1]
+
+    assert refusal.decode() in ended.reason
+    assert "connect to the domain controller itself" in ended.reason
+
+
+def test_a_server_that_wants_another_protection_than_tls_is_told(
+    domain: SambaDomain, keytab: Path, names: DnsServer
+) -> None:
+    configuration = domain._configuration.read_text()
+    domain.stop()
+    domain._configuration.write_text(configuration.replace("= allow_sasl_over_tls", "= yes"))
+    domain.start()
+    try:
+        ended = read(table(domain, keytab, names))[1]
+    finally:
+        domain.stop()
+        domain._configuration.write_text(configuration)
+        domain.start()
+
+    assert "strongerAuthRequired" in ended.reason
+    assert "ldap server require strong auth = allow_sasl_over_tls" in ended.reason
+
+
+@contextmanager
+def refusing_over_tls(code: int, said: bytes) -> Iterator[str]:
+    """Answer every bind over TLS with the code and what the server says of it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates().certificate, certificates().key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with context.wrap_socket(listener.accept()[0], server_side=True) as client:
+            while request := client.recv(65_536):
+                start = 2 + (request[1] & 0x7F if request[1] & 0x80 else 0)
+                message_id = request[start : start + 2 + request[start + 1]]
+                operation = b"\x0a\x01" + bytes([code]) + b"\x04\x00\x04" + bytes([len(said)]) + said
+                content = message_id + b"\x61" + bytes([len(operation)]) + operation
+                client.sendall(b"\x30" + bytes([len(content)]) + content)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"ldaps://localhost:{listener.getsockname()[1]}"
+    finally:
+        thread.join(timeout=10)
+        listener.close()
 
 
 @pytest.mark.parametrize(
