@@ -22,9 +22,15 @@ $(VENV)/installed: uv.lock pyproject.toml
 		uv = next(p for p in tomllib.load(open("uv.lock", "rb"))["package"] if p["name"] == "uv"); \
 		print("uv==" + uv["version"], *("--hash=" + wheel["hash"] for wheel in uv["wheels"]))' > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt
-	$(BIN)/uv export --quiet --frozen --all-extras --all-groups --no-emit-project --output-file $(VENV)/requirements.txt
+	$(BIN)/uv export --quiet --frozen --extra demo --all-groups --no-emit-project --output-file $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The extra "kerberos" is built from source, against headers that `servers` installs; the demo must do without.
+$(VENV)/kerberos: $(VENV)/installed | servers
+	$(BIN)/uv export --quiet --frozen --extra kerberos --all-groups --no-emit-project --output-file $(VENV)/kerberos.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --no-build-isolation --requirement $(VENV)/kerberos.txt
 	touch $@
 
 demo: setup ## the whole product on an embedded directory and an embedded SCIM service
@@ -33,10 +39,10 @@ demo: setup ## the whole product on an embedded directory and an embedded SCIM s
 servers: ## install the Debian packages of the real servers the tests need
 	packaging/install-test-servers
 
-test: setup servers ## every test but the slow proofs, against real servers
+test: servers $(VENV)/kerberos ## every test but the slow proofs, against real servers
 	$(BIN)/python -m pytest -m "not slow_proof" --numprocesses=auto --dist=worksteal --durations=15
 
-test-slow: setup servers ## the slow proofs
+test-slow: servers $(VENV)/kerberos ## the slow proofs
 	$(BIN)/python -m pytest -m slow_proof
 
 lint: setup ## ruff and mypy

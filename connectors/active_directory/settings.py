@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from connectors.ldap.settings import DirectorySettings
+from connectors.active_directory.locator import check_domain, check_site, controllers_of, read_dns_server
+from connectors.ldap.settings import DirectoryServer, DirectorySettings
 
 State = Literal["disabled", "locked", "expired"]
 
@@ -14,6 +16,11 @@ State = Literal["disabled", "locked", "expired"]
 class ActiveDirectorySettings(DirectorySettings):
     r"""Which domain controllers, how to log on, and what to read of one domain.
 
+    urls:              the domain controllers; or else
+    domain:            the domain whose controllers are found by DNS,
+    site:              those of this site first,
+    dns_servers:       by asking these servers; none: those of this machine
+    scheme:            how controllers found by DNS are reached: ldaps (port 636), or ldap with StartTLS
     bind_dn:           a DN, a user principal name (reader@corp.example) or DOMAIN\user
     base_dn:           the domain (DC=corp,DC=example), or units of it
     changes:           how changes are found; auto takes the first that works
@@ -24,9 +31,14 @@ class ActiveDirectorySettings(DirectorySettings):
     """
 
     not_part_of_what_is_read: ClassVar[frozenset[str]] = DirectorySettings.not_part_of_what_is_read | {
-        "replication_delay"
-    }
+        "domain", "site", "dns_servers", "scheme", "replication_delay",
+    }  # fmt: skip
 
+    urls: tuple[str, ...] = ()
+    domain: str = ""
+    site: str = ""
+    dns_servers: tuple[str, ...] = ()
+    scheme: Literal["ldaps", "ldap"] = "ldaps"
     anchor: Literal["objectGUID"] = "objectGUID"
     user_filter: str = "(&(objectCategory=person)(|(objectClass=user)(objectClass=contact)))"
     group_filter: str = "(objectClass=group)"
@@ -35,6 +47,50 @@ class ActiveDirectorySettings(DirectorySettings):
     service_accounts: bool = False
     critical_accounts: bool = False
     replication_delay: int = Field(default=3600, ge=0, le=604_800)
+
+    @field_validator("domain")
+    @classmethod
+    def _domain(cls, value: str) -> str:
+        return check_domain(value)
+
+    @field_validator("site")
+    @classmethod
+    def _site(cls, value: str) -> str:
+        return check_site(value)
+
+    @field_validator("dns_servers", mode="before")
+    @classmethod
+    def _one_dns_server_or_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _dns_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for server in value:
+            read_dns_server(server)
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_the_controllers(self) -> Self:
+        if not self.urls and not self.domain:
+            raise ValueError("name the domain controllers as urls, or a domain whose controllers DNS knows as domain")
+        if self.urls and self.domain:
+            raise ValueError("set either urls or domain, not both")
+        for setting in ("site", "dns_servers", "scheme"):
+            if self.urls and setting in self.model_fields_set:
+                raise ValueError(f"{setting} goes with domain only, and urls names the controllers already")
+        if self.domain and not self.starttls:
+            raise ValueError("starttls = false would send the password unencrypted; remove the line")
+        return self
+
+    def servers(self) -> Iterator[DirectoryServer]:
+        """Yield the domain controllers in the order in which to try them. Raises SourceUnreachable."""
+        return controllers_of(self) if self.domain else super().servers()
+
+    @property
+    def place(self) -> str:
+        """Where the domain controllers are, for people."""
+        return f"the domain controllers of {self.domain}" if self.domain else super().place
 
     @property
     def people(self) -> str:

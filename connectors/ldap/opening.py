@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ldap3 import NONE, SYNC, Connection, Server
+from ldap3 import KERBEROS, NONE, SASL, SYNC, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
+from connectors.ldap.kerberos import bind_with_ticket, ticket_of
 from connectors.ldap.session import LDAP3_RAISES, Session, abandon
-from connectors.ldap.settings import DirectorySettings, default_port
+from connectors.ldap.settings import DirectoryServer, DirectorySettings, default_port
 from connectors.ldap.tls import VerifiedTls
 from connectors.ldap.words import logon_refused, no_connection
 
@@ -29,13 +30,24 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     The next one is tried when a server is unreachable, shows a wrong certificate or is busy. A refused password is
     not tried elsewhere: the servers share the account, and more attempts could lock it. Raises SourceError.
     """
+    if settings.logon == "kerberos":
+        with ticket_of(settings) as ticket:
+            return _first_of_servers(kind, settings, ticket)
+    return _first_of_servers(kind, settings, None)
+
+
+def _first_of_servers(kind: type[_Session], settings: DirectorySettings, ticket: object) -> _Session:
     troubles: list[SourceError] = []
-    for url in settings.urls:
+    servers = settings.servers()
+    while True:
         try:
-            return _open(kind, url, settings)
+            server = next(servers, None)
+            if server is None:
+                break
+            return _open(kind, server, settings, ticket)
         except CredentialsRefused:
             raise
-        except SourceError as error:
+        except SourceError as error:  # of the server, or of finding the next one
             troubles.append(error)
     if len(troubles) == 1:
         raise troubles[0]
@@ -43,9 +55,10 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     raise trouble(" ".join(str(one) for one in troubles))
 
 
-def _open(kind: type[_Session], url: str, settings: DirectorySettings) -> _Session:
+def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySettings, ticket: object) -> _Session:
+    url = server.url
     secure = urlsplit(url).scheme == "ldaps"
-    connection = _connection(url, settings)
+    connection = _connection(server, settings, ticket)
     try:
         connection.open(read_server_info=False)
         if not secure and settings.starttls and not connection.start_tls(read_server_info=False):
@@ -54,25 +67,38 @@ def _open(kind: type[_Session], url: str, settings: DirectorySettings) -> _Sessi
                 f"({connection.result.get('description')}). Use ldaps://, or "
                 "switch TLS on at the server; the password is never sent without."
             )
-        connection.bind(read_server_info=False)
+        if ticket is None:
+            connection.bind(read_server_info=False)
+        else:
+            bind_with_ticket(connection, url, settings)
         result = dict(connection.result)
     except SourceError:
         abandon(connection)
         raise
     except LDAP3_RAISES as error:
         abandon(connection)
-        raise no_connection(url, settings, error) from error
+        raise no_connection(server, settings, error) from error
     if result["result"] != _SUCCESS:
         abandon(connection)
         raise logon_refused(url, settings, result)
     return kind(url, connection, settings)
 
 
-def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 - ldap3 has no types
+def _logon(settings: DirectorySettings, host: str, ticket: object) -> dict[str, Any]:
+    """Return what ldap3 has to know of the account."""
+    if ticket is not None:
+        # The name of the service is ldap/host; which identity is asked for is left to the ticket.
+        return {"authentication": SASL, "sasl_mechanism": KERBEROS, "sasl_credentials": (host, None, ticket)}
+    password = settings.bind_password
+    return {"user": settings.bind_dn or None, "password": password.get_secret_value() if password else None}
+
+
+def _connection(place: DirectoryServer, settings: DirectorySettings, ticket: object) -> Any:  # noqa: ANN401 - ldap3 has no types
     """Prepare a connection; nothing is sent yet. Raises SourceError."""
-    parts = urlsplit(url)
+    parts = urlsplit(place.url)
+    host = parts.hostname or ""
     try:
-        tls = VerifiedTls(settings.ca_file)
+        tls = VerifiedTls(settings.ca_file, host)
     except (LDAPException, OSError) as error:  # ssl.SSLError is an OSError
         raise CertificateRejected(
             f"source {settings.name}: ca_file {settings.ca_file} holds no certificates in PEM form ({error}). Correct "
@@ -80,7 +106,7 @@ def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 -
         ) from error
     try:
         server = Server(
-            parts.hostname or "",
+            place.address or host,
             port=parts.port or default_port(parts.scheme),
             use_ssl=parts.scheme == "ldaps",
             tls=tls,  # ldap3 verifies nothing unless it is told to
@@ -89,8 +115,7 @@ def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 -
         )
         return Connection(
             server,
-            user=settings.bind_dn or None,
-            password=settings.bind_password.get_secret_value() if settings.bind_password else None,
+            **_logon(settings, host, ticket),
             client_strategy=SYNC,
             auto_range=False,  # it cuts `member` silently when a follow-up search fails
             auto_referrals=False,  # the password would go to whatever server is named
@@ -100,4 +125,4 @@ def _connection(url: str, settings: DirectorySettings) -> Any:  # noqa: ANN401 -
             raise_exceptions=False,
         )
     except LDAP3_RAISES as error:
-        raise no_connection(url, settings, error) from error
+        raise no_connection(place, settings, error) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -15,7 +17,20 @@ from connectors.distinguished_name import DistinguishedNameError, normalise
 from connectors.entries import EntrySettings
 
 _PORTS = {"ldap": 389, "ldaps": 636}
+_PRINCIPAL = re.compile(r"[^@\\=\s]+@[^@\\=\s]+")
 _COMPARISON = re.compile(r"\(([^()&|!][^()]*|)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryServer:
+    """One server to try.
+
+    url:      as people know it; the certificate has to name its host
+    address:  where it is, if that is known already; else the operating system is asked
+    """
+
+    url: str
+    address: str = ""
 
 
 class DirectorySettings(SourceSettings):
@@ -24,12 +39,14 @@ class DirectorySettings(SourceSettings):
     ldaps:// is TLS from the start; ldap:// becomes TLS by StartTLS before anything else is sent. Certificates are
     always verified, against `ca_file` or else the system's authorities.
 
+    logon: simple, with the password of bind_dn; or kerberos, with the key of bind_dn (NAME@REALM) in `keytab_file`
+
     not_part_of_what_is_read: the settings that another value of changes nothing in what a read brings
     """
 
     not_part_of_what_is_read: ClassVar[frozenset[str]] = frozenset({
-        "name", "connector", "urls", "bind_dn", "bind_password", "bind_password_file", "ca_file", "starttls",
-        "connect_timeout", "time_limit", "page_size", "changes",
+        "name", "connector", "urls", "logon", "bind_dn", "bind_password", "bind_password_file", "keytab_file",
+        "ca_file", "starttls", "connect_timeout", "time_limit", "page_size", "changes",
     })  # fmt: skip
 
     urls: tuple[str, ...] = Field(min_length=1)
@@ -39,9 +56,11 @@ class DirectorySettings(SourceSettings):
     anchor: str
     user_filter: str
     group_filter: str
+    logon: Literal["simple", "kerberos"] = "simple"
     bind_dn: str = ""
     bind_password: SecretStr | None = None
     bind_password_file: Path | None = None
+    keytab_file: Path | None = None
     ca_file: Path | None = None
     starttls: bool = True
     connect_timeout: int = Field(default=10, ge=1, le=300)
@@ -98,9 +117,37 @@ class DirectorySettings(SourceSettings):
             raise ValueError(f"the file {value} does not exist; name the PEM file of the authority")
         return value
 
+    @field_validator("keytab_file")
+    @classmethod
+    def _keytab(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"the file {value} does not exist; write the account's key into it")
+        return value
+
+    @model_validator(mode="after")
+    def _kerberos(self) -> Self:
+        if self.logon != "kerberos":
+            if self.keytab_file is not None:
+                raise ValueError('keytab_file goes with logon = "kerberos" only')
+            return self
+        if self.keytab_file is None:
+            raise ValueError('logon = "kerberos" needs the key of bind_dn in a keytab; name the file as keytab_file')
+        if not _PRINCIPAL.fullmatch(self.bind_dn):
+            raise ValueError('with logon = "kerberos" bind_dn is a principal, like "rollcall@CORP.EXAMPLE"')
+        if self.bind_password is not None or self.bind_password_file is not None:
+            raise ValueError('logon = "kerberos" uses keytab_file; remove the password')
+        if not self.starttls:
+            raise ValueError('logon = "kerberos" goes over TLS only; remove starttls = false')
+        if missing := _missing_packages():
+            raise ValueError(
+                f'logon = "kerberos" needs the extra "kerberos" ({missing}); install rollcall-agent[kerberos], for '
+                "which Linux needs MIT Kerberos and its headers (libkrb5-dev), a C compiler and Python's headers"
+            )
+        return self
+
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.bind_dn and self.bind_password is None:
+        if self.logon == "simple" and self.bind_dn and self.bind_password is None:
             raise ValueError(
                 "bind_dn is set and no password is; put it into a file only this account may read and name it as "
                 "bind_password_file"
@@ -122,6 +169,15 @@ class DirectorySettings(SourceSettings):
                         "ldaps://"
                     )
         return self
+
+    def servers(self) -> Iterator[DirectoryServer]:
+        """Yield the servers in the order in which to try them. Raises SourceUnreachable when no more can be named."""
+        yield from (DirectoryServer(url) for url in self.urls)
+
+    @property
+    def place(self) -> str:
+        """Where the directory is, for people."""
+        return ", ".join(self.urls)
 
     @property
     def scopes(self) -> dict[str, str]:
@@ -155,6 +211,7 @@ class LdapSettings(DirectorySettings, EntrySettings):
         "timestamp_overlap"
     }
 
+    logon: Literal["simple"] = "simple"
     anchor: str = "entryUUID"
     user_filter: str = "(|(objectClass=person)(objectClass=posixAccount))"
     group_filter: str = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
@@ -165,6 +222,16 @@ class LdapSettings(DirectorySettings, EntrySettings):
 def default_port(scheme: str) -> int:
     """Return the port of ldap or ldaps."""
     return _PORTS[scheme]
+
+
+def _missing_packages() -> str:
+    """Tell what is missing for a logon by Kerberos; nothing if all is there."""
+    try:
+        import cryptography  # noqa: F401, PLC0415 - an extra; ldap3 binds the logon to the TLS channel with it
+        import gssapi  # noqa: F401, PLC0415 - an extra
+    except (ImportError, OSError) as error:  # OSError: on Windows, without MIT Kerberos
+        return str(error)
+    return ""
 
 
 def _check_dn(value: str) -> None:

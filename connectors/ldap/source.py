@@ -49,7 +49,7 @@ def read_source(
     try:
         session = open_as(kind, settings)
     except SourceError as error:
-        yield ReadStarted(extent, ", ".join(settings.urls))
+        yield ReadStarted(extent, settings.place)
         yield ReadEnded(Completeness.FAILED, str(error))
         return
     try:

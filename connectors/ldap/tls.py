@@ -12,11 +12,12 @@ from ldap3 import Tls
 class VerifiedTls(Tls):  # type: ignore[misc] # ldap3 has no types
     """ldap3 compares names by a function of its own that newer Pythons no longer have; OpenSSL does it here.
 
-    `ca_file` None means the system's authorities.
+    `ca_file` None means the system's authorities. `host` is what the certificate has to name.
     """
 
-    def __init__(self, ca_file: Path | None) -> None:
+    def __init__(self, ca_file: Path | None, host: str) -> None:
         super().__init__(validate=ssl.CERT_REQUIRED, ca_certs_file=str(ca_file) if ca_file else None)
+        self._host = host
         self._context = ssl.create_default_context(cafile=self.ca_certs_file)
 
     def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002 - ldap3's signature
@@ -24,7 +25,7 @@ class VerifiedTls(Tls):  # type: ignore[misc] # ldap3 has no types
         del do_handshake
         plain = connection.socket
         try:
-            connection.socket = self._context.wrap_socket(plain, server_hostname=connection.server.host)
+            connection.socket = self._context.wrap_socket(plain, server_hostname=self._host)
         except OSError:
             plain.close()
             raise

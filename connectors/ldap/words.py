@@ -9,7 +9,7 @@ from typing import Any
 from ldap3.core.results import RESULT_CODES
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
-from connectors.ldap.settings import DirectorySettings
+from connectors.ldap.settings import DirectoryServer, DirectorySettings
 
 _INVALID_CREDENTIALS = 49
 # Another server may do better: busy, unavailable, unwillingToPerform.
@@ -28,17 +28,28 @@ _REMEDIES = {
 }
 
 # Active Directory says in the diagnostic message, as "data 52e", why it refused a logon.
-_ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3})\b", re.IGNORECASE)
+_ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3}|80090346)\b", re.IGNORECASE)
+_RENEW = "Give the account a new password, and write it into bind_password_file."
 _ACTIVE_DIRECTORY_REASONS = {
-    "525": "There is no such account.",
-    "52e": "The password is wrong.",
-    "530": "The account may not log on at this time.",
-    "531": "The account may not log on from this machine.",
-    "532": "The password has expired.",
-    "533": "The account is disabled.",
-    "701": "The account has expired.",
-    "773": "The password has to be changed before the next logon.",
-    "775": "The account is locked.",
+    "525": "There is no such account. Correct bind_dn.",
+    "52e": "The name or the password is wrong. Check bind_dn and the content of bind_password_file.",
+    "530": "The account may not log on at this time. Take the limits of its logon hours away.",
+    "531": "The account may not log on from everywhere. Take the limits of its workstations away.",
+    "532": f"The password has expired. {_RENEW}",
+    "533": "The account is disabled. Enable it.",
+    "701": "The account has expired. Give it a later end.",
+    "773": f"The password has to be changed before the next logon. {_RENEW}",
+    "775": "The account is locked. Unlock it, and find out who logs on with a wrong password.",
+    "80090346": "Something between changes the TLS channel (a proxy?): connect to the domain controller itself.",
+}
+_CHECK = {
+    "simple": "Check bind_dn and the content of bind_password_file.",
+    "kerberos": "Check the account and the domain controller's log.",
+}
+_ENCRYPT = {
+    "simple": "Use ldaps:// or StartTLS.",
+    "kerberos": "Let the server be content with TLS (Samba: ldap server require strong auth = allow_sasl_over_tls), or "
+    'use logon = "simple".',
 }
 
 
@@ -84,7 +95,7 @@ def another_directory(url: str, settings: DirectorySettings) -> str:
     return (
         f"{url} is not the directory that was read before: the identity of {' or '.join(settings.scopes)} is another, "
         "or can no longer be read. If the directory was built anew or replaced on purpose, run rollcall sync --full; "
-        "else correct urls or the account's rights."
+        f"else correct {'urls' if settings.urls else 'domain'} or the account's rights."
     )
 
 
@@ -112,32 +123,36 @@ def logon_refused(url: str, settings: DirectorySettings, result: Mapping[str, An
     said = f" ({RESULT_CODES.get(code, code)}{': ' + message if message else ''})"
     if code == _INVALID_CREDENTIALS:
         found = _ACTIVE_DIRECTORY_CODE.search(message)
-        reason = _ACTIVE_DIRECTORY_REASONS.get(found[1].lower(), "") if found else ""
+        reason = _ACTIVE_DIRECTORY_REASONS.get(found[1].lower()) if found else None
         return CredentialsRefused(
-            f"source {settings.name}: {url} refuses the name or password of {who}{said}. {reason}{reason and ' '}"
-            "Check bind_dn and the content of bind_password_file. Nothing is removed."
+            f"source {settings.name}: {url} refuses the name or password of {who}{said}. "
+            f"{reason or _CHECK[settings.logon]} Nothing is removed."
         )
     if code in _TRY_ANOTHER:
         return SourceUnreachable(
             f"source {settings.name}: {url} cannot serve the logon of {who} now{said}. The next cycle tries again. "
             "Nothing is removed."
         )
-    remedy = (
-        "Use ldaps:// or StartTLS." if code in _NEEDS_ENCRYPTION else "Check bind_dn and the account at the server."
-    )
+    remedy = _ENCRYPT[settings.logon] if code in _NEEDS_ENCRYPTION else "Check bind_dn and the account at the server."
     return CredentialsRefused(
         f"source {settings.name}: {url} refuses the logon of {who}{said}. {remedy} Nothing is removed."
     )
 
 
-def no_connection(url: str, settings: DirectorySettings, error: Exception) -> SourceError:
+def no_connection(server: DirectoryServer, settings: DirectorySettings, error: Exception) -> SourceError:
     """Make the error for a server that could not be reached, or whose certificate could not be verified."""
+    url = f"{server.url} (at {server.address})" if server.address else server.url
     text = str(error) or type(error).__name__
     if "certificate" in text.lower():
+        named = (
+            "write the server's name in urls as in the certificate"
+            if settings.urls
+            else "give the domain controller a certificate with the name by which DNS knows it"
+        )
         return CertificateRejected(
             f"source {settings.name}: the certificate of {url} could not be verified: {_plain(text)}. "
             "Nothing was sent to it. "
-            "Name the authority that issued it as ca_file, and write the server's name in urls as in the certificate."
+            f"Name the authority that issued it as ca_file, and {named}."
         )
     if "WRONG_VERSION_NUMBER" in text:
         return SourceUnreachable(

@@ -172,7 +172,7 @@ def test_a_busy_bind_asks_the_next_server_and_a_refused_one_does_not(fifty: Open
     ("code", "said", "told"),
     [
         (49, b"AcceptSecurityContext error, data 775, v4563", "The account is locked."),
-        (49, b"AcceptSecurityContext error, data 52E, v4563", "The password is wrong."),
+        (49, b"AcceptSecurityContext error, data 52E, v4563", "The name or the password is wrong."),
         (49, b"data abc", "Check bind_dn"),
         (8, b"BindSimple: Transport encryption required.", "strongerAuthRequired"),
         (13, b"confidentiality required", "Use ldaps:// or StartTLS."),

@@ -21,6 +21,7 @@ from tests.servers.certificates import Certificates, certificates
 from tests.servers.ports import RUN, WORKER
 
 REALM = "CORP.TEST"
+HOST = "dc1.corp.test"
 NAMING_CONTEXT = "DC=corp,DC=test"
 ADMIN = "Administrator@corp.test"
 ADMIN_PASSWORD = "Directory-2026-Heron"
@@ -38,7 +39,8 @@ workgroup = CORP
 server role = active directory domain controller
 interfaces = {address}/8
 bind interfaces only = yes
-server services = ldap cldap rpc kdc
+server services = ldap cldap rpc kdc{dns}
+allow dns updates = nonsecure
 private dir = {directory}/private
 state directory = {directory}/state
 cache directory = {directory}/cache
@@ -66,14 +68,16 @@ class SambaDomain:
     """Use as a context manager; load first. `directory` is made.
 
     plain:  passwords are taken without TLS, too, so that a proxy can look at what is said
+    dns:    it serves the DNS of the domain, too
     """
 
-    def __init__(self, directory: Path, *, plain: bool = False) -> None:
+    def __init__(self, directory: Path, *, plain: bool = False, dns: bool = False) -> None:
         self.directory = directory
         self.address = f"127.{_FIRST_NETWORK + RUN % _NETWORKS}.{WORKER + 1}.{next(_hosts)}"
-        self.certificates: Certificates = certificates(f"IP:{self.address}", f"samba-{self.address}")
+        self.certificates: Certificates = certificates(f"IP:{self.address},DNS:{HOST}", f"samba-{self.address}")
+        self._ports = (636, 88, 53) if dns else (636, 88)
         self._process: subprocess.Popen[bytes] | None = None
-        shutil.copytree(_template(), directory)
+        shutil.copytree(_template("SAMBA_INTERNAL" if dns else "NONE"), directory)
         # Samba wants a key that nobody else may read.
         shutil.copy(self.certificates.key, directory / "server.key")
         (directory / "server.key").chmod(0o600)
@@ -83,7 +87,8 @@ class SambaDomain:
                 address=self.address,
                 directory=directory,
                 certificates=self.certificates,
-                encryption="no" if plain else "yes",
+                encryption="no" if plain else "allow_sasl_over_tls",
+                dns=" dns" if dns else "",
             )
         )
 
@@ -111,7 +116,8 @@ class SambaDomain:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                socket.create_connection((self.address, 636), timeout=1).close()
+                for port in self._ports:
+                    socket.create_connection((self.address, port), timeout=1).close()
             except OSError:
                 assert self._process.poll() is None, (self.directory / "samba.log").read_text()
                 time.sleep(0.05)
@@ -146,6 +152,13 @@ class SambaDomain:
             input=lines.encode(), check=False, capture_output=True, env=_with_sbin() | _FAST,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()
+
+    def export_keytab(self, file: Path) -> None:
+        """Write the Kerberos keys of all accounts into a keytab."""
+        subprocess.run(
+            ["samba-tool", "domain", "exportkeytab", str(file), "-s", str(self._configuration)],
+            check=True, capture_output=True, env=_with_sbin() | _FAST,
+        )  # fmt: skip
 
     def modify(self, ldif: str, *controls: str) -> None:
         """Carry out change records as the administrator."""
@@ -208,11 +221,17 @@ _LOAD = (
     + """
 import itertools
 import ldb
+from samba import dsdb
 changes = database.parse_ldif(open(sys.argv[3], encoding="utf-8").read())
 while some := list(itertools.islice(changes, 500)):
     database.transaction_start()
     for kind, message in some:
-        database.delete(message.dn) if kind == ldb.CHANGETYPE_DELETE else database.add(message)
+        if kind == ldb.CHANGETYPE_DELETE:
+            database.delete(message.dn)
+        elif kind == ldb.CHANGETYPE_MODIFY:  # also of what the controller keeps for itself, like the age of a password
+            database.modify(message, controls=["local_oid:" + dsdb.DSDB_CONTROL_BYPASS_PASSWORD_HASH_OID + ":0"])
+        else:
+            database.add(message)
     database.transaction_commit()
 for line in sys.stdin:
     name, password = line.rstrip("\\n").split("\\t")
@@ -263,16 +282,16 @@ if sys.argv[3]:
 )
 
 
-def _template() -> Path:
+def _template(dns_backend: str) -> Path:
     """Provision a domain, once for all the workers of a run of the tests."""
     place = _shared()
     place.mkdir(exist_ok=True)
-    with (place / "lock").open("w") as lock:
+    with (place / f"lock-{dns_backend}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ready = place / "domain"
+        ready, unfinished = place / f"domain-{dns_backend}", place / f"unfinished-{dns_backend}"
         if not ready.exists():
-            _provision(place / "unfinished")
-            (place / "unfinished").rename(ready)
+            _provision(unfinished, dns_backend)
+            unfinished.rename(ready)
     return ready
 
 
@@ -285,14 +304,14 @@ def _shared() -> Path:
     return Path(tempfile.gettempdir()) / f"rollcall-samba-{RUN}"
 
 
-def _provision(directory: Path) -> None:
+def _provision(directory: Path, dns_backend: str) -> None:
     if shutil.which("samba", path=_with_sbin()["PATH"]) is None:
         raise RuntimeError("samba is not installed; `make test` installs it")
     directory.mkdir()
     done = subprocess.run(
         ["samba-tool", "domain", "provision", "--configfile=/dev/null", f"--realm={REALM}", "--domain=CORP",
-         "--server-role=dc", f"--adminpass={ADMIN_PASSWORD}", "--dns-backend=NONE", f"--targetdir={directory}",
-         "--host-ip=127.0.0.1", "--host-name=dc1"],
+         "--server-role=dc", f"--adminpass={ADMIN_PASSWORD}", f"--dns-backend={dns_backend}",
+         f"--targetdir={directory}", "--host-ip=127.0.0.1", "--host-name=dc1"],
         capture_output=True, check=False, env=_with_sbin() | _FAST,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

@@ -1,0 +1,218 @@
+"""Finding the controllers of a domain by DNS (MS-ADTS 6.3.2.3 and 6.3.6, RFC 2782)."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import dns.name
+import dns.resolver
+from dns.exception import DNSException
+from dns.nameserver import Do53Nameserver
+from dns.rdatatype import RdataType
+
+from connectors.errors import SourceUnreachable
+from connectors.ldap.settings import DirectoryServer, default_port
+
+if TYPE_CHECKING:
+    from connectors.active_directory.settings import ActiveDirectorySettings
+
+_DNS_PORT = 53
+_LABEL = re.compile(r"[\w-]{1,63}")  # Active Directory also writes underscores
+_ADDRESSES = (RdataType.A, RdataType.AAAA)
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One SRV record: a domain controller, and how it wants to be chosen."""
+
+    host: str
+    port: int
+    priority: int
+    weight: int
+
+
+def controllers_of(settings: ActiveDirectorySettings) -> Iterator[DirectoryServer]:
+    """Yield the controllers of the site, then those of the whole domain. Raises SourceUnreachable.
+
+    DNS is asked for what is needed only: while a controller of the site answers, not for those of the domain.
+    """
+    question = _Question(settings)
+    agent = f"{socket.gethostname()} {settings.name}"
+    troubles: list[SourceUnreachable] = []
+    tried: set[str] = set()
+    for name in _service_names(settings.domain, settings.site):
+        for controller in in_order(question.controllers(name), agent):
+            if controller.host in tried:
+                continue
+            tried.add(controller.host)
+            url = _url(settings.scheme, controller)
+            try:
+                for address in question.addresses(controller.host):
+                    yield DirectoryServer(url, address)
+            except SourceUnreachable as error:
+                troubles.append(error)
+    if not tried:
+        raise SourceUnreachable(
+            f"source {settings.name}: DNS knows no domain controllers of {settings.domain}: there is no "
+            f"{_service_names(settings.domain, '')[0]} (SRV) at {question.asked}. Correct domain; or, if these servers "
+            "do not know it, name the domain's own as dns_servers. Nothing is removed."
+        )
+    if troubles:
+        raise SourceUnreachable(" ".join(str(trouble) for trouble in troubles))
+
+
+def in_order(controllers: Iterable[Controller], agent: str) -> list[Controller]:
+    """Sort by priority and weight as RFC 2782 says, and for one agent always alike.
+
+    A checkpoint counts the changes of one controller: with another one than last time, everything is read. So the dice
+    that RFC 2782 has every client throw are thrown once for each agent and controller, by a hash. Over many agents the
+    weights come out as they should, and a controller that is added or taken away changes nothing for the agents of the
+    others (rendezvous hashing).
+    """
+
+    def rank(controller: Controller) -> tuple[int, bool, float]:
+        digest = hashlib.sha256(f"{agent} {controller.host}".encode()).digest()
+        chance = (int.from_bytes(digest[:8], "big") + 1) / 2**64
+        # RFC 2782: a weight of 0 has hardly any chance beside greater ones.
+        return controller.priority, controller.weight == 0, -math.log(chance) / (controller.weight or 1)
+
+    return sorted(controllers, key=rank)
+
+
+def check_domain(text: str) -> str:
+    """Return a domain as DNS writes it. Raises ValueError."""
+    domain = text.rstrip(".").lower()
+    try:
+        name = dns.name.from_text(domain).to_text(omit_final_dot=True)
+    except (DNSException, UnicodeError):
+        name = ""
+    if not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise ValueError(f'"{text}" is not a domain; write it like "corp.example"')
+    return name
+
+
+def check_site(text: str) -> str:
+    """Return the name of a site. Raises ValueError."""
+    if not _LABEL.fullmatch(text):
+        raise ValueError(f'"{text}" is not the name of a site; write it as Active Directory does, like "Berlin"')
+    return text
+
+
+def read_dns_server(text: str) -> tuple[str, int]:
+    """Take an address and perhaps a port apart. Raises ValueError."""
+    try:
+        return str(ipaddress.ip_address(text)), _DNS_PORT
+    except ValueError:  # an address with a port, then
+        pass
+    try:
+        parts = urlsplit(f"//{text}")
+        return str(ipaddress.ip_address(parts.hostname or "")), parts.port or _DNS_PORT
+    except ValueError:
+        raise ValueError(
+            f'"{text}" is not the address of a DNS server; write it like "10.0.0.1" or "10.0.0.1:53"'
+        ) from None
+
+
+class _Question:
+    """DNS, as one source asks it."""
+
+    def __init__(self, settings: ActiveDirectorySettings) -> None:
+        self._settings = settings
+        self._servers = settings.dns_servers
+        self._known: dict[str, list[str]] = {}
+        try:
+            self._resolver = dns.resolver.Resolver(configure=not self._servers)
+        except DNSException as error:
+            raise SourceUnreachable(
+                f"source {settings.name}: this machine has no DNS servers configured ({error}), so the domain "
+                f"controllers of {settings.domain} cannot be found. Name some as dns_servers. Nothing is removed."
+            ) from error
+        if self._servers:
+            self._resolver.nameservers = [Do53Nameserver(*read_dns_server(server)) for server in self._servers]
+        self._resolver.lifetime = settings.connect_timeout
+
+    @property
+    def asked(self) -> str:
+        """The DNS servers, for people."""
+        if self._servers:
+            return ", ".join(self._servers)
+        own = ", ".join(str(server) for server in self._resolver.nameservers)
+        return f"the DNS servers of this machine ({own})"
+
+    def controllers(self, name: str) -> list[Controller]:
+        """Ask for the SRV records of a name; there may be none."""
+        try:
+            answer = self._resolver.resolve(name, "SRV", search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (DNSException, OSError) as error:
+            raise self._failed(f"{name} (SRV)", error) from error
+        for more in answer.response.additional:
+            if more.rdtype in _ADDRESSES:
+                self._known.setdefault(_text(more.name), []).extend(record.address for record in more)
+        return [
+            Controller(_text(record.target), record.port, record.priority, record.weight)
+            for record in answer
+            if record.target != dns.name.root  # RFC 2782: the service is decidedly not available
+        ]
+
+    def addresses(self, host: str) -> Iterator[str]:
+        """Yield where a controller is, by the DNS servers that are named; else the operating system will be asked.
+
+        RFC 2782: the addresses may have come with the answer that named the controller.
+        """
+        if not self._servers:
+            yield ""
+            return
+        known = self._known.get(host, [])
+        yield from known
+        if known:
+            return
+        found = False
+        for kind in _ADDRESSES:
+            try:
+                answer = self._resolver.resolve(host, kind, search=False)
+            except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+                continue
+            except (DNSException, OSError) as error:
+                raise self._failed(host, error) from error
+            found = True
+            yield from (record.address for record in answer)
+        if not found:
+            raise SourceUnreachable(
+                f"source {self._settings.name}: DNS names the domain controller {host}, and has no address of it at "
+                f"{self.asked}. Correct the records of the domain, or dns_servers. Nothing is removed."
+            )
+
+    def _failed(self, name: str, error: Exception) -> SourceUnreachable:
+        if isinstance(error, dns.resolver.LifetimeTimeout):
+            what = f"did not come from {self.asked} within {self._settings.connect_timeout} seconds"
+        else:
+            what = f"was an error from {self.asked} ({error})"
+        return SourceUnreachable(
+            f"source {self._settings.name}: the answer of DNS about {name} {what}. Check these servers and the "
+            "network, or name others as dns_servers. Nothing is removed."
+        )
+
+
+def _text(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower()
+
+
+def _service_names(domain: str, site: str) -> list[str]:
+    of_domain = f"dc._msdcs.{domain}"
+    return [f"_ldap._tcp.{site}._sites.{of_domain}"] * bool(site) + [f"_ldap._tcp.{of_domain}"]
+
+
+def _url(scheme: str, controller: Controller) -> str:
+    # The records are about LDAP without TLS; of LDAPS only its port is known.
+    port = "" if scheme == "ldaps" or controller.port == default_port(scheme) else f":{controller.port}"
+    return f"{scheme}://{controller.host}{port}"
