@@ -8,6 +8,7 @@ beyond their error budget.
 from __future__ import annotations
 
 import queue
+import ssl
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from agent.plan.operations import (
     UpdateUser,
 )
 from agent.upstream.brake import Brake, Stopped
-from agent.upstream.client import ScimClient
+from agent.upstream.client import ScimClient, verification
 from agent.upstream.groups import create_group, update_group
 from agent.upstream.ledger import Ledger
 from agent.upstream.members import change_members, read_members
@@ -111,6 +112,7 @@ class Push:
         self._recent: deque[bool] = deque(maxlen=_WATCHED)
         self._defect: BaseException | None = None
         self._report = PushReport()
+        self._context: ssl.SSLContext | None = None
 
     def run(self, operations: Callable[[Phase], Iterator[Operation]], *, removals_allowed: bool) -> PushReport:
         """Carry out every phase in order. `operations` is asked for a phase when its turn comes.
@@ -171,10 +173,16 @@ class Push:
                 worker.join()
         return number
 
+    def _verification(self) -> ssl.SSLContext:
+        """Load the authorities once for all workers, and not at all when there is nothing to send."""
+        with self._lock:
+            self._context = self._context or verification(self._service)
+            return self._context
+
     def _work(self, waiting: queue.Queue[Operation | None]) -> None:
         """Take operations until there are no more. After a halt they are taken and left undone."""
         try:
-            with ScimClient(self._service, self._brake) as client:
+            with ScimClient(self._service, self._brake, self._verification()) as client:
                 try:
                     while (operation := waiting.get()) is not None:
                         if not self._halted():
