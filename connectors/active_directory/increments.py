@@ -94,10 +94,10 @@ class Increments:
         self._untold = self._untold or not self._source.observe(found)
         self._witnesses.observe(found)
 
-    def finish(self) -> Generator[ReadEvent, None, Position | None]:
+    def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: what changed during the read may have been missed where it was and where it is."""
         if self._untold:
-            return None
+            raise CheckpointRefused("an entry does not show its uSNChanged, so its changes would not be noticed")
         notices, reached = self._source.notices(self._begun)
         yield from settle(notices, self._look_up, self._evidence)
         return self._position(reached)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from connectors.base import Checkpoint
 
-FORMAT = 1  # of the token, and of what is made of an entry: a newer connector reads in full once
+FORMAT = 2  # of the token, and of what is made of an entry: a newer connector reads in full once
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,10 +51,10 @@ class ChangeDetection(Protocol):
     def observe(self, found: Found) -> None:
         """Look at an entry of a full read."""
 
-    def finish(self) -> Generator[ReadEvent, None, Position | None]:
+    def finish(self) -> Generator[ReadEvent, None, Position]:
         """Yield what changed while the full read went on, and return from where the next read can go on.
 
-        None: it turned out that the next read has to be full.
+        Raises CheckpointRefused when the next read has to be full.
         """
 
     def behind(self, since: Position, landmarks: Landmarks) -> bool:

@@ -10,9 +10,11 @@ from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
 from connectors.ldap.landmarks import Landmarks
 
+WHY = "why"
+
 
 class EveryReadFull:
-    """Its checkpoint remembers nothing but which directory was read, so that another one is noticed."""
+    """Its checkpoint remembers which directory was read, so that another one is noticed, and why nothing tells."""
 
     name = "full"
     attributes: frozenset[str] = frozenset()
@@ -35,6 +37,6 @@ class EveryReadFull:
 
     def changes(self, since: Position, landmarks: Landmarks) -> Generator[ReadEvent, None, Progress]:
         """Ask for a full read, without more ado."""
-        del since, landmarks
+        del landmarks
         yield from ()
-        raise CheckpointRefused("")
+        raise CheckpointRefused(since.get(WHY, ""))

@@ -18,7 +18,7 @@ from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.full_read import full_read
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
-from connectors.ldap.last_resort import EveryReadFull
+from connectors.ldap.last_resort import WHY, EveryReadFull
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 from connectors.ldap.words import an_older_directory, another_directory, no_sentinel
@@ -125,13 +125,13 @@ class DirectoryRead:
             yield self._noticed(event)
         try:
             position = yield from self._noticing(detection.finish())
-        except CheckpointRefused:
-            position = None  # the next read is full again
+        except CheckpointRefused as refused:
+            detection, position = EveryReadFull(), {WHY: f"the read before could not be gone on from: {refused}"}
         checkpoint = None
         if not landmarks.missing and digest_of_containers(self._session, self._settings) != containers:
             # Who is in it may have been missed where it was and where it is, and no cookie tells.
             self._interpretation.doubts.insert(0, _MOVED)
-        elif position is not None and landmarks.identity:
+        elif landmarks.identity:
             checkpoint = LdapCheckpoint(detection.name, landmarks.identity, containers, position).seal()
         if not self._sentinel_is_there():
             if self._deleted:

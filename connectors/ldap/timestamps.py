@@ -35,6 +35,7 @@ _WITNESSES_KEPT = 20
 _FUTURE = timedelta(days=1)  # more than clocks differ
 _TIME = "%Y%m%d%H%M%S"  # the first 14 digits of a GeneralizedTime (RFC 4517, 3.3.13)
 _DIGITS = 14
+_UNTOLD = "an entry shows no timestamp, or one in the future"
 
 
 class Timestamps:
@@ -69,10 +70,10 @@ class Timestamps:
             keep = heapq.heappush if len(self._latest) < _WITNESSES_KEPT else heapq.heappushpop
             keep(self._latest, (modified, anchor))
 
-    def finish(self) -> Generator[ReadEvent, None, Position | None]:
+    def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: an entry that was moved during the read may have been missed where it was and where it is."""
         if self._newest is None or self._untold:
-            return None
+            raise CheckpointRefused(_UNTOLD)
         reached = self._reached(self._newest)
         yield from self._modified_since(reached)
         return self._position(reached)
@@ -110,7 +111,7 @@ class Timestamps:
         yield from list_entries(self._session, self._settings, self._interpretation)
         yield from self._modified_since(newest - timedelta(seconds=self._settings.timestamp_overlap))
         if self._untold:
-            raise CheckpointRefused("an entry shows no timestamp, or one in the future")
+            raise CheckpointRefused(_UNTOLD)
         if self._newest is None:
             # The entry with the newest timestamp should have been found again.
             raise CheckpointRefused("nothing is as new as what was read last time")

@@ -468,8 +468,9 @@ def test_a_timestamp_in_the_future_hides_no_change(stamped: Play) -> None:
     listed["member"] = [member for member in listed["member"] if not member.startswith(b"uid=u7,")]
     listed["modifytimestamp"] = [b"20261125080000Z"]
 
-    stamped.cycle()
+    report = stamped.cycle()
 
+    assert "an entry shows no timestamp, or one in the future" in str(report.sources[0]["note"])
     assert EVERYBODY - stamped.scim.membership()["app-all"] == {"u7@example.com"}
 
 
