@@ -177,8 +177,9 @@ def test_a_dns_server_that_does_not_answer_is_told_in_time(domain: SambaDomain) 
 
 
 def test_another_dns_server_is_asked_when_one_does_not_answer(domain: SambaDomain) -> None:
-    with DnsServer(silent=True) as dead:
-        ended = read(settings(domain, dead.address, domain.address))[1]
+    records = [(OF_DOMAIN, "SRV", f"0 100 389 {HOST}."), (HOST, "A", domain.address)]
+    with DnsServer(silent=True) as dead, DnsServer(*records, additional=True) as alive:
+        ended = read(settings(domain, dead.address, alive.address))[1]
 
     assert ended.completeness is Completeness.COMPLETE
 
