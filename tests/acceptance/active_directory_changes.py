@@ -46,13 +46,13 @@ def record_of_members(group: str, how: str, member: str) -> str:
     return _members(group, how, member)
 
 
-def crowd(many: int = MANY) -> str:
+def crowd(many: int = MANY, name: str = "app-crowd") -> str:
     """A group of many contacts."""
     contacts = "".join(
         f"dn: CN=c{number},{PARTNERS}\nobjectClass: contact\nmail: c{number}@crowd.example\n\n"
         for number in range(many)
     )
-    return contacts + _group("app-crowd", *(f"c{number}" for number in range(many)), unit=PARTNERS)
+    return contacts + _group(name, *(f"c{number}" for number in range(many)), unit=PARTNERS)
 
 
 def changes() -> Iterator[Change]:

@@ -137,7 +137,7 @@ def test_a_cycle_with_nothing_to_do_makes_three_requests_in_a_large_domain(
     tmp_path: Path, scim: ScimService, agent: Agent
 ) -> None:
     domain = SambaDomain(tmp_path / "large", plain=True)
-    domain.load(beginning() + crowd(14_000))
+    domain.load(beginning() + crowd(14_000, "out-of-scope"))
     agent.configure(scim, domain.settings(base_dn=COMPANY), guard=OPEN)
     assert_idle_in_few_requests(domain, scim, agent)
 
