@@ -9,9 +9,9 @@ from itertools import islice
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
 from connectors.active_directory.landmarks import look_around
-from connectors.active_directory.lookup import sees_tombstones
 from connectors.active_directory.session import ActiveDirectorySession, NoRight
 from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.active_directory.sight import sees_tombstones
 from connectors.base import Finding
 from connectors.errors import ReadInterrupted
 from connectors.ldap.bases import check_bases
@@ -43,7 +43,7 @@ class DomainCheck:
 
     def findings(self) -> Iterator[Finding]:
         """Yield them, from the controller down to the people. Raises ReadInterrupted."""
-        context = look_around(self._session, self._settings, None).context
+        context = look_around(self._session, self._settings).context
         yield self._well(f"it is a domain controller of {context}")
         yield self._clock()
         if not (yield from check_bases(self._session, self._settings, self._subject)):

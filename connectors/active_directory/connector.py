@@ -11,6 +11,7 @@ from connectors.active_directory.entries import reader_of
 from connectors.active_directory.make import ActiveDirectoryMake
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.active_directory.sight import Sight
 from connectors.base import Checkpoint, Finding, ReadEvent, SourceSettings, Wanted
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.reading import Make
@@ -35,12 +36,12 @@ class ActiveDirectoryConnector:
         """Yield what changed since the checkpoint, or everything."""
 
         def prepare(session: ActiveDirectorySession) -> tuple[Interpretation, Make]:
-            reader = reader_of(self._settings.inactive_when, wanted)
-            with_lists = Interpretation(self._settings, reader, session.url)
-            without_lists = Interpretation(
-                self._settings, replace(reader, lists=False), session.url, doubts=with_lists.doubts
-            )
-            return with_lists, ActiveDirectoryMake(session, self._settings, with_lists, without_lists)
+            doubts: list[str] = []
+            sight = Sight(session, self._settings, doubts)
+            reader = reader_of(self._settings.inactive_when, wanted, sight.sees_members)
+            with_lists = Interpretation(self._settings, reader, session.url, doubts=doubts)
+            without_lists = Interpretation(self._settings, replace(reader, lists=False), session.url, doubts=doubts)
+            return with_lists, ActiveDirectoryMake(session, self._settings, sight, with_lists, without_lists)
 
         yield from read_source(self._settings, ActiveDirectorySession, prepare, wanted, since)
 

@@ -10,10 +10,11 @@ only a full read tells.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from connectors.active_directory.entries import GUID, MEMBER, member_name, read_guid
 from connectors.active_directory.landmarks import Whereabouts
-from connectors.active_directory.lookup import LookUp, is_tombstone
+from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight, Part
 from connectors.distinguished_name import DistinguishedNameError
@@ -21,8 +22,7 @@ from connectors.errors import CheckpointRefused
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
 
-_COOKIE, _RIGHT, _TOMBSTONES = "cookie", "right", "tombstones"
-_SEEN, _HIDDEN = "seen", "hidden"
+_COOKIE, _RIGHT = "cookie", "right"
 _FULL_RIGHT, _OWN_EYES = "replicating directory changes", "own eyes"
 _DELETED = "(isDeleted=TRUE)"
 _EVERYTHING = "(objectClass=*)"
@@ -54,35 +54,28 @@ class DirSync:
         del found
         return True
 
-    def sees_tombstones(self, since: Position) -> bool:
-        """With the right to replicate, it stays as it was; with the account's own eyes, look."""
-        if since[_RIGHT] == _OWN_EYES:
-            return self._look_up.sees_tombstones()
-        return since[_TOMBSTONES] == _SEEN
-
     def _first(self, right: str) -> dict[str, str]:
-        """Ask for everything that is deleted: whether any of it comes shows whether deletions are told."""
-        cookie, tombstones = b"", _HIDDEN
-        # An entry comes only if an attribute that is asked for has changed, and the objectGUID alone never has.
-        for part in self._parts(_DELETED, [GUID, "isDeleted"], cookie, _flags(right)):
+        """Ask for as little as can be: the cookie does not depend on the filter."""
+        cookie = b""
+        for part in self._parts(_DELETED, [GUID], cookie, _flags(right)):
             cookie = part.cookie
-            if any(is_tombstone(found.dn) for found in part.found):
-                tombstones = _SEEN
-        return {_COOKIE: cookie.hex(), _RIGHT: right, _TOMBSTONES: tombstones}
+        return {_COOKIE: cookie.hex(), _RIGHT: right}
 
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Collect every part of the answer: only the last one is the whole of it."""
         notices: Notices = {}
         cookie, flags = bytes.fromhex(since[_COOKIE]), _flags(since[_RIGHT])
-        wanted = sorted({*self._look_up.attributes, MEMBER, *_SIGNS, GUID})
+        # Whoever enters or leaves a filter is reported only if the attribute in it is asked for.
+        signs = {*_SIGNS, *self._look_up.filter_types} - {MEMBER}
+        wanted = sorted({*self._look_up.attributes, MEMBER, *signs, GUID})
         for part in self._parts(_EVERYTHING, wanted, cookie, flags):
             cookie = part.cookie
             for found in part.found:
                 anchor = read_guid(found.attributes.get(GUID, ()))
                 if anchor is None:
                     raise CheckpointRefused(f"{self._session.url} reports a change without saying of what")
-                _take_note(notices.setdefault(anchor, Notice()), found)
-        return notices, {_COOKIE: cookie.hex(), _RIGHT: since[_RIGHT], _TOMBSTONES: since[_TOMBSTONES]}
+                _take_note(notices.setdefault(anchor, Notice()), found, signs)
+        return notices, {_COOKIE: cookie.hex(), _RIGHT: since[_RIGHT]}
 
     def _parts(self, search_filter: str, attributes: Sequence[str], cookie: bytes, flags: int) -> Iterator[Part]:
         """Yield all parts of an answer. Raises CheckpointRefused when they lead nowhere."""
@@ -109,14 +102,14 @@ def _flags(right: str) -> int:
     return OBJECT_SECURITY if right == _OWN_EYES else 0
 
 
-def _take_note(notice: Notice, found: Found) -> None:
+def _take_note(notice: Notice, found: Found, signs: AbstractSet[str]) -> None:
     attributes = found.attributes
     deleted = attributes.get("isdeleted")
     if deleted is not None:
         notice.deleted = list(deleted) == [b"TRUE"]
         if not notice.deleted:
             raise CheckpointRefused(f"{found.dn} was restored from the deleted objects, perhaps with its groups")
-    notice.whole = notice.whole or any(sign in attributes for sign in _SIGNS)
+    notice.whole = notice.whole or not signs.isdisjoint(attributes)
     for key, values in attributes.items():
         if key.partition(";")[0] != MEMBER:
             continue

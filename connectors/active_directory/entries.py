@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +29,8 @@ _STATES: Mapping[State, frozenset[str]] = {
     "locked": frozenset({_COMPUTED, _LOCKED_AT}),
     "expired": frozenset({_EXPIRES}),
 }
+# Every account has these (MS-SAMR 3.1.1.8.10); a lock leaves no trace when there was none.
+_NEVER_ABSENT: Mapping[State, str] = {"disabled": "userAccountControl", "expired": "accountExpires"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,13 @@ class ActiveDirectoryReader:
 
     kept:      the attribute types that the mapping uses, lower case
     inactive:  the states of an account that make its owner inactive
+    sees_members:  asked for a group that shows no member: whether that can be believed
     lists:     groups come with their members; without, the lists known stay
     """
 
     kept: frozenset[str]
     inactive: frozenset[State]
+    sees_members: Callable[[], bool]
     lists: bool = True
 
     @property
@@ -62,6 +66,8 @@ class ActiveDirectoryReader:
         kind = next((kind for name, kind in PRINCIPALS.items() if name in classes), None)
         if kind is None:
             return None
+        if missing := self._missing(kind, attributes):
+            return EntryUnreadable(dn, f"its {missing} cannot be read. Give the account the right to.", anchor)
         try:
             sid = sid_text(attributes[_SID][0]) if attributes.get(_SID) else ""
             return EntryFound(
@@ -72,7 +78,7 @@ class ActiveDirectoryReader:
                     names=_names(dn, anchor, sid, attributes),
                     attributes=self._kept(attributes),
                     active=kind is EntryKind.GROUP or not any(_in_state(state, attributes) for state in self.inactive),
-                    members=_members(sid, attributes) if kind is EntryKind.GROUP and self.lists else None,
+                    members=self._members(sid, attributes) if kind is EntryKind.GROUP and self.lists else None,
                 )
             )
         except (ValueError, DistinguishedNameError) as error:
@@ -86,6 +92,31 @@ class ActiveDirectoryReader:
             read_guid(attributes.get(GUID, ())),
         )
 
+    def _missing(self, kind: EntryKind, attributes: RawAttributes) -> str:
+        """Name what every entry of its kind has and this one does not show; empty when all is there.
+
+        Without it the account would pass for enabled, or nobody would have the group as primary group.
+        """
+        needed: list[str] = []
+        if kind is not EntryKind.CONTACT:
+            needed.append("objectSid")
+        if kind is EntryKind.USER:
+            needed.append("primaryGroupID")
+            needed += [_NEVER_ABSENT[state] for state in sorted(self.inactive) if state in _NEVER_ABSENT]
+        return next((name for name in needed if not attributes.get(name.lower())), "")
+
+    def _members(self, sid: str, attributes: RawAttributes) -> MemberList:
+        """Read the member list. A value that cannot be read leaves it incomplete, and so does not seeing any."""
+        names: set[Name] = {Name(NameKind.PRIMARY_GROUP, sid)}
+        lists = {key: values for key, values in attributes.items() if key.partition(";")[0] == MEMBER}
+        complete = set(lists) <= {MEMBER} and (bool(lists) or self.sees_members())
+        for value in (value for values in lists.values() for value in values):
+            try:
+                names.add(member_name(value))
+            except (ValueError, DistinguishedNameError):
+                complete = False
+        return MemberList(frozenset(names), complete=complete)
+
     def _kept(self, attributes: RawAttributes) -> dict[str, tuple[str, ...]]:
         kept = {}
         for key in sorted(self.kept):
@@ -95,9 +126,9 @@ class ActiveDirectoryReader:
         return kept
 
 
-def reader_of(inactive: Sequence[State], wanted: Wanted) -> ActiveDirectoryReader:
+def reader_of(inactive: Sequence[State], wanted: Wanted, sees_members: Callable[[], bool]) -> ActiveDirectoryReader:
     """Make the reader that the settings ask for."""
-    return ActiveDirectoryReader(wanted.attributes | _ALWAYS, frozenset(inactive))
+    return ActiveDirectoryReader(wanted.attributes | _ALWAYS, frozenset(inactive), sees_members)
 
 
 def read_guid(values: Sequence[bytes]) -> str | None:
@@ -130,22 +161,6 @@ def _names(dn: str, anchor: str, sid: str, attributes: RawAttributes) -> frozens
             # Membership of the primary group stands with the user alone: the group does not list it.
             names.add(Name(NameKind.PRIMARY_GROUP, sibling(sid, value.decode("ascii"))))
     return frozenset(names)
-
-
-def _members(sid: str, attributes: RawAttributes) -> MemberList:
-    """Read the member list. A value that cannot be read leaves it incomplete."""
-    names: set[Name] = {Name(NameKind.PRIMARY_GROUP, sid)} if sid else set()
-    complete = True
-    for key, values in attributes.items():
-        if key.partition(";")[0] != MEMBER:
-            continue
-        complete = complete and key == MEMBER
-        for value in values:
-            try:
-                names.add(member_name(value))
-            except (ValueError, DistinguishedNameError):
-                complete = False
-    return MemberList(frozenset(names), complete=complete)
 
 
 def _in_state(state: State, attributes: RawAttributes) -> bool:

@@ -6,11 +6,9 @@ its invocationId, which is another after every proper restore (MS-ADTS 3.1.1.1.9
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.active_directory.extended_name import read_name
-from connectors.active_directory.replication import VECTOR, received
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.distinguished_name import is_under, normalise
@@ -18,33 +16,32 @@ from connectors.errors import ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.landmarks import Landmarks, look_at_landmarks
 
-CONTROLLER, USN = "controller", "usn"
+USN = "usn"  # in a position: the highest number when the controller was looked at, before anything was read
 _NAMING_CONTEXTS, _SERVICE, _HIGHEST = "namingcontexts", "dsservicename", "highestcommittedusn"
+_SCHEMA = "schemanamingcontext"
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts(Landmarks):
+class Whereabouts:
     """What one look at a domain controller tells.
 
     controller:  its own name in the configuration, and the invocationId of its database
     usn:         the highest update sequence number it has given, read before anything else
     context:     the naming context (the domain) that the bases lie in
-    caught_up:   another controller than last time: whether it knows all that was read; None: that cannot be told
+    schema:      where the attribute types are described
     """
 
     controller: str
     usn: int
     context: str
-    caught_up: bool | None = None
+    schema: str
 
 
-def look_around(
-    session: ActiveDirectorySession, settings: ActiveDirectorySettings, past: LdapCheckpoint | None
-) -> Whereabouts:
-    """Look at the controller, and at the bases unless its database is as it was. Raises ReadInterrupted."""
-    root = session.look_up("", [_NAMING_CONTEXTS, _SERVICE, _HIGHEST])
+def look_around(session: ActiveDirectorySession, settings: ActiveDirectorySettings) -> Whereabouts:
+    """Look at the controller. Raises ReadInterrupted."""
+    root = session.look_up("", [_NAMING_CONTEXTS, _SCHEMA, _SERVICE, _HIGHEST])
     shown = root.attributes if root is not None else {}
-    service = read_name(b"".join(shown.get(_SERVICE, ())).decode("utf-8", "replace")).dn
+    service = _name(b"".join(shown.get(_SERVICE, ())))
     highest = b"".join(shown.get(_HIGHEST, ()))
     if not service or not highest.isdigit():
         raise ReadInterrupted(
@@ -58,31 +55,39 @@ def look_around(
             f"source {settings.name}: the account may not read {service}, which tells one database of a domain "
             "controller from another. Authenticated users may by default; give it that right back. Nothing is removed."
         )
-    controller, usn = f"{service} {invocation.hex()}", int(highest)
-    contexts = [read_name(value.decode("utf-8", "replace")).dn for value in shown.get(_NAMING_CONTEXTS, ())]
-    context = _context_of(settings, contexts, session.url)
-    if past is not None and past.position.get(CONTROLLER) == controller and past.position.get(USN) == highest.decode():
-        return Whereabouts(
-            missing=False, identity=past.directory, context_csns={}, controller=controller, usn=usn, context=context
-        )
-    bases = look_at_landmarks(session, settings)
+    contexts = [_name(value) for value in shown.get(_NAMING_CONTEXTS, ())]
     return Whereabouts(
-        missing=bases.missing,
-        identity=bases.identity,
-        context_csns={},
-        controller=controller,
-        usn=usn,
-        context=context,
-        caught_up=_caught_up(session, context, past.position) if past is not None else None,
+        controller=f"{service} {invocation.hex()}",
+        usn=int(highest),
+        context=_context_of(settings, contexts, session.url),
+        schema=_name(b"".join(shown.get(_SCHEMA, ()))),
     )
 
 
-def _caught_up(session: ActiveDirectorySession, context: str, past: Mapping[str, str]) -> bool | None:
-    invocation = past.get(CONTROLLER, "").rpartition(" ")[2]
-    head = session.look_up(context, [VECTOR])
-    vector = b"".join(head.attributes.get(VECTOR, ())) if head is not None else b""
-    reached = received(vector, invocation) if invocation else None
-    return None if reached is None else reached >= int(past[USN])
+def look_at_bases(
+    session: ActiveDirectorySession,
+    settings: ActiveDirectorySettings,
+    past: LdapCheckpoint | None,
+    *,
+    nothing_changed: bool,
+) -> Landmarks:
+    """Look at the bases, unless nothing in the database can have changed since. Raises ReadInterrupted."""
+    if past is not None and nothing_changed:
+        return Landmarks(past.directory, missing=False, context_csns={})
+    return look_at_landmarks(session, settings)
+
+
+def highest_number(session: ActiveDirectorySession) -> int:
+    """Return the highest update sequence number the controller has given by now. Raises ReadInterrupted."""
+    root = session.look_up("", [_HIGHEST])
+    highest = b"".join(root.attributes.get(_HIGHEST, ())) if root is not None else b""
+    if not highest.isdigit():
+        raise ReadInterrupted(f"{session.url} no longer tells its highestCommittedUSN. Nothing is removed.")
+    return int(highest)
+
+
+def _name(value: bytes) -> str:
+    return read_name(value.decode("utf-8", "replace")).dn
 
 
 def _context_of(settings: ActiveDirectorySettings, contexts: list[str], url: str) -> str:

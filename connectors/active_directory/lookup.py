@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from connectors.active_directory.entries import GUID, PRINCIPALS, file_time, read_guid
+from connectors.active_directory.filters import attribute_types_in, changes_are_told
+from connectors.active_directory.landmarks import Whereabouts
 from connectors.active_directory.session import SHOW_RECYCLED, ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
-from connectors.active_directory.witnesses import NUMBER, Witnesses
+from connectors.active_directory.standing import Standing
+from connectors.active_directory.witnesses import NUMBER, any_of
 from connectors.base import EntriesListed, EntryFound, EntryUnreadable
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.listing import list_entries
-
-_TOMBSTONE = "\\0ADEL:"  # in the name of what is deleted, but not in that of the container (MS-ADTS 3.1.1.5.5.1.1)
 
 
 class LookUp:
@@ -23,27 +23,38 @@ class LookUp:
 
     with_lists:     understands groups with their members
     without_lists:  the same for everything else of them
-    witnesses:      of what was looked up, the entries with the highest numbers
+    standing:       sees what is looked up
     """
 
     def __init__(
         self,
         session: ActiveDirectorySession,
         settings: ActiveDirectorySettings,
-        context: str,
+        whereabouts: Whereabouts,
+        standing: Standing,
         with_lists: Interpretation,
         without_lists: Interpretation,
     ) -> None:
         self._session = session
         self._settings = settings
-        self._context = context
-        self.witnesses = Witnesses()
+        self._whereabouts = whereabouts
+        self._context = whereabouts.context
+        self._standing = standing
         self._interpretations = {True: with_lists, False: without_lists}
 
     @property
     def attributes(self) -> list[str]:
         """Everything that is looked at of an entry, but for the members of groups."""
         return self._interpretations[False].attributes
+
+    @property
+    def filter_types(self) -> frozenset[str]:
+        """The attribute types by which an entry enters or leaves a filter, in lower case."""
+        return attribute_types_in(self._settings.scopes.values())
+
+    def filter_changes_are_told(self) -> bool:
+        """Tell whether all changes of who answers to a filter are told. Raises ReadInterrupted."""
+        return changes_are_told(self._session, self._whereabouts.schema, self._settings.scopes.values())
 
     @staticmethod
     def anchor_of(event: EntryFound | EntryUnreadable) -> str:
@@ -56,10 +67,10 @@ class LookUp:
             return
         interpretation = self._interpretations[with_lists]
         for base, search_filter in self._settings.scopes.items():
-            wanted = f"(&{search_filter}{_any_of(anchors)})"
+            wanted = f"(&{search_filter}{any_of(anchors)})"
             for found in self._session.search(base, wanted, [*interpretation.attributes, NUMBER]):
                 if isinstance(found, Found):
-                    self.witnesses.observe(found)
+                    self._standing.observe(found)
                     yield interpretation.event(found)
                 else:
                     interpretation.refer(found, base)
@@ -76,7 +87,7 @@ class LookUp:
         if not anchors:
             return {}
         seen: dict[str, bool] = {}
-        for found in self._session.search(self._context, _any_of(anchors), [GUID, "objectClass"]):
+        for found in self._session.search(self._context, any_of(anchors), [GUID, "objectClass"]):
             if isinstance(found, Found):
                 anchor = read_guid(found.attributes.get(GUID, ()))
                 classes = {value.lower() for value in found.attributes.get("objectclass", ())}
@@ -91,23 +102,12 @@ class LookUp:
             if isinstance(found, Found):
                 yield found
 
-    def any_contradicts(self, witnesses: Witnesses) -> bool:
-        """Tell whether one of them has a lower number now. Raises ReadInterrupted."""
-        if not witnesses.anchors:
-            return False
-        found = self._session.search(self._context, _any_of(witnesses.anchors), [GUID, NUMBER])
-        return any(isinstance(one, Found) and witnesses.contradicted_by(one) for one in found)
-
     def restored(self) -> Iterator[str]:
         """Yield the anchors of what was deleted and restored. Raises ReadInterrupted."""
         for found in self._session.search(self._context, "(lastKnownParent=*)", [GUID]):
             anchor = read_guid(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
             if anchor is not None:
                 yield anchor
-
-    def sees_tombstones(self) -> bool:
-        """Tell whether any deleted entry can be seen. Raises ReadInterrupted."""
-        return sees_tombstones(self._session, self._context)
 
     @property
     def time_matters(self) -> bool:
@@ -120,7 +120,9 @@ class LookUp:
         An account expires at a time that was set before. A lock ends after a time, and no number is higher for it.
         Raises ReadInterrupted.
         """
-        expired = f"(&(accountExpires>={file_time(min(since, now))})(accountExpires<={file_time(now)}))"
+        # The clock may have run ahead the last time.
+        first, last = sorted((since, now))
+        expired = f"(&(accountExpires>={file_time(first)})(accountExpires<={file_time(last)}))"
         wanted = {"expired": expired, "locked": "(lockoutTime>=1)"}
         filters = "".join(wanted[state] for state in self._settings.inactive_when if state in wanted)
         if not filters:
@@ -130,22 +132,3 @@ class LookUp:
                 anchor = read_guid(found.attributes.get(GUID, ())) if isinstance(found, Found) else None
                 if anchor is not None:
                     yield anchor
-
-
-def sees_tombstones(session: ActiveDirectorySession, context: str) -> bool:
-    """Tell whether any deleted entry of the domain can be seen. Raises ReadInterrupted."""
-    deleted = session.search(context, "(isDeleted=TRUE)", [GUID], page_size=10, also=[SHOW_RECYCLED])
-    return any(isinstance(found, Found) and is_tombstone(found.dn) for found in deleted)
-
-
-def is_tombstone(dn: str) -> bool:
-    """Tell whether it is the name of a deleted entry."""
-    return _TOMBSTONE in dn.upper()
-
-
-def _any_of(anchors: Sequence[str]) -> str:
-    return f"(|{''.join(f'(objectGUID={_escaped(anchor)})' for anchor in anchors)})"
-
-
-def _escaped(anchor: str) -> str:
-    return "".join(f"\\{byte:02x}" for byte in uuid.UUID(anchor).bytes_le)

@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from connectors.active_directory.dirsync import DirSync
 from connectors.active_directory.increments import Increments, NoticeSource
-from connectors.active_directory.landmarks import Whereabouts, look_around
+from connectors.active_directory.landmarks import USN, Whereabouts, look_around, look_at_bases
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.active_directory.sight import Sight
+from connectors.active_directory.standing import Knowledge, Standing
 from connectors.active_directory.usn import UsnChanged
+from connectors.active_directory.witnesses import NUMBER
+from connectors.base import EntriesListed
 from connectors.errors import ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.detection import ChangeDetection
+from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.last_resort import EveryReadFull
 
 
 class ActiveDirectoryMake:
-    """A domain of Active Directory."""
+    """A domain of Active Directory. The landmarks come first: everything else depends on which controller answers."""
+
+    attributes: frozenset[str] = frozenset({NUMBER})
 
     def __init__(
         self,
         session: ActiveDirectorySession,
         settings: ActiveDirectorySettings,
+        sight: Sight,
         with_lists: Interpretation,
         without_lists: Interpretation,
     ) -> None:
         self._session = session
         self._settings = settings
+        self._sight = sight
         self._with_lists = with_lists
         self._without_lists = without_lists
-        self._whereabouts: Whereabouts | None = None
+        self._known: _Known | None = None
 
     def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
         """Look at the controller and the bases."""
-        self._whereabouts = look_around(self._session, self._settings, past)
-        return self._whereabouts
+        whereabouts = look_around(self._session, self._settings)
+        standing = Standing(self._session, self._settings, whereabouts, past.standing if past is not None else {})
+        look_up = LookUp(self._session, self._settings, whereabouts, standing, self._with_lists, self._without_lists)
+        self._known = _Known(whereabouts, standing, look_up)
+        unchanged = past is not None and standing.same_database and past.position.get(USN) == str(whereabouts.usn)
+        return look_at_bases(self._session, self._settings, past, nothing_changed=unchanged)
+
+    def behind(self, past: LdapCheckpoint, landmarks: Landmarks) -> bool:
+        """Compare, whatever found the changes the last time."""
+        del past, landmarks
+        return self._have().standing.compare() is Knowledge.LESS
+
+    def observe(self, found: Found) -> None:
+        """Every entry may become a witness."""
+        self._have().standing.observe(found)
+
+    def standing(self) -> Mapping[str, str]:
+        """Return how much the controller knew. Raises ReadInterrupted."""
+        return self._have().standing.told()
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best that the account may use."""
@@ -51,34 +78,40 @@ class ActiveDirectoryMake:
                 why_not.append(f"{source.name} does not work here: {error}")
             else:
                 return detection, " ".join(why_not)
-        return EveryReadFull(), " ".join([*why_not, "So every read is full."] if why_not else why_not)
+        return EveryReadFull(self.everything), " ".join([*why_not, "So every read is full."] if why_not else why_not)
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make it, unless the settings ask for another now."""
-        if name == EveryReadFull.name:
-            return EveryReadFull()
         return next((self._increments(source) for source in self._sources() if source.name == name), None)
 
+    def everything(self) -> Iterator[EntriesListed]:
+        """Yield the anchors of all people and groups. Raises ReadInterrupted."""
+        return self._have().look_up.everything()
+
     def _sources(self) -> list[NoticeSource]:
-        whereabouts = self._where()
+        known = self._have()
         asked = self._settings.changes
         sources: list[NoticeSource] = []
         if asked in {"auto", "dirsync"}:
-            sources.append(DirSync(self._session, self._look_up, whereabouts))
+            sources.append(DirSync(self._session, known.look_up, known.whereabouts))
         if asked in {"auto", "usn"}:
-            sources.append(UsnChanged(self._look_up, whereabouts))
+            sources.append(UsnChanged(known.look_up, known.whereabouts))
         return sources
 
     def _increments(self, source: NoticeSource) -> Increments:
-        delay = timedelta(seconds=self._settings.replication_delay)
-        return Increments(source, self._session, self._look_up, self._where(), delay)
+        known = self._have()
+        return Increments(source, self._session, known.look_up, known.whereabouts, known.standing, self._sight)
 
-    def _where(self) -> Whereabouts:
-        if self._whereabouts is None:
+    def _have(self) -> _Known:
+        if self._known is None:
             raise RuntimeError("the landmarks come first")
-        return self._whereabouts
+        return self._known
 
-    @property
-    def _look_up(self) -> LookUp:
-        context = self._where().context
-        return LookUp(self._session, self._settings, context, self._with_lists, self._without_lists)
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the first look at the controller makes possible."""
+
+    whereabouts: Whereabouts
+    standing: Standing
+    look_up: LookUp

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from connectors.active_directory.lookup import LookUp
-from connectors.base import EntryDeleted, EntryFound, MembersChanged, Name, ReadEvent
+from connectors.base import EntryDeleted, EntryFound, EntryUnreadable, MembersChanged, Name, ReadEvent
 
 _TOGETHER = 100  # entries looked up in one search
 
@@ -52,6 +52,9 @@ def _settle_some(notices: Notices, look_up: LookUp, evidence: str) -> Generator[
         for event in look_up.wanted(anchors, with_lists=whole):
             anchor = look_up.anchor_of(event)
             notice = missing.pop(anchor, None)
+            if notice is not None and not whole and isinstance(event, EntryUnreadable):
+                # Its members are told, whatever else of it cannot be understood.
+                yield from _members_changed(anchor, notice)
             yield event
             if notice is not None and not whole and isinstance(event, EntryFound):
                 yield from _members_changed(anchor, notice)

@@ -55,8 +55,3 @@ class UsnChanged:
             elif found.attributes.get("lastknownparent") and anchor not in restored:
                 raise CheckpointRefused(f"{found.dn} was restored from the deleted objects, perhaps with its groups")
         return notices, {_RESTORED: " ".join(sorted(restored))}
-
-    def sees_tombstones(self, since: Position) -> bool:
-        """Look whether there is any: where there is none, that may only be hidden."""
-        del since
-        return self._look_up.sees_tombstones()

@@ -1,14 +1,15 @@
-"""What the `ldap` connector remembers between two reads, and everything that makes it valid."""
+"""What a connector for a directory remembers between two reads, and everything that makes it valid."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from connectors.base import Checkpoint
 
-FORMAT = 2  # of the token, and of what is made of an entry: a newer connector reads in full once
+FORMAT = 3  # of the token, and of what is made of an entry: a newer connector reads in full once
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,32 +17,43 @@ class LdapCheckpoint:
     """How far a directory has been read.
 
     strategy:    the name of the change detection that made it
-    directory:   which directory it was: the identities of the base entries
+    directory:   which directory it was: the identity of each base entry
     containers:  a digest of the names of the containers, see connectors/ldap/containers.py
     position:    the strategy's own: cookies, or a time
+    standing:    how much the server knew, as its make tells: it counts whatever the strategy
 
     Base, filter and attributes are not in it: the agent keeps the connector's fingerprint with every checkpoint and
     gives it back only for the same one.
     """
 
     strategy: str
-    directory: str
+    directory: Mapping[str, str]
     containers: str
     position: Mapping[str, str]
+    standing: Mapping[str, str] = field(default_factory=dict)
 
     def seal(self) -> Checkpoint:
         """Return it as the agent keeps it."""
-        return Checkpoint(json.dumps({"format": FORMAT, **asdict(self)}))
+        content = {"format": FORMAT, **asdict(self)}
+        return Checkpoint(json.dumps({"content": content, "digest": _digest(content)}))
 
 
 def unseal(checkpoint: Checkpoint | None) -> LdapCheckpoint | None:
-    """Read a checkpoint back; None for one that this connector did not make, or made in another format."""
+    """Read a checkpoint back; None for one that was damaged, made by another connector, or in another format.
+
+    Whoever takes it apart further may rely on finding what was put in: the digest is for that.
+    """
     if checkpoint is None:
         return None
     try:
-        content = json.loads(checkpoint.token)
-        if content.pop("format") != FORMAT:
+        sealed = json.loads(checkpoint.token)
+        content = sealed["content"]
+        if sealed["digest"] != _digest(content) or content.pop("format") != FORMAT:
             return None
         return LdapCheckpoint(**content)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+from connectors.base import EntriesListed
 from connectors.errors import ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.content_synchronisation import SYNC_REQUEST
 from connectors.ldap.detection import ChangeDetection
+from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks, look_at_landmarks
 from connectors.ldap.last_resort import EveryReadFull
+from connectors.ldap.listing import list_entries
 from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
 from connectors.ldap.syncrepl import Dialect, Syncrepl, syncrepl_name
@@ -22,6 +27,8 @@ _DIALECTS: tuple[Dialect, ...] = (OpenLdapDialect(), Directory389Dialect())
 class LdapMake:
     """LDAP directories of any make: what they are is found out by asking."""
 
+    attributes: frozenset[str] = frozenset()
+
     def __init__(self, session: Session, settings: LdapSettings, interpretation: Interpretation) -> None:
         self._session = session
         self._settings = settings
@@ -32,11 +39,27 @@ class LdapMake:
         del past
         return look_at_landmarks(self._session, self._settings)
 
+    def behind(self, past: LdapCheckpoint, landmarks: Landmarks) -> bool:
+        """Let the change detection compare that was in use, though the settings may ask for another now."""
+        used = next((one for one in self._comparing() if one.name == past.strategy), None)
+        return used is not None and used.behind(past.position, landmarks)
+
+    def observe(self, found: Found) -> None:
+        """The change detection sees it, too."""
+
+    def standing(self) -> Mapping[str, str]:
+        """What there is to compare is in the position of the change detection."""
+        return {}
+
+    def everything(self) -> Iterator[EntriesListed]:
+        """Yield the anchors of all people and groups. Raises ReadInterrupted."""
+        return list_entries(self._session, self._settings, self._interpretation)
+
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best the server proves it can do."""
         settings = self._settings
         if settings.changes == "full":
-            return EveryReadFull(), ""
+            return EveryReadFull(self.everything), ""
         timestamps = Timestamps(self._session, settings, self._interpretation)
         if settings.changes == "timestamps":
             timestamps.begin()
@@ -51,21 +74,20 @@ class LdapMake:
             else:
                 return syncrepl, ""
         if settings.changes == "syncrepl":
-            return EveryReadFull(), f"syncrepl does not work here, so every read is full: {why_not}"
+            return EveryReadFull(self.everything), f"syncrepl does not work here, so every read is full: {why_not}"
         timestamps.begin()
         return timestamps, why_not
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make it, unless the settings ask for another now."""
-        asked = self._settings.changes
-        candidates: list[ChangeDetection] = [EveryReadFull()]
-        if asked in {"auto", "syncrepl"}:
-            candidates += [
-                Syncrepl(self._session, self._settings, self._interpretation, dialect) for dialect in _DIALECTS
-            ]
-        if asked in {"auto", "timestamps"}:
-            candidates.append(Timestamps(self._session, self._settings, self._interpretation))
-        return next((candidate for candidate in candidates if candidate.name == name), None)
+        asked = {"auto", "syncrepl"} if name != Timestamps.name else {"auto", "timestamps"}
+        if self._settings.changes not in asked:
+            return None
+        return next((one for one in self._comparing() if one.name == name), None)
+
+    def _comparing(self) -> list[Syncrepl | Timestamps]:
+        of_dialects = [Syncrepl(self._session, self._settings, self._interpretation, dialect) for dialect in _DIALECTS]
+        return [*of_dialects, Timestamps(self._session, self._settings, self._interpretation)]
 
 
 def dialect_named(strategy: str) -> Dialect | None:

@@ -57,8 +57,8 @@ class ChangeDetection(Protocol):
         Raises CheckpointRefused when the next read has to be full.
         """
 
-    def behind(self, since: Position, landmarks: Landmarks) -> bool:
-        """Tell whether the server is known to know less than was read: it lags, or was restored from a backup."""
-
     def changes(self, since: Position, landmarks: Landmarks) -> Generator[ReadEvent, None, Progress]:
-        """Yield what changed since a position. Raises CheckpointRefused when only a full read can tell."""
+        """Yield what changed since a position.
+
+        Raises CheckpointRefused when only a full read can tell, or the server knows less than was read.
+        """

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from connectors.base import ReadEvent
-from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 
 
+class Observer(Protocol):
+    """Whoever wants to see every entry that is read."""
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """What to ask for besides."""
+
+    def observe(self, found: Found) -> None:
+        """Look at an entry."""
+
+
 def full_read(
-    session: Session, settings: DirectorySettings, interpretation: Interpretation, detection: ChangeDetection
+    session: Session, settings: DirectorySettings, interpretation: Interpretation, *observers: Observer
 ) -> Iterator[ReadEvent]:
     """Yield every entry, people before groups.
 
     Returning normally means success on every page of every search and every base found. Raises ReadInterrupted.
     """
-    attributes = sorted({*interpretation.attributes, *detection.attributes})
+    attributes = sorted(set(interpretation.attributes).union(*(observer.attributes for observer in observers)))
     searches = [(base, settings.people) for base in settings.user_bases]
     searches += [(base, settings.group_filter) for base in settings.group_bases]
     for base, search_filter in searches:
@@ -27,5 +38,6 @@ def full_read(
             if not isinstance(found, Found):
                 interpretation.refer(found, base)
                 continue
-            detection.observe(found)
+            for observer in observers:
+                observer.observe(found)
             yield interpretation.event(found)

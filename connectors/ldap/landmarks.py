@@ -21,27 +21,31 @@ _CONTEXT_CSN = "contextcsn"
 class Landmarks:
     """What the base entries say.
 
+    identities:    base to what tells its entry from others, empty when it shows nothing of the kind; a base that
+                   cannot be read is left out
     missing:       a base cannot be read
-    identity:      of all bases together; empty when one of them shows nothing that tells it from others
     context_csns:  base to OpenLDAP's contextCSN values, which stand on the suffix entry of a database and move with
                    every change below it; a base that is no suffix has none
     """
 
+    identities: Mapping[str, str]
     missing: bool
-    identity: str
     context_csns: Mapping[str, frozenset[bytes]]
+
+    def contradict(self, directory: Mapping[str, str]) -> bool:
+        """Tell whether a base that can be read is another than in that directory."""
+        return any(identity != directory.get(base) for base, identity in self.identities.items())
 
 
 def look_at_landmarks(session: Session, settings: DirectorySettings) -> Landmarks:
     """Look at every base. Raises ReadInterrupted."""
-    identities: list[str] = []
+    identities: dict[str, str] = {}
     context_csns: dict[str, frozenset[bytes]] = {}
-    missing = False
     for base in settings.scopes:
         found = session.look_up(base, [*_IDENTITIES, _CONTEXT_CSN])
-        missing = missing or found is None
         attributes = found.attributes if found is not None else {}
-        known = [f"{kind}={attributes[kind][0].hex()}" for kind in _IDENTITIES if attributes.get(kind)]
-        identities.append(f"{base}: {' '.join(known)}" if known else "")
+        if found is not None:
+            known = (f"{kind}={attributes[kind][0].hex()}" for kind in _IDENTITIES if attributes.get(kind))
+            identities[base] = " ".join(known)
         context_csns[base] = frozenset(attributes.get(_CONTEXT_CSN, ()))
-    return Landmarks(missing, "; ".join(identities) if all(identities) else "", context_csns)
+    return Landmarks(identities, len(identities) < len(settings.scopes), context_csns)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 
-from connectors.base import ReadEvent
+from connectors.base import EntriesListed, ReadEvent
 from connectors.errors import CheckpointRefused
 from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
@@ -14,10 +14,17 @@ WHY = "why"
 
 
 class EveryReadFull:
-    """Its checkpoint remembers which directory was read, so that another one is noticed, and why nothing tells."""
+    """Its checkpoint remembers which directory was read, so that another one is noticed, and why nothing tells.
+
+    `everything` lists the anchors of all entries below all bases.
+    """
 
     name = "full"
     attributes: frozenset[str] = frozenset()
+
+    def __init__(self, everything: Callable[[], Iterator[EntriesListed]], why: str = "") -> None:
+        self._everything = everything
+        self._why = why
 
     def begin(self) -> None:
         """There is nothing to note."""
@@ -26,14 +33,9 @@ class EveryReadFull:
         """Nothing is learnt."""
 
     def finish(self) -> Generator[ReadEvent, None, Position]:
-        """There is nothing to catch up with."""
-        yield from ()
-        return {}
-
-    def behind(self, since: Position, landmarks: Landmarks) -> bool:
-        """Nothing tells before everything has been read."""
-        del since, landmarks
-        return False
+        """List all there is: who moved while the read went on may have been missed where it was and where it is."""
+        yield from self._everything()
+        return {WHY: self._why}
 
     def changes(self, since: Position, landmarks: Landmarks) -> Generator[ReadEvent, None, Progress]:
         """Ask for a full read, without more ado."""

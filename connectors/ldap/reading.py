@@ -7,15 +7,26 @@ the one read before, or that knows less than was read: its groups would undo wha
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from connectors.base import Completeness, EntryDeleted, EntryFound, Extent, ReadEnded, ReadEvent, ReadStarted
+from connectors.base import (
+    Checkpoint,
+    Completeness,
+    EntriesListed,
+    EntryDeleted,
+    EntryFound,
+    Extent,
+    ReadEnded,
+    ReadEvent,
+    ReadStarted,
+)
 from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.containers import digest_of_containers
 from connectors.ldap.detection import ChangeDetection
-from connectors.ldap.full_read import full_read
+from connectors.ldap.full_read import Observer, full_read
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.last_resort import WHY, EveryReadFull
@@ -27,20 +38,34 @@ _MOVED = (
     "a container was added, renamed, moved or deleted while the directory was read, so somebody may have been missed. "
     "The next cycle reads again."
 )
+_UNKNOWN = "a base does not show what tells it from others (entryUUID, nsUniqueId or objectGUID), so every read is full"
+_OTHER_WAY = "the settings ask for another way to find changes"
 _Result = TypeVar("_Result")
 
 
-class Make(Protocol):
-    """What depends on the make of directory."""
+class Make(Observer, Protocol):
+    """What depends on the make of directory. In a full read it sees every entry."""
 
     def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
         """Tell which directory answers, and where it stands. Raises ReadInterrupted."""
+
+    def behind(self, past: LdapCheckpoint, landmarks: Landmarks) -> bool:
+        """Tell whether the server is known to know less than was read: it lags, or was restored from a backup.
+
+        Raises ReadInterrupted when it has to be waited for to tell.
+        """
+
+    def standing(self) -> Mapping[str, str]:
+        """Return, after a read, how much the server knew, for `behind` of the next one. Raises ReadInterrupted."""
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted."""
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make the change detection that a checkpoint names, unless the settings ask for another now."""
+
+    def everything(self) -> Iterator[EntriesListed]:
+        """Yield the anchors of all people and groups. Raises ReadInterrupted."""
 
 
 class DirectoryRead:
@@ -55,6 +80,7 @@ class DirectoryRead:
         self._make = make
         self._found = self._deleted = False
         self._increment = False  # the stream is one that goes on from a checkpoint
+        self._directory: Mapping[str, str] = {}  # known, once a full read has begun
 
     def events(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
         """Yield the stream up to its ReadEnded."""
@@ -63,33 +89,35 @@ class DirectoryRead:
         except ReadInterrupted as error:
             # An increment that does not come to its end may do so for ever; PARTIAL makes the next read a full one.
             begun = (self._found or self._increment) and not (self._deleted and self._sentinel_is_out_of_sight())
-            yield ReadEnded(Completeness.PARTIAL if begun else Completeness.FAILED, str(error))
+            if begun:
+                yield ReadEnded(Completeness.PARTIAL, str(error), self._unfinished(str(error)))
+            else:
+                yield ReadEnded(Completeness.FAILED, str(error))
 
     def _read(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
         landmarks = self._make.landmarks(past)
         note = ""
-        if past is not None and not landmarks.missing:
-            if landmarks.identity != past.directory:
+        if past is not None:
+            if landmarks.contradict(past.directory):
                 yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
                 return
-            detection = self._make.detection_named(past.strategy)
-            if detection is None:
-                note = "the settings ask for another way to find changes"
-            elif full:
-                if detection.behind(past.position, landmarks):
+            detection = None if full or landmarks.missing else self._make.detection_named(past.strategy)
+            try:
+                if detection is not None:
+                    yield from self._incremental(detection, past, landmarks)
+                    return
+                self._refuse_what_is_older(past, landmarks)
+                note = "" if full or landmarks.missing else past.position.get(WHY, _OTHER_WAY)
+            except CheckpointRefused as refused:
+                if refused.behind:
                     yield ReadEnded(Completeness.FAILED, an_older_directory(self._session.url, self._settings))
                     return
-            else:
-                try:
-                    yield from self._incremental(detection, past, landmarks)
-                except CheckpointRefused as refused:
-                    if refused.behind:
-                        yield ReadEnded(Completeness.FAILED, an_older_directory(self._session.url, self._settings))
-                        return
-                    note = str(refused)
-                else:
-                    return
-        yield from self._full(landmarks, note)
+                note = str(refused)
+        yield from self._full(past, landmarks, note)
+
+    def _refuse_what_is_older(self, past: LdapCheckpoint, landmarks: Landmarks) -> None:
+        if self._make.behind(past, landmarks):
+            raise CheckpointRefused("the server knows less than was read", behind=True)
 
     def _incremental(
         self, detection: ChangeDetection, past: LdapCheckpoint, landmarks: Landmarks
@@ -103,7 +131,7 @@ class DirectoryRead:
             # What was reported as deleted may only have gone out of sight, and it is on its way into the mirror.
             yield ReadEnded(Completeness.FAILED, no_sentinel(self._session.url, self._settings))
             return
-        checkpoint = LdapCheckpoint(past.strategy, past.directory, past.containers, progress.position)
+        checkpoint = replace(past, position=progress.position, standing=self._make.standing())
         told = self._interpretation.told()
         yield ReadEnded(
             Completeness.PARTIAL if told else Completeness.COMPLETE,
@@ -112,34 +140,47 @@ class DirectoryRead:
             lists_all=progress.lists_all,
         )
 
-    def _full(self, landmarks: Landmarks, note: str) -> Iterator[ReadEvent]:
+    def _full(self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str) -> Iterator[ReadEvent]:
         self._increment = False
-        detection: ChangeDetection = EveryReadFull()
-        why_not = "the base does not show its entryUUID or the like, so every read is full"
-        if landmarks.identity:
-            detection, why_not = self._make.begin_detection()
+        self._directory = {**(past.directory if past is not None else {}), **landmarks.identities}
+        known = all(self._directory.get(base) for base in self._settings.scopes)
+        detection, why_not = self._make.begin_detection() if known else (EveryReadFull(self._make.everything), _UNKNOWN)
         yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
         # Below a base that is missing nothing can be compared, and the read will say so itself.
         containers = "" if landmarks.missing else digest_of_containers(self._session, self._settings)
-        for event in full_read(self._session, self._settings, self._interpretation, detection):
+        for event in full_read(self._session, self._settings, self._interpretation, detection, self._make):
             yield self._noticed(event)
         try:
             position = yield from self._noticing(detection.finish())
         except CheckpointRefused as refused:
-            detection, position = EveryReadFull(), {WHY: f"the read before could not be gone on from: {refused}"}
-        checkpoint = None
+            why_not = f"the read before could not be gone on from: {refused}"
+            detection = EveryReadFull(self._make.everything, why_not)
+            position = yield from self._noticing(detection.finish())
         if not landmarks.missing and digest_of_containers(self._session, self._settings) != containers:
             # Who is in it may have been missed where it was and where it is, and no cookie tells.
             self._interpretation.doubts.insert(0, _MOVED)
-        elif landmarks.identity:
-            checkpoint = LdapCheckpoint(detection.name, landmarks.identity, containers, position).seal()
         if not self._sentinel_is_there():
             if self._deleted:
                 yield ReadEnded(Completeness.FAILED, no_sentinel(self._session.url, self._settings))
                 return
             self._interpretation.doubts.insert(0, no_sentinel(self._session.url, self._settings))
         told = self._interpretation.told()
-        yield ReadEnded(Completeness.PARTIAL if told else Completeness.COMPLETE, told, checkpoint)
+        checkpoint = LdapCheckpoint(detection.name, self._directory, containers, position, self._make.standing())
+        yield ReadEnded(
+            Completeness.PARTIAL if told else Completeness.COMPLETE, told, checkpoint.seal() if known else None
+        )
+
+    def _unfinished(self, why: str) -> Checkpoint | None:
+        """Return what the next read, a full one, has to know of a full read that was not finished."""
+        if self._increment or not all(self._directory.get(base) for base in self._settings.scopes):
+            return None
+        try:
+            standing = self._make.standing()
+        except ReadInterrupted:
+            return None
+        return (
+            LdapCheckpoint(EveryReadFull.name, self._directory, "", {WHY: why}, standing).seal() if standing else None
+        )
 
     def _noticing(self, events: Generator[ReadEvent, None, _Result]) -> Generator[ReadEvent, None, _Result]:
         while True:

@@ -138,11 +138,11 @@ class Syncrepl:
         return reached
 
     def behind(self, since: Position, landmarks: Landmarks) -> bool:
-        """Ask the dialect about every base."""
+        """Ask the dialect about every base that is there."""
         return any(
             self._dialect.behind(self._session, since[base], base, landmarks)
             for base in self._settings.scopes
-            if base in since
+            if base in since and base in landmarks.identities
         )
 
     def changes(self, since: Position, landmarks: Landmarks) -> Generator[ReadEvent, None, Progress]:

@@ -35,6 +35,7 @@ ADDED, REMOVED = "member;range=1-1", "member;range=0-0"
 _CONFIGURATION = f"CN=Configuration,{DOMAIN}"
 _SERVICE = f"CN=NTDS Settings,CN=DC1,CN=Servers,CN=Default-First-Site-Name,CN=Sites,{_CONFIGURATION}"
 _NAMES = {"member", "dsservicename", "namingcontexts", "defaultnamingcontext"}
+_VECTOR = "repluptodatevector"
 _SIZE_LIMIT_EXCEEDED = 4
 
 
@@ -147,6 +148,24 @@ class ScriptedActiveDirectory(ScriptedLdap):
         del self.tombstones[tombstone]
         self.entries[dn] = {**held, "lastknownparent": [dn.partition(",")[2].encode()]}
         self._log(dn, {key: values for key, values in held.items() if key != "objectsid"} | {"isdeleted": []})
+
+    def become_another(self, received: int | None = None) -> bytes:
+        """Another controller answers from now on, which has received that much of the former one's changes.
+
+        Returns the former one's invocationId, to become it again.
+        """
+        former = bytes(self.entries[_SERVICE]["invocationid"][0])
+        self.become(uuid.uuid4().bytes)
+        self.entries[DOMAIN].pop(_VECTOR, None)
+        if received is not None:
+            cursor = former + received.to_bytes(8, "little") + bytes(8)
+            header = [number.to_bytes(4, "little") for number in (2, 0, 1, 0)]
+            self.entries[DOMAIN][_VECTOR] = [b"".join(header) + cursor]
+        return former
+
+    def become(self, invocation: bytes) -> None:
+        """The controller with this invocationId answers from now on."""
+        self.entries[_SERVICE]["invocationid"] = [invocation]
 
     def _log(self, dn: str, attributes: Attributes) -> None:
         self.log.append(Change(self.usn + 1, dn, dict(attributes)))

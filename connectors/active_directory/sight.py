@@ -1,0 +1,72 @@
+"""What the account can see of a domain, where it is not told what it cannot see.
+
+Active Directory leaves out what the account may not read, without a word: a group whose members are hidden looks like
+one without members, and a deleted entry that is hidden looks as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from connectors.active_directory.entries import GUID, MEMBER
+from connectors.active_directory.extended_name import read_name
+from connectors.active_directory.session import SHOW_RECYCLED, ActiveDirectorySession
+from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.ldap.found import Found
+from connectors.ldap.session import MissingBase
+
+_TOMBSTONE = "\\0ADEL:"  # in the name of what is deleted, but not in that of the container (MS-ADTS 3.1.1.5.5.1.1)
+_A_FEW = 10
+
+
+class Sight:
+    """Looked for when it matters, and once in a read.
+
+    doubts:  where to tell that something cannot be seen
+    """
+
+    def __init__(self, session: ActiveDirectorySession, settings: ActiveDirectorySettings, doubts: list[str]) -> None:
+        self._session = session
+        self._settings = settings
+        self._doubts = doubts
+        self._members: bool | None = None
+
+    def sees_members(self) -> bool:
+        """Tell whether a group that shows no member may be believed to have none. Raises ReadInterrupted."""
+        if self._members is None:
+            self._members = self._any_member()
+            if not self._members:
+                self._doubts.append(
+                    f"no group below {' or '.join(self._settings.group_bases)} shows a member, so the account seems "
+                    "to have no right to read the property member. Give it that right."
+                )
+        return self._members
+
+    def sees_tombstones(self, context: str) -> bool:
+        """Tell whether any deleted entry of the domain can be seen. Raises ReadInterrupted."""
+        return sees_tombstones(self._session, context)
+
+    def _any_member(self) -> bool:
+        with_members = f"(&{self._settings.group_filter}({MEMBER}=*))"
+        if any(self._any(base, with_members) for base in self._settings.group_bases):
+            return True
+        # Perhaps these groups are all empty. The group Administrators has members in every domain.
+        root = self._session.look_up("", ["defaultNamingContext"])
+        domain = b"".join(root.attributes.get("defaultnamingcontext", ())) if root is not None else b""
+        return self._any(read_name(domain.decode("utf-8", "replace")).dn, f"(&(objectClass=group)({MEMBER}=*))")
+
+    def _any(self, base: str, search_filter: str) -> bool:
+        found = self._session.search(base, search_filter, [GUID], page_size=_A_FEW)
+        try:
+            return any(isinstance(one, Found) for one in found)
+        except MissingBase:  # the read will say so itself
+            return False
+
+
+def sees_tombstones(session: ActiveDirectorySession, context: str) -> bool:
+    """Tell whether any deleted entry of the domain can be seen. Raises ReadInterrupted."""
+    deleted = session.search(context, "(isDeleted=TRUE)", [GUID], page_size=_A_FEW, also=[SHOW_RECYCLED])
+    return any(isinstance(found, Found) and is_tombstone(found.dn) for found in deleted)
+
+
+def is_tombstone(dn: str) -> bool:
+    """Tell whether it is the name of a deleted entry."""
+    return _TOMBSTONE in dn.upper()
