@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.acceptance.kept_checkpoint import keep, kept
 from tests.agent_runner import Agent
 from tests.connectors.conftest import plain
 from tests.ldif_text import SUFFIX, group, group_dn, people, person, person_dn, uids
@@ -39,14 +39,10 @@ def deleted(uid: str) -> str:
     return f"dn: {person_dn(uid)}\nchangetype: delete\n\n"
 
 
-def tamper(agent: Agent, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the checkpoint that the agent keeps."""
-    with sqlite3.connect(agent.state / "rollcall.sqlite3") as database:
-        (token,) = database.execute("SELECT checkpoint FROM source").fetchone()
-        content = json.loads(token)
-        change(content)
-        database.execute("UPDATE source SET checkpoint = ?", [json.dumps(content)])
-    database.close()
+def tamper(agent: Agent, cookie: Callable[[str], str]) -> None:
+    """Change the cookie in the checkpoint that the agent keeps."""
+    checkpoint = kept(agent)
+    keep(agent, replace(checkpoint, position={SUFFIX: cookie(checkpoint.position[SUFFIX])}))
 
 
 def a_week_passes(agent: Agent) -> None:
@@ -58,10 +54,6 @@ def a_week_passes(agent: Agent) -> None:
         ).rowcount
     database.close()
     assert changed == 1
-
-
-def cookie(text: str) -> Callable[[dict[str, Any]], None]:
-    return lambda content: content["position"].update({SUFFIX: text})
 
 
 @pytest.fixture(params=[History.PRESENT, History.SESSION_LOG])
@@ -100,7 +92,7 @@ def test_a_cookie_openldap_does_not_know_removes_nobody_who_is_there(
 ) -> None:
     agent.configure(scim, openldap.settings())
     agent.sync()
-    tamper(agent, cookie(text))
+    tamper(agent, lambda _: text)
     openldap.modify(members("delete", "u1"))
 
     report = agent.sync()
@@ -306,11 +298,7 @@ def test_a_cookie_389_does_not_know_leads_to_a_full_read(
     agent.configure(scim, directory_389.settings())
     agent.sync()
 
-    def change(content: dict[str, Any]) -> None:
-        data_version = content["position"][SUFFIX].partition("|")[0]
-        content["position"][SUFFIX] = text.format(data_version=data_version)
-
-    tamper(agent, change)
+    tamper(agent, lambda cookie: text.format(data_version=cookie.partition("|")[0]))
     directory_389.modify(deleted("u1"))
 
     report = agent.sync()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.acceptance.active_directory_changes import COMPANY, beginning, crowd, record_of_members, record_of_person
+from tests.acceptance.kept_checkpoint import keep, kept
 from tests.acceptance.test_active_directory import OPEN
 from tests.agent_runner import Agent
 from tests.servers.ldap_fault_proxy import LdapFaultProxy
@@ -51,12 +50,9 @@ def in_the_group(scim: ScimService) -> tuple[bool, bool]:
     return JOINED in members, LEFT in members
 
 
-def position(agent: Agent) -> dict[str, Any]:
-    with sqlite3.connect(agent.state / "rollcall.sqlite3") as database:
-        (token,) = database.execute("SELECT checkpoint FROM source").fetchone()
-    database.close()
-    held: dict[str, Any] = json.loads(token)["position"]
-    return held
+def known(agent: Agent) -> int:
+    """Return the highest number that the controller had given when it was read."""
+    return int(kept(agent).standing["known"])
 
 
 def restored(domain: SambaDomain, received: int | None) -> SambaDomain:
@@ -73,8 +69,7 @@ def set_replication_delay(agent: Agent, seconds: int) -> None:
 def test_nothing_is_taken_from_a_controller_that_has_not_received_what_was_read(
     domain: SambaDomain, scim: ScimService, agent: Agent
 ) -> None:
-    read = int(position(agent)["usn"])
-    with restored(domain, read - 1):
+    with restored(domain, known(agent) - 1):
         report = agent.sync()
 
     assert report["exit_code"] == 4
@@ -85,7 +80,7 @@ def test_nothing_is_taken_from_a_controller_that_has_not_received_what_was_read(
 def test_a_controller_that_has_received_everything_is_read_in_full_and_believed(
     domain: SambaDomain, scim: ScimService, agent: Agent
 ) -> None:
-    with restored(domain, int(position(agent)["usn"])):
+    with restored(domain, known(agent)):
         report = agent.sync()
 
     assert (report["exit_code"], report["sources"][0]["extent"]) == (0, "full")
@@ -160,12 +155,9 @@ def assert_idle_in_few_requests(domain: SambaDomain, scim: ScimService, agent: A
 def test_whoever_was_away_for_as_long_as_tombstones_last_reads_in_full(
     domain: SambaDomain, scim: ScimService, agent: Agent
 ) -> None:
-    with sqlite3.connect(agent.state / "rollcall.sqlite3") as database:
-        (token,) = database.execute("SELECT checkpoint FROM source").fetchone()
-        content = json.loads(token)
-        content["position"]["read at"] = "2026-01-01T00:00:00+00:00"
-        database.execute("UPDATE source SET checkpoint = ?", [json.dumps(content)])
-    database.close()
+    checkpoint = kept(agent)
+    position = {**checkpoint.position, "looked at": "2026-01-01T00:00:00+00:00"}
+    keep(agent, replace(checkpoint, position=position))
     with domain:
         report = agent.sync()
 

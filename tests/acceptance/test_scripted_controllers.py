@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from connectors.base import Checkpoint
-from connectors.ldap.checkpoint import LdapCheckpoint, unseal
+from tests.acceptance.kept_checkpoint import keep, kept
 from tests.acceptance.scripted_domain import OPEN, DomainPlay, domain_play
 from tests.agent_runner import Agent
 from tests.servers.scim_service import ScimService
@@ -58,25 +57,6 @@ def an_entry_without_identity(search: Search, honest: list[Message]) -> list[Mes
     if search.base == PEOPLE and PAGED_RESULTS in search.controls and "mail" in search.attributes:
         return [found(f"CN=x,{PEOPLE}", {"objectclass": [b"user"]}), *honest]
     return honest
-
-
-def kept(play: DomainPlay) -> str:
-    with sqlite3.connect(play.agent.state / "rollcall.sqlite3") as database:
-        (token,) = database.execute("SELECT checkpoint FROM source").fetchone()
-    database.close()
-    return str(token)
-
-
-def keep(play: DomainPlay, token: str) -> None:
-    with sqlite3.connect(play.agent.state / "rollcall.sqlite3") as database:
-        database.execute("UPDATE source SET checkpoint = ?", [token])
-    database.close()
-
-
-def checkpoint(play: DomainPlay) -> LdapCheckpoint:
-    past = unseal(Checkpoint(kept(play)))
-    assert past is not None
-    return past
 
 
 @pytest.mark.parametrize("changes", ["dirsync", "usn", "full"])
@@ -246,12 +226,9 @@ def test_another_controller_is_not_waited_for_longer_than_the_delay_though_the_c
     scim: ScimService, agent: Agent
 ) -> None:
     with newcomer_read(agent, scim) as play:
-        past = checkpoint(play)
+        past = kept(play.agent)
         future = (datetime.now(UTC) + timedelta(days=400)).isoformat()
-        ahead = LdapCheckpoint(
-            past.strategy, past.directory, past.containers, past.position, {**past.standing, "read at": future}
-        )
-        keep(play, ahead.seal().token)
+        keep(play.agent, replace(past, standing={**past.standing, "read at": future}))
         play.directory.become_another()
 
         report = play.cycle()
@@ -274,9 +251,9 @@ DAMAGES: Mapping[str, Callable[[dict[str, Any]], object]] = {
 def test_a_damaged_checkpoint_is_no_checkpoint(scim: ScimService, agent: Agent) -> None:
     with domain_play(agent, scim, ScriptedActiveDirectory(20)) as play:
         for number, (name, damage) in enumerate(DAMAGES.items()):
-            sealed = json.loads(kept(play))
+            sealed = json.loads(kept(play.agent).seal().token)
             damage(sealed["content"])
-            keep(play, json.dumps(sealed))
+            keep(play.agent, json.dumps(sealed))
             play.directory.leave(APP_ALL, person_dn(f"u{number}"))
 
             report = play.cycle()
@@ -284,7 +261,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(scim: ScimService, agent: Agent) 
             assert (report.exit_code, report.sources[0]["extent"]) == (0, "full"), name
             assert play.equal(), name
         for number, token in enumerate(("", "null", "[]", '{"content": 1, "digest": 1}', "\x00")):
-            keep(play, token)
+            keep(play.agent, token)
             play.directory.leave(APP_ALL, person_dn(f"u{10 + number}"))
             assert play.cycle().exit_code == 0, token
             assert play.equal(), token
