@@ -153,11 +153,13 @@ class EntryDeleted:
 
     evidence:     for the audit trail
     from_groups:  the source has taken it out of every group that listed it, without another word
+    names:        names by which groups may have listed it, besides those it was found under, if ever
     """
 
     anchor: str
     evidence: str
     from_groups: bool = False
+    names: frozenset[Name] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

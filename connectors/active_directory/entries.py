@@ -17,7 +17,8 @@ GUID = "objectguid"
 MEMBER = "member"
 _CONTROL, _COMPUTED = "useraccountcontrol", "msds-user-account-control-computed"
 _EXPIRES, _LOCKED_AT = "accountexpires", "lockouttime"
-_SID, _PRIMARY_GROUP = "objectsid", "primarygroupid"
+SID = "objectsid"
+_PRIMARY_GROUP = "primarygroupid"
 _PROXIES, PRIMARY_ADDRESS = "proxyaddresses", "primaryproxyaddress"
 _GUID_BYTES = 16
 _ACCOUNT_DISABLED, _LOCKED_OUT = 0x0002, 0x0010  # ADS_USER_FLAG (MS-ADTS 2.2.16)
@@ -54,7 +55,7 @@ class ActiveDirectoryReader:
         states = frozenset().union(*(_STATES[state] for state in self.inactive))
         kept = (self.kept - {PRIMARY_ADDRESS}) | ({_PROXIES} if PRIMARY_ADDRESS in self.kept else frozenset())
         lists = {MEMBER} if self.lists else set()
-        return kept | states | lists | {GUID, "objectclass", _SID, _PRIMARY_GROUP}
+        return kept | states | lists | {GUID, "objectclass", SID, _PRIMARY_GROUP}
 
     def understand(self, dn: str, attributes: RawAttributes) -> EntryFound | EntryUnreadable | None:
         """Return the entry, the reason why it cannot be understood, or None for what is neither user nor group."""
@@ -69,7 +70,7 @@ class ActiveDirectoryReader:
         if missing := self._missing(kind, attributes):
             return EntryUnreadable(dn, f"its {missing} cannot be read. Give the account the right to.", anchor)
         try:
-            sid = sid_text(attributes[_SID][0]) if attributes.get(_SID) else ""
+            sid = sid_text(attributes[SID][0]) if attributes.get(SID) else ""
             return EntryFound(
                 Entry(
                     anchor=anchor,

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from connectors.active_directory.entries import GUID, PRINCIPALS, file_time, read_guid
+from connectors.active_directory.entries import GUID, PRINCIPALS, SID, file_time, read_guid
+from connectors.active_directory.extended_name import sid_text
 from connectors.active_directory.filters import attribute_types_in, changes_are_told
 from connectors.active_directory.landmarks import Whereabouts
 from connectors.active_directory.session import SHOW_RECYCLED, ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.active_directory.sight import is_tombstone
 from connectors.active_directory.standing import Standing
-from connectors.active_directory.witnesses import NUMBER, any_of
-from connectors.base import EntriesListed, EntryFound, EntryUnreadable
+from connectors.active_directory.witnesses import NUMBER, any_of, escaped
+from connectors.base import EntriesListed, EntryFound, EntryUnreadable, Name, NameKind
+from connectors.errors import CheckpointRefused
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.listing import list_entries
@@ -94,6 +97,33 @@ class LookUp:
                 if anchor is not None:
                     seen[anchor] = not classes & PRINCIPALS.keys()
         return seen
+
+    def deleted_foreign_principals(self, anchors: Sequence[str]) -> dict[str, Name]:
+        """Return which of these deleted entries stood for somebody elsewhere, and the SID by which groups listed them.
+
+        Raises ReadInterrupted, and CheckpointRefused when another entry stands for the same: groups may list that.
+        """
+        if not anchors:
+            return {}
+        sids: dict[str, bytes] = {}
+        for found in self._foreign_principals(any_of(anchors)):
+            anchor, sid = read_guid(found.attributes.get(GUID, ())), b"".join(found.attributes.get(SID, ()))
+            if anchor is not None and sid:
+                sids[anchor] = sid
+        if not sids:
+            return {}
+        same = "".join(f"(objectSid={escaped(sid)})" for sid in sids.values())
+        for found in self._foreign_principals(f"(|{same})"):
+            if read_guid(found.attributes.get(GUID, ())) not in sids and not is_tombstone(found.dn):
+                raise CheckpointRefused(f"{found.dn} stands for somebody whose former entry was deleted")
+        return {anchor: Name(NameKind.SID, sid_text(sid)) for anchor, sid in sids.items()}
+
+    def _foreign_principals(self, which: str) -> Iterator[Found]:
+        """Yield foreign security principals, deleted ones included. Raises ReadInterrupted."""
+        wanted = f"(&(objectClass=foreignSecurityPrincipal){which})"
+        for found in self._session.search(self._context, wanted, [GUID, SID], also=[SHOW_RECYCLED]):
+            if isinstance(found, Found):
+                yield found
 
     def numbered_from(self, usn: int) -> Iterator[Found]:
         """Yield what changed in the domain from that number on, deleted entries included. Raises ReadInterrupted."""

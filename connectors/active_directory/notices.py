@@ -36,7 +36,7 @@ Notices = dict[str, Notice]  # by objectGUID
 def settle(notices: Notices, look_up: LookUp, evidence: str) -> Generator[ReadEvent, None, bool]:
     """Yield what the notices come to; return whether anything but people and groups is among them.
 
-    `evidence`: who told, for the audit trail. Raises ReadInterrupted.
+    `evidence`: who told, for the audit trail. Raises ReadInterrupted and CheckpointRefused.
     """
     others = False
     anchors = iter(notices)
@@ -63,9 +63,12 @@ def _settle_some(notices: Notices, look_up: LookUp, evidence: str) -> Generator[
     for event in look_up.wanted([anchor for anchor, other in outside.items() if not other], with_lists=True):
         missing.pop(look_up.anchor_of(event), None)
         yield event
+    foreign = look_up.deleted_foreign_principals([anchor for anchor, notice in missing.items() if notice.deleted])
     for anchor, notice in missing.items():
         if notice.deleted:
-            yield EntryDeleted(anchor, f"{evidence} shows its tombstone", from_groups=True)
+            # Groups list a foreign principal by the SID, and whether the entry is read or not.
+            names = frozenset({foreign[anchor]} if anchor in foreign else ())
+            yield EntryDeleted(anchor, f"{evidence} shows its tombstone", from_groups=True, names=names)
         elif anchor in outside:
             yield EntryDeleted(anchor, f"{evidence} shows that it no longer answers to base and filter")
     return any(outside.values())

@@ -77,11 +77,12 @@ class Testimony:
 
 def any_of(anchors: Sequence[str]) -> str:
     """Return the filter that finds entries by their objectGUID."""
-    return f"(|{''.join(f'(objectGUID={_escaped(anchor)})' for anchor in anchors)})"
+    return f"(|{''.join(f'(objectGUID={escaped(uuid.UUID(anchor).bytes_le)})' for anchor in anchors)})"
 
 
-def _escaped(anchor: str) -> str:
-    return "".join(f"\\{byte:02x}" for byte in uuid.UUID(anchor).bytes_le)
+def escaped(value: bytes) -> str:
+    """Return a binary value as a filter wants it (RFC 4515, section 3)."""
+    return "".join(f"\\{byte:02x}" for byte in value)
 
 
 def _number(found: Found) -> int | None:

@@ -46,6 +46,11 @@ def record_of_members(group: str, how: str, member: str) -> str:
     return _members(group, how, member)
 
 
+def record_of_foreign_member(group: str, how: str, sid: str) -> str:
+    """As a change record; the domain makes a foreign security principal where it has none for this SID."""
+    return _members(group, how, sid=sid)
+
+
 def crowd(many: int = MANY, name: str = "app-crowd") -> str:
     """A group of many contacts."""
     contacts = "".join(

@@ -304,11 +304,16 @@ def guid_of(key: str) -> uuid.UUID:
     return uuid.UUID(bytes=uuid.uuid5(uuid.NAMESPACE_X500, key).bytes, version=4)
 
 
+def sid_of(name: str) -> str:
+    """The objectSid of a person, as text."""
+    return _sid_text(_account(name)["objectsid"][0])
+
+
 def extended(dn: str, held: Mapping[str, Sequence[bytes]]) -> bytes:
     sid = held.get("objectsid")
     parts = [f"<GUID={uuid.UUID(bytes_le=bytes(held['objectguid'][0]))}>"]
     if sid:
-        parts.append(f"<SID=S-1-5-21-1-2-3-{int.from_bytes(bytes(sid[0])[-4:], 'little')}>")
+        parts.append(f"<SID={_sid_text(sid[0])}>")
     return ";".join([*parts, dn]).encode()
 
 
@@ -324,6 +329,10 @@ def dirsync_end(cookie: bytes, *, more: bool = False) -> Controls:
 
 def dirsync_done(cookie: bytes, *, more: bool = False) -> Message:
     return done(controls=dirsync_end(cookie, more=more))
+
+
+def _sid_text(sid: bytes) -> str:
+    return f"S-1-5-21-1-2-3-{int.from_bytes(bytes(sid)[-4:], 'little')}"
 
 
 def _identity(key: str) -> dict[str, Sequence[bytes]]:
