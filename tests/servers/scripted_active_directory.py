@@ -54,6 +54,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
     values_at_once:     of a member list (MaxValRange)
     page_limit:         entries in one page or one answer (MaxPageSize)
     changes_at_once:    in one part of a DirSync answer
+    unseen:             names of entries that the account has no right to see
     """
 
     def __init__(self, people: int = 30, *, values_at_once: int = 1500, page_limit: int = 1000) -> None:
@@ -61,6 +62,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
         self.values_at_once, self.page_limit = values_at_once, page_limit
         self.changes_at_once = 1000
         self.log: list[Change] = []
+        self.unseen: set[str] = set()
         # The container of the deleted objects is marked like what it holds.
         self.tombstones: dict[str, dict[str, Sequence[bytes]]] = {
             DELETED_OBJECTS: {"objectclass": [b"top", b"container"], "isdeleted": [b"TRUE"], **_identity("deleted")}
@@ -128,8 +130,8 @@ class ScriptedActiveDirectory(ScriptedLdap):
         held["member"] = [value for value in held["member"] if value not in left]
         self._log(group, {REMOVED: [self._named(value) for value in sorted(left)]})
 
-    def delete(self, dn: str) -> None:
-        """Nothing is logged of the groups that held it."""
+    def delete(self, dn: str) -> str:
+        """Return the name of the tombstone. Nothing is logged of the groups that held it."""
         guid = uuid.UUID(bytes_le=bytes(self.entries[dn]["objectguid"][0]))
         first, _, _ = dn.partition(",")
         tombstone = f"{first}\\0ADEL:{guid},{DELETED_OBJECTS}"
@@ -141,6 +143,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
             if dn.encode() in held.get("member", ()):
                 held["member"] = [value for value in held["member"] if value != dn.encode()]
         self._log(tombstone, {"isdeleted": [b"TRUE"], "name": [tombstone.partition(",")[0][3:].encode()]})
+        return tombstone
 
     def undelete(self, dn: str, held: dict[str, Sequence[bytes]]) -> None:
         """An attribute that was removed, isDeleted here, is logged without values."""
@@ -189,9 +192,8 @@ class ScriptedActiveDirectory(ScriptedLdap):
         return answer
 
     def shown(self, search: Search) -> Mapping[str, Attributes]:
-        if {SHOW_DELETED, SHOW_RECYCLED} & search.controls.keys():
-            return {**self.entries, **self.tombstones}
-        return self.entries
+        deleted = self.tombstones if {SHOW_DELETED, SHOW_RECYCLED} & search.controls.keys() else {}
+        return {dn: held for dn, held in {**self.entries, **deleted}.items() if dn not in self.unseen}
 
     def _limited(self, search: Search) -> bytes:
         size = min(search.page_size or self.page_limit, self.page_limit)
@@ -212,7 +214,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
 
     def _concerns(self, search: Search, change: Change) -> bool:
         held = self.entries.get(change.dn) or self.tombstones.get(change.dn) or {}
-        return answers_to(search.filter, held)
+        return change.dn not in self.unseen and answers_to(search.filter, held)
 
     def reported(self, search: Search, change: Change) -> Message:
         """A change as an entry of a DirSync answer; the objectGUID always comes with it."""

@@ -1,0 +1,154 @@
+"""Active Directory leaves out what the account may not read, without a word; that is no evidence of anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.acceptance.kept_checkpoint import keep, kept
+from tests.acceptance.scripted_domain import domain_play
+from tests.agent_runner import Agent
+from tests.servers.scim_service import ScimService
+from tests.servers.scripted_active_directory import (
+    GROUPS,
+    PEOPLE,
+    ScriptedActiveDirectory,
+    group,
+    group_dn,
+    person_dn,
+)
+
+LEAVER, ADDRESS = person_dn("u3"), "u3@example.com"
+APP_ALL = group_dn("app-all")
+DISABLED = b"514"
+
+both_ways = pytest.mark.parametrize("changes", ["dirsync", "usn"])
+full_or_not = pytest.mark.parametrize("full", [True, False], ids=["full", "incremental"])
+
+
+@contextmanager
+def hidden(domain: ScriptedActiveDirectory, attribute: str, below: str) -> Iterator[None]:
+    """The account has no right to read an attribute."""
+    taken = {dn: held.pop(attribute) for dn, held in domain.entries.items() if dn.endswith(below) and attribute in held}
+    assert taken
+    yield
+    for dn, values in taken.items():
+        domain.entries[dn][attribute] = values
+
+
+@both_ways
+@full_or_not
+def test_who_is_disabled_stays_so_when_that_cannot_be_read_any_more(
+    scim: ScimService, agent: Agent, changes: str, full: bool
+) -> None:
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), changes=changes) as play:
+        play.directory.modify(LEAVER, useraccountcontrol=[DISABLED])
+        play.cycle()
+        assert ADDRESS not in play.scim.active()
+        with hidden(play.directory, "useraccountcontrol", LEAVER):
+            play.directory.modify(LEAVER, sn=[b"Later"])
+            report = play.cycle(full=full)
+
+        assert ADDRESS not in play.scim.active()
+        assert any("userAccountControl" in line for line in report.sources[0]["unreadable"])
+        play.directory.modify(LEAVER, useraccountcontrol=[b"512"])
+        play.cycle()
+        assert play.equal()
+
+
+@both_ways
+@full_or_not
+@pytest.mark.parametrize("attribute", ["primarygroupid", "objectsid", "useraccountcontrol"])
+def test_people_who_cannot_be_understood_stay_where_they_are(
+    scim: ScimService, agent: Agent, changes: str, full: bool, attribute: str
+) -> None:
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), changes=changes) as play:
+        before = play.standing()
+        with hidden(play.directory, attribute, PEOPLE):
+            for number in range(8):
+                play.directory.modify(person_dn(f"u{number}"), sn=[b"Later"])
+            report = play.cycle(full=full)
+
+        assert play.standing() == before
+        assert len(report.sources[0]["unreadable"]) == 8
+
+
+@both_ways
+@full_or_not
+def test_members_that_cannot_be_read_any_more_stay(scim: ScimService, agent: Agent, changes: str, full: bool) -> None:
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), changes=changes) as play:
+        before = play.standing()
+        with hidden(play.directory, "member", GROUPS):
+            play.directory.modify(APP_ALL, name=[b"app-all"])
+            reports = [play.cycle(full=full), play.cycle()]
+
+        assert play.standing() == before
+        assert [report.exit_code for report in reports] == [4, 4]
+        assert "right to read the property member" in reports[0].sources[0]["reason"]
+        play.directory.leave(APP_ALL, LEAVER)
+        play.cycle()
+        assert play.equal()
+
+
+@both_ways
+def test_a_group_that_is_empty_is_empty(scim: ScimService, agent: Agent, changes: str) -> None:
+    domain = ScriptedActiveDirectory(8)
+    domain.add(group_dn("app-few"), group("app-few", LEAVER))
+    with domain_play(agent, scim, domain, changes=changes) as play:
+        play.directory.leave(group_dn("app-few"), LEAVER)
+
+        assert play.cycle(full=True).exit_code == 0
+        assert play.scim.membership()["app-few"] == set()
+
+
+@both_ways
+@pytest.mark.parametrize("before", ["seen before", "never seen"])
+def test_whoever_is_deleted_out_of_sight_leaves_at_once(
+    scim: ScimService, agent: Agent, changes: str, before: str
+) -> None:
+    domain = ScriptedActiveDirectory(8)
+    if before == "never seen":
+        domain.unseen |= domain.tombstones.keys()
+    with domain_play(agent, scim, domain, changes=changes) as play:
+        domain.unseen |= {*domain.tombstones, domain.delete(LEAVER)}
+
+        report = play.cycle()
+
+        assert report.sources[0]["extent"] == "incremental"
+        assert play.equal()
+
+
+@both_ways
+def test_whoever_is_deleted_where_only_some_tombstones_are_seen_leaves_within_a_day(
+    scim: ScimService, agent: Agent, changes: str
+) -> None:
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), changes=changes) as play:
+        play.directory.unseen.add(play.directory.delete(LEAVER))
+        play.cycle()
+        past = kept(agent)
+        yesterday = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
+        keep(agent, replace(past, position={**past.position, "listed at": yesterday}))
+        play.directory.modify(person_dn("u5"), sn=[b"Later"])
+
+        report = play.cycle()
+
+        assert report.sources[0]["extent"] == "incremental"
+        assert play.equal()
+
+
+def test_changes_without_a_number_that_can_be_seen_are_not_missed(scim: ScimService, agent: Agent) -> None:
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), changes="usn") as play:
+        play.directory.leave(APP_ALL, LEAVER)
+        with hidden(play.directory, "usnchanged", ""):
+            reports = [play.cycle()]
+            play.directory.leave(APP_ALL, person_dn("u4"))
+            for held in play.directory.entries.values():
+                held.pop("usnchanged", None)
+            reports.append(play.cycle())
+
+        assert play.equal()
+        assert [report.sources[0]["extent"] for report in reports] == ["full", "full"]
