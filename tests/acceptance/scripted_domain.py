@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tests.acceptance.scripted_play import ScriptedPlay
 from tests.agent_runner import Agent
 from tests.servers.scim_service import ScimService
-from tests.servers.scripted_active_directory import GROUPS, PEOPLE, ScriptedActiveDirectory
+from tests.servers.scripted_active_directory import GROUPS, ScriptedActiveDirectory
 
 # One of a few people is more than the guard would let go.
 OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
@@ -19,11 +19,11 @@ class DomainPlay(ScriptedPlay[ScriptedActiveDirectory]):
 
     def expected(self) -> dict[str, set[str]]:
         """What a complete sync leads to: the members of every group that are people below the bases."""
-        entries = self.directory.entries
+        entries, bases = self.directory.entries, tuple(self.agent.sources[0]["base_dn"])
         people = {
             dn.encode(): held["mail"][0].decode()
             for dn, held in entries.items()
-            if dn.endswith(PEOPLE) and "mail" in held and held.get("useraccountcontrol") != [b"514"]
+            if dn.endswith(bases) and "mail" in held and held.get("useraccountcontrol") != [b"514"]
         }
         return {
             held["cn"][0].decode(): {people[member] for member in held["member"] if member in people}

@@ -49,7 +49,7 @@ def domains(request: pytest.FixtureRequest, tmp_path: Path, scim: ScimService, a
     with domain, other:
         domain.modify(record_of_foreign_member("app-a", "add", sid_of(GUEST)))
         agent.configure(scim, domain.settings(base_dn=COMPANY, changes=request.param), guard=OPEN)
-        agent.sources.append(other.settings() | {"name": "partners", "base_dn": [PEOPLE]})
+        agent.sources.append(other.settings(name="partners", base_dn=[PEOPLE]))
         agent.write()
         domains = TwoDomains(agent, domain, other, scim)
         assert domains.sync() == "full"

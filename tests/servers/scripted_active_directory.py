@@ -101,7 +101,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
 
     def settings(self, **changes: object) -> dict[str, object]:
         """A [[sources]] table for the `active-directory` connector."""
-        return super().settings(connector="active-directory", base_dn=[PEOPLE, GROUPS], **changes)
+        return super().settings(**{"connector": "active-directory", "base_dn": [PEOPLE, GROUPS]} | changes)
 
     # --- changes, each with what a domain controller logs of it ---------------------------------------------------
 

@@ -347,7 +347,7 @@ def _control(content: bytes) -> tuple[str, bytes]:
 
 
 def answers_to(wanted: tuple[int, bytes], attributes: Attributes) -> bool:
-    """Evaluate a filter (RFC 4511, 4.5.1.7): and, or, not, equality, at least, presence."""
+    """Evaluate a filter (RFC 4511, 4.5.1.7): and, or, not, equality, at least, at most, presence."""
     kind, content = wanted
     if kind == 0x87:
         return content.decode().lower() in attributes
@@ -358,10 +358,16 @@ def answers_to(wanted: tuple[int, bytes], attributes: Attributes) -> bool:
         return any(answers_to(part, attributes) for part in parts)
     if kind == 0xA2:
         return not answers_to(parts[0], attributes)
-    assert kind in {0xA3, 0xA5}, f"the filter {kind:#x} is not played"
     (_, name), (_, value) = parts
-    held = [item.lower() for item in attributes.get(name.decode().lower(), ())]
-    return value.lower() in held if kind == 0xA3 else any(_at_least(item, value.lower()) for item in held)
+    held = attributes.get(name.decode().lower(), ())
+    return any(_compares(kind, item.lower(), value.lower()) for item in held)
+
+
+def _compares(kind: int, held: bytes, value: bytes) -> bool:
+    assert kind in {0xA3, 0xA5, 0xA6}, f"the filter {kind:#x} is not played"
+    if kind == 0xA3:
+        return held == value
+    return _at_least(held, value) if kind == 0xA5 else _at_least(value, held)
 
 
 def _at_least(held: bytes, value: bytes) -> bool:

@@ -1,0 +1,139 @@
+"""Whoever moves from one base to another while a domain is read or listed is not taken for somebody who left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+
+import pytest
+
+from connectors.active_directory import entries, increments, standing
+from tests.acceptance.scripted_domain import DomainPlay, domain_play
+from tests.agent_runner import Agent
+from tests.servers.scim_service import ScimService
+from tests.servers.scripted_active_directory import (
+    ELSEWHERE,
+    GROUPS,
+    PEOPLE,
+    ScriptedActiveDirectory,
+    group_dn,
+    person,
+    person_dn,
+)
+from tests.servers.scripted_ldap import PAGED_RESULTS, Message, Script, Search
+
+MOVER, ADDRESS = person_dn("mover", ELSEWHERE), "mover@example.com"
+APP_ALL = group_dn("app-all")
+
+
+def with_a_mover() -> ScriptedActiveDirectory:
+    """Somebody is in the base that is read last, of those of people."""
+    domain = ScriptedActiveDirectory(8)
+    domain.add(MOVER, person("mover"))
+    domain.join(APP_ALL, MOVER)
+    return domain
+
+
+def stands(play: DomainPlay) -> tuple[bool, bool]:
+    return ADDRESS in play.scim.active(), ADDRESS in play.scim.membership()["app-all"]
+
+
+def after(searching: Callable[[Search], bool], act: Callable[[], object]) -> Script:
+    """Let something happen once, right after an answer."""
+    happened: list[Search] = []
+
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        if searching(search) and not happened:
+            happened.append(search)
+            act()
+        return honest
+
+    return script
+
+
+def lists_people(search: Search) -> bool:
+    return search.base == PEOPLE and PAGED_RESULTS in search.controls and search.attributes == ("objectguid",)
+
+
+def reads_people(search: Search) -> bool:
+    return search.base == PEOPLE and PAGED_RESULTS in search.controls and "mail" in search.attributes
+
+
+@pytest.mark.parametrize("changes", ["dirsync", "usn"])
+def test_whoever_moves_while_everybody_is_listed_stays(scim: ScimService, agent: Agent, changes: str) -> None:
+    domain = with_a_mover()
+    domain.unseen |= domain.tombstones.keys()  # so everybody is listed when something changed
+    with domain_play(agent, scim, domain, base_dn=[PEOPLE, ELSEWHERE, GROUPS], changes=changes) as play:
+        assert stands(play) == (True, True)
+        domain.modify(person_dn("u5"), sn=[b"Later"])
+
+        report = play.cycle(after(lists_people, lambda: domain.move(MOVER, person_dn("mover"))))
+
+        assert MOVER not in domain.entries
+        assert report.sources[0]["extent"] == "incremental"
+        assert stands(play) == (True, True)
+
+
+def restore_somebody(domain: ScriptedActiveDirectory) -> None:
+    """Which a catch-up does not go on from: the groups the entry is back in are not told."""
+    held = domain.entries[person_dn("u7")]
+    domain.delete(person_dn("u7"))
+    domain.undelete(person_dn("u7"), held)
+
+
+@pytest.mark.parametrize("what", ["changes are not looked for", "the catch-up is refused", "changes are not told"])
+def test_whoever_moves_during_a_full_read_stays_though_nothing_tells_of_it(
+    scim: ScimService, agent: Agent, what: str
+) -> None:
+    changes = {"changes are not looked for": "full", "the catch-up is refused": "dirsync"}.get(what, "usn")
+    domain = with_a_mover()
+    with domain_play(agent, scim, domain, base_dn=[PEOPLE, ELSEWHERE, GROUPS], changes=changes) as play:
+        assert stands(play) == (True, True)
+        if what == "changes are not told":
+            domain.entries[person_dn("u5")].pop("usnchanged")
+
+        def act() -> None:
+            domain.move(MOVER, person_dn("mover"))
+            if what == "the catch-up is refused":
+                restore_somebody(domain)
+
+        report = play.cycle(after(reads_people, act), full=True)
+
+        assert MOVER not in domain.entries
+        assert report.sources[0]["extent"] == "full"
+        assert stands(play) == (True, True)
+        play.cycle()
+        assert stands(play) == (True, True)
+
+
+def set_the_clock(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            del tz
+            return datetime.now(UTC) + ahead
+
+    modules: tuple[ModuleType, ...] = (entries, increments, standing)
+    for module in modules:
+        monkeypatch.setattr(module, "datetime", Clock)
+
+
+def test_whoever_expired_by_a_clock_that_was_ahead_is_active_again_when_it_is_right(
+    scim: ScimService, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = ScriptedActiveDirectory(8)
+    for number in range(8):
+        domain.entries[person_dn(f"u{number}")]["accountexpires"] = [b"0"]
+    next_week = entries.file_time(datetime.now(UTC) + timedelta(days=7))
+    domain.entries[person_dn("u3")]["accountexpires"] = [str(next_week).encode()]
+    with domain_play(agent, scim, domain, inactive_when=["disabled", "expired"]) as play:
+        set_the_clock(monkeypatch, timedelta(days=30))
+        play.cycle()
+        assert play.scim.active() == {f"u{number}@example.com" for number in range(8) if number != 3}
+        set_the_clock(monkeypatch, timedelta(0))
+
+        report = play.cycle()
+
+        assert report.sources[0]["extent"] == "incremental"
+        assert play.equal()
