@@ -91,7 +91,7 @@ class LdifConnector:
             )
             return
         if doubts:
-            yield ReadEnded(Completeness.PARTIAL, f"{where}: {doubts[0]} Nothing is removed.")
+            yield ReadEnded(Completeness.PARTIAL, f"{where}: {doubts[0]} What was not read stays as it was.")
         else:
             yield ReadEnded(Completeness.COMPLETE)
 

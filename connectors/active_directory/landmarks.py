@@ -82,7 +82,9 @@ def highest_number(session: ActiveDirectorySession) -> int:
     root = session.look_up("", [_HIGHEST])
     highest = b"".join(root.attributes.get(_HIGHEST, ())) if root is not None else b""
     if not highest.isdigit():
-        raise ReadInterrupted(f"{session.url} no longer tells its highestCommittedUSN. Nothing is removed.")
+        raise ReadInterrupted(
+            f"{session.url} no longer tells its highestCommittedUSN. What was not read stays as it was."
+        )
     return int(highest)
 
 

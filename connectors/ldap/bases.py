@@ -23,7 +23,7 @@ def check_bases(session: Session, settings: DirectorySettings, subject: str) -> 
             )
     if settings.sentinel is not None:
         there = session.exists(settings.sentinel)
-        remedy = "Correct sentinel, or give the account the right to read it; until then nothing is removed."
+        remedy = "Correct sentinel, or give the account the right to read it; until then nobody is taken for gone."
         yield Finding(
             subject,
             ok=there,

@@ -72,4 +72,4 @@ class Interpretation:
         if not self.doubts:
             return ""
         more = f" And {len(self.doubts) - 1} more of this kind." if len(self.doubts) > 1 else ""
-        return f"source {self._settings.name}: {self.doubts[0]}{more} Nothing is removed."
+        return f"source {self._settings.name}: {self.doubts[0]}{more} What was not read stays as it was."

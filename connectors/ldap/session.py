@@ -133,7 +133,7 @@ class Session:
                 # RFC 2696: a server that honoured the control answers with it. Without it nobody says this was all.
                 raise ReadInterrupted(
                     f"source {self._settings.name}: {self.url} did not say whether more entries follow (no paged "
-                    "results control in its answer). Nothing is removed."
+                    "results control in its answer). What was not read stays as it was."
                 )
             cookie = answer.cookie
             if not cookie:
@@ -142,7 +142,8 @@ class Session:
             if empty > _EMPTY_PAGES:
                 raise ReadInterrupted(
                     f"source {self._settings.name}: {self.url} sent {empty} empty pages one after the other below "
-                    f"{base} and says that more follow. See the directory server's log. Nothing is removed."
+                    f"{base} and says that more follow. See the directory server's log. What was not read stays as it "
+                    "was."
                 )
 
     def named(self, found: Found) -> Found:

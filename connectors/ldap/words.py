@@ -70,7 +70,7 @@ def connection_lost(url: str, settings: DirectorySettings, base: str, seen: int,
     """Tell of a connection that broke, or an answer that did not come or could not be understood."""
     return (
         f"source {settings.name}: the connection to {url} was lost after {seen} entries below {base} "
-        f"({error}). Check the server and the network; the next cycle reads again. Nothing is removed."
+        f"({error}). Check the server and the network; the next cycle reads again. What was not read stays as it was."
     )
 
 
@@ -78,7 +78,7 @@ def no_base(url: str, settings: DirectorySettings, base: str) -> str:
     """Tell of a base that the server does not have, or does not show."""
     return (
         f"source {settings.name}: there is no {base} at {url}, or the account may not see it. Correct "
-        "base_dn, or give the account the right to read it. Nothing is removed."
+        "base_dn, or give the account the right to read it. What was not read stays as it was."
     )
 
 

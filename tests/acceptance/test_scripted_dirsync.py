@@ -129,7 +129,7 @@ def test_an_answer_without_its_last_part_takes_nobody_out(play: DomainPlay) -> N
         assert told in f"{report.sources[0]['note']} {report.sources[0]['reason']}", name
         if exit_code:
             assert report.sentences[0].startswith("source corp: "), name
-            assert report.sentences[0].endswith("Nothing is removed."), name
+            assert report.sentences[0].endswith("What was not read stays as it was."), name
             assert (play.standing(), len(play.scim.writes())) == (before, written), name
             assert checkpoint(play) == checked, name
         else:
