@@ -61,8 +61,8 @@ def search_ended(url: str, settings: DirectorySettings, base: str, seen: int, re
     remedy = _REMEDIES.get(code, "See the directory server's log.")
     return (
         f"source {settings.name}: the search {where} at {url} ended with "
-        f"{RESULT_CODES.get(code, 'an unknown result')} ({code}) after {seen} entries{said}. {remedy} Nothing is "
-        "removed."
+        f"{RESULT_CODES.get(code, 'an unknown result')} ({code}) after {seen} entries{said}. {remedy} What was "
+        "not read stays as it was."
     )
 
 
