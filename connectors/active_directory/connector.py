@@ -38,7 +38,7 @@ class ActiveDirectoryConnector:
         def prepare(session: ActiveDirectorySession) -> tuple[Interpretation, Make]:
             doubts: list[str] = []
             sight = Sight(session, self._settings, doubts)
-            reader = reader_of(self._settings.inactive_when, wanted, sight.sees_members)
+            reader = reader_of(self._settings.inactive_when, wanted, sight)
             with_lists = Interpretation(self._settings, reader, session.url, doubts=doubts)
             without_lists = Interpretation(self._settings, replace(reader, lists=False), session.url, doubts=doubts)
             return with_lists, ActiveDirectoryMake(session, self._settings, sight, with_lists, without_lists)

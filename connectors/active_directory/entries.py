@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from connectors.active_directory.extended_name import read_name, sibling, sid_text
 from connectors.active_directory.settings import State
@@ -34,19 +35,29 @@ _STATES: Mapping[State, frozenset[str]] = {
 _NEVER_ABSENT: Mapping[State, str] = {"disabled": "userAccountControl", "expired": "accountExpires"}
 
 
+class MembersInSight(Protocol):
+    """Asked of a group that shows no member. Each raises ReadInterrupted."""
+
+    def sees_members(self) -> bool:
+        """Tell whether the account can see members of any group."""
+
+    def hides_members(self, group_dn: str) -> bool:
+        """Tell whether this group has members all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class ActiveDirectoryReader:
     """Understands the entries of a domain.
 
     kept:      the attribute types that the mapping uses, lower case
     inactive:  the states of an account that make its owner inactive
-    sees_members:  asked for a group that shows no member: whether that can be believed
+    sight:     asked whether a group that shows no member can be believed
     lists:     groups come with their members; without, the lists known stay
     """
 
     kept: frozenset[str]
     inactive: frozenset[State]
-    sees_members: Callable[[], bool]
+    sight: MembersInSight
     lists: bool = True
 
     @property
@@ -67,7 +78,7 @@ class ActiveDirectoryReader:
         kind = next((kind for name, kind in PRINCIPALS.items() if name in classes), None)
         if kind is None:
             return None
-        if missing := self._missing(kind, attributes):
+        if missing := self._missing(kind, dn, attributes):
             return EntryUnreadable(dn, f"its {missing} cannot be read. Give the account the right to.", anchor)
         try:
             sid = sid_text(attributes[SID][0]) if attributes.get(SID) else ""
@@ -93,10 +104,10 @@ class ActiveDirectoryReader:
             read_guid(attributes.get(GUID, ())),
         )
 
-    def _missing(self, kind: EntryKind, attributes: RawAttributes) -> str:
-        """Name what every entry of its kind has and this one does not show; empty when all is there.
+    def _missing(self, kind: EntryKind, dn: str, attributes: RawAttributes) -> str:
+        """Name what the entry has and does not show; empty when all is there.
 
-        Without it the account would pass for enabled, or nobody would have the group as primary group.
+        Without it the account would pass for enabled, or the group would seem to have lost its members.
         """
         needed: list[str] = []
         if kind is not EntryKind.CONTACT:
@@ -104,13 +115,16 @@ class ActiveDirectoryReader:
         if kind is EntryKind.USER:
             needed.append("primaryGroupID")
             needed += [_NEVER_ABSENT[state] for state in sorted(self.inactive) if state in _NEVER_ABSENT]
-        return next((name for name in needed if not attributes.get(name.lower())), "")
+        missing = next((name for name in needed if not attributes.get(name.lower())), "")
+        if not missing and kind is EntryKind.GROUP and self.lists and not _lists(attributes):
+            return MEMBER if self.sight.sees_members() and self.sight.hides_members(dn) else ""
+        return missing
 
     def _members(self, sid: str, attributes: RawAttributes) -> MemberList:
         """Read the member list. A value that cannot be read leaves it incomplete, and so does not seeing any."""
         names: set[Name] = {Name(NameKind.PRIMARY_GROUP, sid)}
-        lists = {key: values for key, values in attributes.items() if key.partition(";")[0] == MEMBER}
-        complete = set(lists) <= {MEMBER} and (bool(lists) or self.sees_members())
+        lists = _lists(attributes)
+        complete = set(lists) <= {MEMBER} and (bool(lists) or self.sight.sees_members())
         for value in (value for values in lists.values() for value in values):
             try:
                 names.add(member_name(value))
@@ -127,9 +141,9 @@ class ActiveDirectoryReader:
         return kept
 
 
-def reader_of(inactive: Sequence[State], wanted: Wanted, sees_members: Callable[[], bool]) -> ActiveDirectoryReader:
+def reader_of(inactive: Sequence[State], wanted: Wanted, sight: MembersInSight) -> ActiveDirectoryReader:
     """Make the reader that the settings ask for."""
-    return ActiveDirectoryReader(wanted.attributes | _ALWAYS, frozenset(inactive), sees_members)
+    return ActiveDirectoryReader(wanted.attributes | _ALWAYS, frozenset(inactive), sight)
 
 
 def read_guid(values: Sequence[bytes]) -> str | None:
@@ -152,6 +166,11 @@ def member_name(value: bytes) -> Name:
     if named.foreign_sid:
         return Name(NameKind.SID, named.foreign_sid)
     return Name(NameKind.GUID, named.guid) if named.guid else Name(NameKind.DN, normalise(named.dn))
+
+
+def _lists(attributes: RawAttributes) -> dict[str, Sequence[bytes]]:
+    """Return the member list, which may come in ranges."""
+    return {key: values for key, values in attributes.items() if key.partition(";")[0] == MEMBER}
 
 
 def _names(dn: str, anchor: str, sid: str, attributes: RawAttributes) -> frozenset[Name]:

@@ -6,6 +6,10 @@ one without members, and a deleted entry that is hidden looks as if nothing had 
 
 from __future__ import annotations
 
+from functools import cached_property
+
+from ldap3.utils.conv import escape_filter_chars
+
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import read_name
 from connectors.active_directory.session import SHOW_RECYCLED, ActiveDirectorySession
@@ -30,7 +34,7 @@ class Sight:
         self._members: bool | None = None
 
     def sees_members(self) -> bool:
-        """Tell whether a group that shows no member may be believed to have none. Raises ReadInterrupted."""
+        """Tell whether the account can see members of any group. Raises ReadInterrupted."""
         if self._members is None:
             self._members = self._any_member()
             if not self._members:
@@ -39,6 +43,13 @@ class Sight:
                     "to have no right to read the property member. Give it that right."
                 )
         return self._members
+
+    def hides_members(self, group_dn: str) -> bool:
+        """Tell whether a group that shows no member has some all the same: then they show it (memberOf).
+
+        Raises ReadInterrupted.
+        """
+        return self._any(self._domain, f"(memberOf={escape_filter_chars(group_dn)})")
 
     def sees_tombstones(self, context: str) -> bool:
         """Tell whether any deleted entry of the domain can be seen. Raises ReadInterrupted."""
@@ -49,9 +60,13 @@ class Sight:
         if any(self._any(base, with_members) for base in self._settings.group_bases):
             return True
         # Perhaps these groups are all empty. The group Administrators has members in every domain.
+        return self._any(self._domain, f"(&(objectClass=group)({MEMBER}=*))")
+
+    @cached_property
+    def _domain(self) -> str:
         root = self._session.look_up("", ["defaultNamingContext"])
         domain = b"".join(root.attributes.get("defaultnamingcontext", ())) if root is not None else b""
-        return self._any(read_name(domain.decode("utf-8", "replace")).dn, f"(&(objectClass=group)({MEMBER}=*))")
+        return read_name(domain.decode("utf-8", "replace")).dn
 
     def _any(self, base: str, search_filter: str) -> bool:
         found = self._session.search(base, search_filter, [GUID], page_size=_A_FEW)
