@@ -181,7 +181,9 @@ class ReadEnded:
     """The last event of a stream.
 
     reason:      why a read is PARTIAL or FAILED and what to do about it
-    checkpoint:  from where the next read may go on; None: it has to be FULL
+    checkpoint:  after a COMPLETE read, from where the next one may go on; None: it has to be FULL. After a PARTIAL one,
+                 which the agent always follows with a FULL one, what that has to know: which directory was read, and
+                 how much it knew; None: the one before still tells. After a FAILED one, of no account
     lists_all:   an INCREMENTAL read mentioned every entry there is, as found, listed or unreadable
     """
 
@@ -246,7 +248,8 @@ class Connector(Protocol):
     def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
         """Yield the events of one read. Trouble ends the stream with PARTIAL or FAILED; it does not raise.
 
-        `since` is the checkpoint of the last read that was COMPLETE; without one the read has to be FULL.
+        `since` is the last checkpoint that was handed over with these settings; without one the read has to be FULL.
+        If the read that did so, or any after it, was not COMPLETE, `wanted.full` is set.
         """
 
     def check(self) -> Iterator[Finding]:
