@@ -152,12 +152,16 @@ class EntryDeleted:
     """The source itself said that this entry is gone.
 
     evidence:     for the audit trail
-    from_groups:  the source has taken it out of every group that listed it, without another word
+    from_groups:  the source has taken it out of every group of its own that listed it, without another word
+    names:        with `from_groups`, by what names they may have listed it, as far as the source knows: it may be an
+                  entry that was never sent, or whose names another source has taken. Tell of the deletion before
+                  anything that was found out after it, or the read has to be made again in full
     """
 
     anchor: str
     evidence: str
     from_groups: bool = False
+    names: frozenset[Name] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from agent.directory.members import Exchange, settle_exchanges, strike_from
 from agent.directory.names import TakenOver, lists_from_before
 from agent.state.database import batched
 from agent.state.tables import entry
+from connectors.base import Name
 
 _BATCH = 500
 
@@ -23,10 +24,12 @@ class Doubts:
         self._taken: list[TakenOver] = []
         self.exchanges: dict[int, Exchange] = {}  # by the number of the group
         self._unheard_of: set[str] = set()  # anchors the source lists and has not sent, in this read or before
+        self.entered: set[Name] = set()  # names that single changes brought into lists
+        self._inherited: set[Name] = set()
 
     def begin_again(self) -> None:
         """A complete picture follows: what was doubtful of an increment is in it. Lists go on waiting."""
-        self._taken, self._unheard_of = [], set()
+        self._taken, self._unheard_of, self._inherited = [], set(), set()
 
     def note(self, received: Received) -> None:
         """Remember what came of entries that were taken in."""
@@ -46,6 +49,17 @@ class Doubts:
         """The source sent these, too."""
         self._unheard_of.difference_update(anchors)
 
+    def inherited(self, names: Iterable[Name]) -> None:
+        """A deleted entry left all its groups, and these names of it may be another one's by now."""
+        self._inherited.update(names)
+
+    @property
+    def about_heirs(self) -> str:
+        """Say why a list may mean an entry that is gone, or return an empty text."""
+        if not self._inherited:
+            return ""
+        return f"an entry was deleted, and its name {min(self._inherited).value} may be another one's by now"
+
     def about_increment(self, connection: Connection, read_number: int) -> str:
         """Say why what an increment brought does not suffice, or return an empty text."""
         if self._unheard_of:
@@ -58,6 +72,8 @@ class Doubts:
             ).scalar()
             if item.held and previous is not None:
                 return f"the name {previous} belongs to another entry now, and the source did not say why"
+        if self.about_heirs:
+            return self.about_heirs
         if old := lists_from_before(connection, self._taken, read_number):
             return (
                 f"the name {old[0][1].value} belongs to another entry now, and a group that lists it may have changed"

@@ -8,11 +8,11 @@ from dataclasses import replace
 from sqlalchemy import Connection, select
 
 from agent.directory.content import receive, receive_members
+from agent.directory.deletion import delete_entry
 from agent.directory.doubts import Doubts, no_longer_whole
-from agent.directory.names import purge_former_names
+from agent.directory.names import purge_former_names, qualified
 from agent.directory.outcome import SourceOutcome
 from agent.directory.presence import (
-    delete_entry,
     lose_unmentioned,
     mention,
     plural,
@@ -109,8 +109,11 @@ class Reading:
                 self._start(event)
             case EntryDeleted():
                 forget_unreadable(connection, self.source, [event.anchor])
-                self._gone += delete_entry(connection, self.source, event, self.number)
+                deleted = delete_entry(connection, self.source, event, self.number, self._doubts.entered)
+                self._gone += deleted.gone
+                self._doubts.inherited(deleted.inherited)
             case MembersChanged():
+                self._doubts.entered.update(qualified(name, self.source) for name in event.added)
                 if receive_members(connection, self.source, event, self.number):
                     self._changed += 1
                 else:
@@ -175,6 +178,8 @@ class Reading:
         in_doubt = self._doubts.settle_lists(connection)
         if in_doubt and increment:
             return replace(outcome, needs_full="a group lists somebody new who was not found")
+        if self._doubts.about_heirs:
+            outcome = replace(outcome, again=True)
         if in_doubt:
             # What they lost stays until another read of everything tells whose the new names are.
             no_longer_whole(connection, in_doubt)

@@ -57,6 +57,7 @@ def take(
     extent: Extent = Extent.FULL,
     end: ReadEnded | None = ReadEnded(Completeness.COMPLETE, checkpoint=Checkpoint("c1")),  # noqa: B008 - frozen
     fingerprint: str = "f",
+    source: str = "corp",
 ) -> SourceOutcome:
     def events() -> Iterator[ReadEvent]:
         yield ReadStarted(extent, "server")
@@ -65,7 +66,7 @@ def take(
         if end is not None:
             yield end
 
-    return absorb(state, "corp", events(), fingerprint)
+    return absorb(state, source, events(), fingerprint)
 
 
 def present(state: State) -> set[str]:
