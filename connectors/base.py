@@ -173,7 +173,11 @@ class EntriesListed:
 
 @dataclass(frozen=True, slots=True)
 class EntryUnreadable:
-    """One entry that could not be understood. It stays as the mirror knows it; the others go on."""
+    """One entry that could not be understood. It stays as the mirror knows it; the others go on.
+
+    Nobody leaves a group of which this was said before its whole list has come; `MembersChanged` may go on telling
+    who is new.
+    """
 
     dn: str
     reason: str

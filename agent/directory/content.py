@@ -124,7 +124,7 @@ def _insert(connection: Connection, source: str, new: list[Entry], read_number: 
     if members:
         connection.execute(insert(membership), members)
     mark(connection, numbers, references_too=True)
-    without_list = frozenset(item.anchor for item in new if _brings_no_list(item))
+    without_list = frozenset(item.anchor for item in new if brings_no_list(item))
     return Received(len(new), tuple(taken), without_list=without_list)
 
 
@@ -142,7 +142,7 @@ def _change(
         connection, [(number, qualified(name, source)) for name in item.names], forget_as_of=read_number
     )
     mark(connection, [number], references_too=renamed or revived or before.kind != item.kind.value)
-    if _brings_no_list(item):
+    if brings_no_list(item):
         return Received(1, tuple(taken), without_list=frozenset({item.anchor} if revived else ()))
     exchange = replace_members(connection, number, _qualified(item.members, source), waiting.get(number))
     return Received(1, tuple(taken), (exchange,))
@@ -166,7 +166,7 @@ def _state_of_list(item: Entry) -> dict[str, object]:
 
     Without a digest the next read of the whole is taken in, whatever it brings.
     """
-    if _brings_no_list(item):
+    if brings_no_list(item):
         return {"digest": ""}
     return {"members_complete": item.members is None or item.members.complete, "digest": digest_of(item)}
 
@@ -176,12 +176,12 @@ def _met_last(found: Sequence[Entry]) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for item in found:
         before = entries.get(item.anchor)
-        kept = before.members if before is not None and _brings_no_list(item) else item.members
+        kept = before.members if before is not None and brings_no_list(item) else item.members
         entries[item.anchor] = replace(item, members=kept)
     return entries
 
 
-def _brings_no_list(item: Entry) -> bool:
+def brings_no_list(item: Entry) -> bool:
     """Tell whether a group came without its members, because only something else of it changed."""
     return item.kind is EntryKind.GROUP and item.members is None
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, select
 
-from agent.directory.content import receive, receive_members
+from agent.directory.content import brings_no_list, receive, receive_members
 from agent.directory.deletion import delete_entry
-from agent.directory.doubts import Doubts, no_longer_whole
+from agent.directory.doubts import Doubts, doubt_list_of, no_longer_whole
 from agent.directory.names import purge_former_names, qualified
 from agent.directory.outcome import SourceOutcome
 from agent.directory.presence import (
@@ -116,7 +116,8 @@ class Reading:
                 self._doubts.entered.update(qualified(name, self.source) for name in event.added)
                 if receive_members(connection, self.source, event, self.number):
                     self._changed += 1
-                else:
+                elif not still_there(connection, self.source, [event.anchor], self.number):
+                    # Of a group that was never understood no list is known: it has to come when it is.
                     self._doubts.never_sent([event.anchor])
             case EntriesListed(anchors=anchors):
                 for some in batched(anchors, _BATCH):
@@ -126,6 +127,7 @@ class Reading:
             case EntryUnreadable(anchor=str(anchor)):
                 remember_unreadable(connection, self.source, event, self.number)
                 mention(connection, self.source, [anchor], self.number)
+                doubt_list_of(connection, self.source, anchor)
                 self._doubts.sent([anchor])
 
     def _start(self, event: ReadStarted) -> None:
@@ -139,7 +141,8 @@ class Reading:
         if not found:
             return
         anchors = [item.anchor for item in found]
-        forget_unreadable(connection, self.source, anchors)
+        understood = forget_unreadable(connection, self.source, anchors)
+        self._doubts.understood_again(understood, {item.anchor for item in found if not brings_no_list(item)})
         self._doubts.sent(anchors)
         received = receive(connection, self.source, found, self.number, self._doubts.exchanges)
         self._doubts.note(received)
