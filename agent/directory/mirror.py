@@ -49,6 +49,7 @@ def absorb(
     *,
     full_due: bool = False,
     why: str = "",
+    meant: bool = False,
 ) -> SourceOutcome:
     """Take one read into the mirror and return how it went.
 
@@ -57,8 +58,9 @@ def absorb(
 
     full_due: the agent asked for a FULL read; until one is COMPLETE it goes on asking
     why:      the reason for that, where the connector gives none
+    meant:    an administrator wants what answers to be taken as it is; it is, if the read before told what is odd of it
     """
-    reading = Reading(source_name)
+    reading = Reading(source_name, meant=meant)
     with state.write() as connection:
         attempt = connection.begin_nested()
         outcome = reading.take(connection, events)
