@@ -88,7 +88,7 @@ class EmptiedLists:
             return False
         lists = [entry.c.source == self._source, entry.c.kind == EntryKind.GROUP.value, entry.c.present]
         if read_number is not None:
-            lists.append(entry.c.content_read == read_number)
+            lists += [entry.c.content_read == read_number, entry.c.digest != ""]
         came_empty = sum(_with_members(connection, *lists, entry.c.id.in_(some)) for some in self._batches())
         return came_empty >= _MANY and came_empty == _with_members(connection, *lists)
 

@@ -117,11 +117,16 @@ def test_all_lists_but_one_may_become_empty(state: State) -> None:
     assert lists(state) == NOBODY
 
 
-def test_lists_that_did_not_come_do_not_show_that_members_can_be_read(state: State) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [EntryUnreadable("cn=j,o=x", "broken text", "j"), replace(group("j"), members=None)],
+    ids=["cannot be understood", "comes without its list"],
+)
+def test_lists_that_did_not_come_do_not_show_that_members_can_be_read(state: State, other: Entry | ReadEvent) -> None:
     take(state, *PEOPLE, *HELD, group("j", "a"))
     take(state, user("z"), group("k", "z"), source="partner")
 
-    take(state, *PEOPLE, *EMPTY, EntryUnreadable("cn=j,o=x", "broken text", "j"))
+    take(state, *PEOPLE, *EMPTY, other)
 
     assert lists(state) == AS_HELD
 
