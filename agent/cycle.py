@@ -69,7 +69,8 @@ def run_cycle(
     """Make the upstream equal to the directory, once.
 
     full:                 compare everything, not only what changed
-    whichever_directory:  read in full whatever directory answers, though it be another than before, or an older one
+    whichever_directory:  read in full whatever directory answers, though it be another than before, or an older one;
+                          and take over that no group has members any more, if the last read told of that
     retry_at_once:        also what was rejected and whose next attempt is not due yet
 
     Returns what happened; trouble with a source, the upstream or single objects is part of the report. Raises
@@ -167,7 +168,9 @@ def read_source(
         def read(*, full_due: bool, why: str = "") -> SourceOutcome:
             wanted = replace(connection.wanted, full=full_due)
             events = _watched(connector.read(wanted, since), source.name, stop, progress)
-            return absorb(state, source.name, events, fingerprint, full_due=full_due, why=why)
+            return absorb(
+                state, source.name, events, fingerprint, full_due=full_due, why=why, meant=whichever_directory
+            )
 
         outcome = read(full_due=due)
         if outcome.needs_full:

@@ -152,8 +152,10 @@ class EntryDeleted:
     """The source itself said that this entry is gone.
 
     evidence:     for the audit trail
-    from_groups:  the source has taken it out of every group that listed it, without another word
-    names:        names by which groups may have listed it, besides those it was found under, if ever
+    from_groups:  the source has taken it out of every group of its own that listed it, without another word
+    names:        with `from_groups`, by what names they may have listed it, as far as the source knows: it may be an
+                  entry that was never sent, or whose names another source has taken. Tell of the deletion before
+                  anything that was found out after it, or the read has to be made again in full
     """
 
     anchor: str
@@ -171,7 +173,11 @@ class EntriesListed:
 
 @dataclass(frozen=True, slots=True)
 class EntryUnreadable:
-    """One entry that could not be understood. It stays as the mirror knows it; the others go on."""
+    """One entry that could not be understood. It stays as the mirror knows it; the others go on.
+
+    Nobody leaves a group of which this was said before its whole list has come; `MembersChanged` may go on telling
+    who is new.
+    """
 
     dn: str
     reason: str
@@ -183,7 +189,9 @@ class ReadEnded:
     """The last event of a stream.
 
     reason:      why a read is PARTIAL or FAILED and what to do about it
-    checkpoint:  from where the next read may go on; None: it has to be FULL
+    checkpoint:  after a COMPLETE read, from where the next one may go on; None: it has to be FULL. After a PARTIAL one,
+                 which the agent always follows with a FULL one, what that has to know: which directory was read, and
+                 how much it knew; None: the one before still tells. After a FAILED one, of no account
     lists_all:   an INCREMENTAL read mentioned every entry there is, as found, listed or unreadable
     """
 
@@ -248,7 +256,8 @@ class Connector(Protocol):
     def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
         """Yield the events of one read. Trouble ends the stream with PARTIAL or FAILED; it does not raise.
 
-        `since` is the checkpoint of the last read that was COMPLETE; without one the read has to be FULL.
+        `since` is the last checkpoint that was handed over with these settings; without one the read has to be FULL.
+        If the read that did so, or any after it, was not COMPLETE, `wanted.full` is set.
         """
 
     def check(self) -> Iterator[Finding]:

@@ -34,7 +34,8 @@ def command(options: argparse.Namespace) -> ExitCode:
         try:
             with progress_bars(shown=not options.json) as progress:
                 # Somebody asked for it now, so what waits for its next attempt is tried as well.
-                # Whoever asks for everything by hand also accepts the directory that answers as the right one.
+                # Whoever asks for everything by hand also accepts the directory that answers as the right one, and
+                # that none of its groups has members any more, once told of it.
                 report = run_cycle(
                     connection, state, stop=stop, progress=progress, full=options.full,
                     whichever_directory=options.full, retry_at_once=True,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from agent.directory.digest import digest_of
+from agent.directory.emptied_lists import comes_empty, holds_members
 from agent.directory.marks import mark
 from agent.directory.members import Exchange, change_members, replace_members
 from agent.directory.names import TakenOver, claim_names, qualified
@@ -24,7 +25,8 @@ class Received:
 
     changed:        how many are new or not what they were
     taken:          the names that were another's until now
-    exchanges:      the lists that wait for the end of the read
+    exchanges:      the lists that came, and what of them waits for the end of the read
+    emptied:        the groups that held members and came with an empty list, which waits for the end of the read, too
     without_list:   anchors of groups whose members no read has brought
     """
 
@@ -32,6 +34,7 @@ class Received:
     taken: tuple[TakenOver, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     without_list: frozenset[str] = frozenset()
+    emptied: tuple[int, ...] = ()
 
     def __add__(self, other: Received) -> Received:
         return Received(
@@ -39,6 +42,7 @@ class Received:
             self.taken + other.taken,
             self.exchanges + other.exchanges,
             self.without_list | other.without_list,
+            self.emptied + other.emptied,
         )
 
 
@@ -124,7 +128,7 @@ def _insert(connection: Connection, source: str, new: list[Entry], read_number: 
     if members:
         connection.execute(insert(membership), members)
     mark(connection, numbers, references_too=True)
-    without_list = frozenset(item.anchor for item in new if _brings_no_list(item))
+    without_list = frozenset(item.anchor for item in new if brings_no_list(item))
     return Received(len(new), tuple(taken), without_list=without_list)
 
 
@@ -142,9 +146,13 @@ def _change(
         connection, [(number, qualified(name, source)) for name in item.names], forget_as_of=read_number
     )
     mark(connection, [number], references_too=renamed or revived or before.kind != item.kind.value)
-    if _brings_no_list(item):
+    if brings_no_list(item):
         return Received(1, tuple(taken), without_list=frozenset({item.anchor} if revived else ()))
-    exchange = replace_members(connection, number, _qualified(item.members, source), waiting.get(number))
+    members = _qualified(item.members, source)
+    if members is not None and comes_empty(item) and holds_members(connection, number):
+        replace_members(connection, number, replace(members, complete=False))
+        return Received(1, tuple(taken), (Exchange(number),), emptied=(number,))
+    exchange = replace_members(connection, number, members, waiting.get(number))
     return Received(1, tuple(taken), (exchange,))
 
 
@@ -166,7 +174,7 @@ def _state_of_list(item: Entry) -> dict[str, object]:
 
     Without a digest the next read of the whole is taken in, whatever it brings.
     """
-    if _brings_no_list(item):
+    if brings_no_list(item):
         return {"digest": ""}
     return {"members_complete": item.members is None or item.members.complete, "digest": digest_of(item)}
 
@@ -176,12 +184,12 @@ def _met_last(found: Sequence[Entry]) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for item in found:
         before = entries.get(item.anchor)
-        kept = before.members if before is not None and _brings_no_list(item) else item.members
+        kept = before.members if before is not None and brings_no_list(item) else item.members
         entries[item.anchor] = replace(item, members=kept)
     return entries
 
 
-def _brings_no_list(item: Entry) -> bool:
+def brings_no_list(item: Entry) -> bool:
     """Tell whether a group came without its members, because only something else of it changed."""
     return item.kind is EntryKind.GROUP and item.members is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from agent.directory.content import Received
 from agent.directory.marks import mark
@@ -12,6 +12,7 @@ from agent.directory.members import Exchange, settle_exchanges, strike_from
 from agent.directory.names import TakenOver, lists_from_before
 from agent.state.database import batched
 from agent.state.tables import entry
+from connectors.base import EntryKind, Name
 
 _BATCH = 500
 
@@ -23,10 +24,13 @@ class Doubts:
         self._taken: list[TakenOver] = []
         self.exchanges: dict[int, Exchange] = {}  # by the number of the group
         self._unheard_of: set[str] = set()  # anchors the source lists and has not sent, in this read or before
+        self._lists_unknown: set[str] = set()  # anchors of groups
+        self.entered: set[Name] = set()  # names that single changes brought into lists
+        self._inherited: set[Name] = set()
 
     def begin_again(self) -> None:
         """A complete picture follows: what was doubtful of an increment is in it. Lists go on waiting."""
-        self._taken, self._unheard_of = [], set()
+        self._taken, self._unheard_of, self._inherited, self._lists_unknown = [], set(), set(), set()
 
     def note(self, received: Received) -> None:
         """Remember what came of entries that were taken in."""
@@ -46,8 +50,25 @@ class Doubts:
         """The source sent these, too."""
         self._unheard_of.difference_update(anchors)
 
+    def understood_again(self, anchors: set[str], with_their_list: set[str]) -> None:
+        """These could not be understood until now. What changed in the list of a group meanwhile was not taken."""
+        self._lists_unknown = (self._lists_unknown | anchors) - with_their_list
+
+    def inherited(self, names: Iterable[Name]) -> None:
+        """A deleted entry left all its groups, and these names of it may be another one's by now."""
+        self._inherited.update(names)
+
+    @property
+    def about_heirs(self) -> str:
+        """Say why a list may mean an entry that is gone, or return an empty text."""
+        if not self._inherited:
+            return ""
+        return f"an entry was deleted, and its name {min(self._inherited).value} may be another one's by now"
+
     def about_increment(self, connection: Connection, read_number: int) -> str:
         """Say why what an increment brought does not suffice, or return an empty text."""
+        if self._lists_unknown:
+            return f"a group can be understood now and came without its members ({min(self._lists_unknown)})"
         if self._unheard_of:
             return f"the source lists an entry it never sent ({min(self._unheard_of)})"
         for item in self._taken:
@@ -58,6 +79,8 @@ class Doubts:
             ).scalar()
             if item.held and previous is not None:
                 return f"the name {previous} belongs to another entry now, and the source did not say why"
+        if self.about_heirs:
+            return self.about_heirs
         if old := lists_from_before(connection, self._taken, read_number):
             return (
                 f"the name {old[0][1].value} belongs to another entry now, and a group that lists it may have changed"
@@ -74,6 +97,22 @@ class Doubts:
             strike_from(connection, group_id, name)
             no_longer_whole(connection, [group_id])
             mark(connection, [group_id], references_too=True)
+
+
+def doubt_list_of(connection: Connection, source: str, anchor: str) -> None:
+    """A group cannot be understood, so it may list others by now, whether this read tells of that or not."""
+    group_id = connection.execute(
+        select(entry.c.id).where(
+            entry.c.source == source,
+            entry.c.anchor == anchor,
+            entry.c.present,
+            entry.c.kind == EntryKind.GROUP.value,
+            or_(entry.c.members_complete, entry.c.digest != ""),
+        )
+    ).scalar()
+    if group_id is not None:
+        no_longer_whole(connection, [group_id])
+        mark(connection, [group_id], references_too=True)
 
 
 def no_longer_whole(connection: Connection, group_ids: list[int]) -> None:

@@ -79,15 +79,16 @@ def strike_from(connection: Connection, group_id: int, member: Name) -> None:
     _strike(connection, group_id, [member])
 
 
-def strike_everywhere(connection: Connection, members: list[Name]) -> None:
-    """Take names out of every list, and mark the groups."""
-    for member in members:
+def strike_from_groups_of(connection: Connection, source: str, members: Iterable[Name]) -> None:
+    """Take names out of every list of one source, and mark the groups. What another source lists is its own affair."""
+    for member in sorted(members):
         same = membership.c.kind == member.kind.value, membership.c.value == member.value
-        groups = list(connection.execute(select(membership.c.group_id).where(*same)).scalars())
+        listing = select(membership.c.group_id).join(entry, entry.c.id == membership.c.group_id)
+        groups = list(connection.execute(listing.where(*same, entry.c.source == source)).scalars())
         mark(connection, groups, references_too=True)
-        connection.execute(delete(membership).where(*same))
-        # No digest: a list that has them again is taken in, though it is the one that came before.
         for some in batched(groups, _BATCH):
+            connection.execute(delete(membership).where(*same, membership.c.group_id.in_(some)))
+            # No digest: a list that has them again is taken in, though it is the one that came before.
             connection.execute(update(entry).where(entry.c.id.in_(some)).values(digest=""))
 
 

@@ -22,7 +22,10 @@ __all__ = ["SourceOutcome", "absorb", "checkpoint_of", "owes_full_read"]
 
 
 def checkpoint_of(state: State, source_name: str, fingerprint: str) -> Checkpoint | None:
-    """Return the checkpoint of a source, or None when it was made with other settings."""
+    """Return the checkpoint of a source, or None when it was made with other settings.
+
+    A read may go on from it unless a FULL one is owed (`owes_full_read`).
+    """
     with state.read() as connection:
         row = connection.execute(
             select(source.c.checkpoint, source.c.fingerprint).where(source.c.name == source_name)
@@ -33,7 +36,7 @@ def checkpoint_of(state: State, source_name: str, fingerprint: str) -> Checkpoin
 
 
 def owes_full_read(state: State, source_name: str) -> bool:
-    """Tell whether a FULL read was due and has not been COMPLETE yet."""
+    """Tell whether a FULL read is due, and none has been COMPLETE since."""
     with state.read() as connection:
         return bool(connection.execute(select(source.c.owes_full).where(source.c.name == source_name)).scalar())
 
@@ -46,6 +49,7 @@ def absorb(
     *,
     full_due: bool = False,
     why: str = "",
+    meant: bool = False,
 ) -> SourceOutcome:
     """Take one read into the mirror and return how it went.
 
@@ -54,17 +58,19 @@ def absorb(
 
     full_due: the agent asked for a FULL read; until one is COMPLETE it goes on asking
     why:      the reason for that, where the connector gives none
+    meant:    an administrator wants what answers to be taken as it is; it is, if the read before told what is odd of it
     """
-    reading = Reading(source_name)
+    reading = Reading(source_name, meant=meant)
     with state.write() as connection:
         attempt = connection.begin_nested()
         outcome = reading.take(connection, events)
         outcome = replace(outcome, note=outcome.note or why)
-        if outcome.completeness is Completeness.FAILED or outcome.needs_full:
+        if outcome.counts:
+            attempt.commit()
+        else:
             attempt.rollback()
             reading.forget(connection)
-        else:
-            attempt.commit()
+            outcome = replace(outcome, changed=0, gone=0)
         _record(connection, outcome, reading, fingerprint, full_due=full_due)
     return outcome
 
@@ -73,7 +79,6 @@ def _record(
     connection: Connection, outcome: SourceOutcome, reading: Reading, fingerprint: str, *, full_due: bool
 ) -> None:
     now = datetime.now(UTC)
-    settled = outcome.completeness is Completeness.COMPLETE and not outcome.needs_full
     row: dict[str, object] = {
         "name": outcome.source,
         "read_number": reading.number,
@@ -84,13 +89,15 @@ def _record(
         "note": outcome.note,
         "unreadable": len(outcome.unreadable),
     }
-    if settled:
+    # Without one, the checkpoint from before a PARTIAL read still tells which directory was read.
+    if outcome.counts and (reading.checkpoint is not None or outcome.completeness is Completeness.COMPLETE):
         row |= {
             "checkpoint": reading.checkpoint.token if reading.checkpoint else None,
             "fingerprint": fingerprint,
         }
     if outcome.reads_everything:
         row |= {"last_complete_at": now, "owes_full": outcome.again}
-    elif full_due or outcome.needs_full or outcome.emptied or outcome.doubtful_increment or outcome.again:
+    elif full_due or outcome.asks_for_full:
+        # It also keeps a checkpoint from being gone on from that a PARTIAL read has left.
         row["owes_full"] = True
     upsert(connection, source, [row])

@@ -153,14 +153,14 @@ def _give_up(connection: Connection, number: int, lost: Name) -> None:
     mark(connection, list(connection.execute(users).scalars()), references_too=True)
 
 
-def names_of(connection: Connection, numbers: list[int]) -> list[Name]:
+def names_of(connection: Connection, numbers: list[int]) -> set[Name]:
     """Return the names of entries, former ones included, but for those they share with others."""
     rows = connection.execute(
         select(name.c.kind, name.c.value).where(
             name.c.entry_id.in_(numbers), name.c.kind.not_in([kind.value for kind in _SHARED])
         )
     )
-    return [Name(NameKind(row.kind), row.value) for row in rows]
+    return {Name(NameKind(row.kind), row.value) for row in rows}
 
 
 def _make_former(connection: Connection, number: int, lost: Name, read_number: int) -> None:

@@ -38,9 +38,18 @@ class SourceOutcome:
         return self.lists_all and self.completeness is Completeness.COMPLETE and not self.emptied
 
     @property
-    def doubtful_increment(self) -> bool:
-        """What changed did not come as it should; if that lasts, only a FULL read gets past it."""
-        return self.extent is Extent.INCREMENTAL and self.completeness is Completeness.PARTIAL
+    def counts(self) -> bool:
+        """Whether anything of it is taken over, and with it the checkpoint."""
+        return self.completeness is not Completeness.FAILED and not self.needs_full
+
+    @property
+    def asks_for_full(self) -> bool:
+        """Only a FULL read gets past it.
+
+        An increment that is PARTIAL may be so for ever. A FULL one that is PARTIAL may have taken out of whole lists
+        what an older server did not know, and no increment tells of that again.
+        """
+        return self.completeness is Completeness.PARTIAL or self.emptied or self.again or self.needs_full != ""
 
     @property
     def reads_everything(self) -> bool:

@@ -1,15 +1,14 @@
-"""Which entries are there: what a read mentions, what the source says it deleted, and what is missing at the end."""
+"""Which entries are there: what a read mentions, and what is missing at the end."""
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from agent.directory.marks import mark, mark_referrers
-from agent.directory.members import strike_everywhere
-from agent.directory.names import forget_names, names_of
+from agent.directory.names import forget_names
 from agent.state.database import batched
-from agent.state.tables import entry, membership
-from connectors.base import EntryDeleted, EntryKind
+from agent.state.tables import entry
+from connectors.base import EntryKind
 
 _BATCH = 500
 # A source that held some of these and shows none any more is hardly meant.
@@ -30,20 +29,6 @@ def mention(connection: Connection, source: str, anchors: list[str], read_number
     if known:
         connection.execute(update(entry).where(*these).values(last_seen=read_number))
     return known
-
-
-def delete_entry(connection: Connection, source: str, event: EntryDeleted, read_number: int) -> int:
-    """Let go of an entry of which the source itself said that it is gone. Returns how many went."""
-    number = number_of(connection, source, event.anchor)
-    if number is None:
-        return 0
-    lose(connection, [number], event.evidence, read_number)
-    # The source itself said so: a group that still lists it is out of date, and nothing of it is kept.
-    connection.execute(delete(membership).where(membership.c.group_id == number))
-    if event.from_groups:
-        # It may come back under the same names, and then it is in none of these groups.
-        strike_everywhere(connection, names_of(connection, [number]))
-    return 1
 
 
 def lose_unmentioned(connection: Connection, source: str, evidence: str, read_number: int) -> int:

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, select
 
-from agent.directory.content import receive, receive_members
-from agent.directory.doubts import Doubts, no_longer_whole
-from agent.directory.names import purge_former_names
+from agent.directory.content import brings_no_list, receive, receive_members
+from agent.directory.deletion import delete_entry
+from agent.directory.doubts import Doubts, doubt_list_of, no_longer_whole
+from agent.directory.emptied_lists import EmptiedLists, reason_of, told_before
+from agent.directory.names import purge_former_names, qualified
 from agent.directory.outcome import SourceOutcome
 from agent.directory.presence import (
-    delete_entry,
     lose_unmentioned,
     mention,
     plural,
@@ -49,16 +50,21 @@ _UNREADABLE_SHOWN = 20
 
 
 class Reading:
-    """Takes the events of one read. The caller owns the transaction, and rolls back a read that does not count."""
+    """Takes the events of one read. The caller owns the transaction, and rolls back a read that does not count.
 
-    def __init__(self, source_name: str) -> None:
+    meant: what the read before did not take over, because it was hardly meant, is meant
+    """
+
+    def __init__(self, source_name: str, *, meant: bool = False) -> None:
         self.source = source_name
+        self._meant = meant
         self.number = 0
         self.checkpoint: Checkpoint | None = None
         self._started: ReadStarted | None = None
         self._seen = self._changed = self._gone = 0
         self._anonymous: list[str] = []  # sentences about unreadable entries without an anchor
         self._doubts = Doubts()
+        self._emptied = EmptiedLists(source_name)
 
     def forget(self, connection: Connection) -> None:
         """The read does not count: no entry remembers it, and it leads to no checkpoint."""
@@ -109,11 +115,16 @@ class Reading:
                 self._start(event)
             case EntryDeleted():
                 forget_unreadable(connection, self.source, [event.anchor])
-                self._gone += delete_entry(connection, self.source, event, self.number)
+                deleted = delete_entry(connection, self.source, event, self.number, self._doubts.entered)
+                self._gone += deleted.gone
+                self._doubts.inherited(deleted.inherited)
             case MembersChanged():
+                self._emptied.before_change(connection, event)
+                self._doubts.entered.update(qualified(name, self.source) for name in event.added)
                 if receive_members(connection, self.source, event, self.number):
                     self._changed += 1
-                else:
+                elif not still_there(connection, self.source, [event.anchor], self.number):
+                    # Of a group that was never understood no list is known: it has to come when it is.
                     self._doubts.never_sent([event.anchor])
             case EntriesListed(anchors=anchors):
                 for some in batched(anchors, _BATCH):
@@ -123,6 +134,7 @@ class Reading:
             case EntryUnreadable(anchor=str(anchor)):
                 remember_unreadable(connection, self.source, event, self.number)
                 mention(connection, self.source, [anchor], self.number)
+                doubt_list_of(connection, self.source, anchor)
                 self._doubts.sent([anchor])
 
     def _start(self, event: ReadStarted) -> None:
@@ -136,10 +148,12 @@ class Reading:
         if not found:
             return
         anchors = [item.anchor for item in found]
-        forget_unreadable(connection, self.source, anchors)
+        understood = forget_unreadable(connection, self.source, anchors)
+        self._doubts.understood_again(understood, {item.anchor for item in found if not brings_no_list(item)})
         self._doubts.sent(anchors)
         received = receive(connection, self.source, found, self.number, self._doubts.exchanges)
         self._doubts.note(received)
+        self._emptied.note(received.emptied, (exchange.group_id for exchange in received.exchanges))
         self._changed += received.changed
 
     def _list(self, connection: Connection, anchors: list[str]) -> None:
@@ -168,6 +182,9 @@ class Reading:
         increment = outcome.extent is Extent.INCREMENTAL
         if increment and (reason := self._doubt(connection, populated)):
             return replace(outcome, needs_full=reason)
+        outcome = self._settle_emptied_lists(connection, outcome)
+        if outcome.needs_full:
+            return outcome
         if outcome.proves_absence:
             outcome = self._conclude_absences(connection, outcome)
             if outcome.reads_everything:
@@ -175,6 +192,8 @@ class Reading:
         in_doubt = self._doubts.settle_lists(connection)
         if in_doubt and increment:
             return replace(outcome, needs_full="a group lists somebody new who was not found")
+        if self._doubts.about_heirs:
+            outcome = replace(outcome, again=True)
         if in_doubt:
             # What they lost stays until another read of everything tells whose the new names are.
             no_longer_whole(connection, in_doubt)
@@ -188,6 +207,18 @@ class Reading:
             return reason
         lost = populated - populated_kinds(connection, self.source)
         return f"it held {plural(lost.pop())} and now shows none" if lost else ""
+
+    def _settle_emptied_lists(self, connection: Connection, outcome: SourceOutcome) -> SourceOutcome:
+        increment = outcome.extent is Extent.INCREMENTAL
+        if self._emptied.hardly_meant(connection, None if increment else self.number):
+            if increment:
+                return replace(outcome, needs_full="its groups held members and now none shows any")
+            if not (self._meant and told_before(connection, self.source)):
+                no_longer_whole(connection, self._emptied.groups)
+                reason = f"{reason_of(self.source)} {outcome.reason}".strip()
+                return replace(outcome, completeness=Completeness.PARTIAL, reason=reason)
+        self._emptied.take_over(connection)
+        return outcome
 
     def _conclude_absences(self, connection: Connection, outcome: SourceOutcome) -> SourceOutcome:
         if missing := unmentioned_kind(connection, self.source, self.number):

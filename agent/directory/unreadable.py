@@ -23,10 +23,15 @@ def remember_unreadable(connection: Connection, source: str, item: EntryUnreadab
         upsert(connection, unreadable, [row])
 
 
-def forget_unreadable(connection: Connection, source: str, anchors: Iterable[str]) -> None:
-    """They are gone, or can be understood now."""
+def forget_unreadable(connection: Connection, source: str, anchors: Iterable[str]) -> set[str]:
+    """They are gone, or can be understood now. Returns those that could not."""
+    found: set[str] = set()
     for some in batched(anchors, _BATCH):
-        connection.execute(delete(unreadable).where(unreadable.c.source == source, unreadable.c.anchor.in_(some)))
+        these = unreadable.c.source == source, unreadable.c.anchor.in_(some)
+        found |= set(connection.execute(select(unreadable.c.anchor).where(*these)).scalars())
+        if found:
+            connection.execute(delete(unreadable).where(*these))
+    return found
 
 
 def forget_unseen(connection: Connection, source: str, read_number: int) -> None:

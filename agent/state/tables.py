@@ -70,7 +70,7 @@ source = Table(
     Column("completeness", String(20)),
     Column("reason", Text, nullable=False, server_default=""),
     Column("unreadable", Integer, nullable=False, server_default="0"),
-    Column("owes_full", Boolean, nullable=False, server_default=false()),  # a FULL read was due and was not COMPLETE
+    Column("owes_full", Boolean, nullable=False, server_default=false()),  # a FULL read is due until one is COMPLETE
     Column("note", Text, nullable=False, server_default=""),  # how it was read
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 from connectors.active_directory.lookup import LookUp
 from connectors.base import EntryDeleted, EntryFound, EntryUnreadable, MembersChanged, Name, ReadEvent
@@ -39,16 +38,30 @@ def settle(notices: Notices, look_up: LookUp, evidence: str) -> Generator[ReadEv
     `evidence`: who told, for the audit trail. Raises ReadInterrupted and CheckpointRefused.
     """
     others = False
-    anchors = iter(notices)
-    while some := {anchor: notices[anchor] for anchor in islice(anchors, _TOGETHER)}:
-        others |= yield from _settle_some(some, look_up, evidence)
+    # Somebody new may have the names of who was deleted.
+    for some in _together([anchor for anchor, notice in notices.items() if notice.deleted]):
+        yield from _settle_deleted(some, look_up, evidence)
+    for some in _together([anchor for anchor, notice in notices.items() if not notice.deleted]):
+        others |= yield from _settle_changed({anchor: notices[anchor] for anchor in some}, look_up, evidence)
     return others
 
 
-def _settle_some(notices: Notices, look_up: LookUp, evidence: str) -> Generator[ReadEvent, None, bool]:
+def _together(anchors: list[str]) -> Iterator[list[str]]:
+    return (anchors[start : start + _TOGETHER] for start in range(0, len(anchors), _TOGETHER))
+
+
+def _settle_deleted(anchors: list[str], look_up: LookUp, evidence: str) -> Iterator[EntryDeleted]:
+    foreign = look_up.deleted_foreign_principals(anchors)
+    for anchor in anchors:
+        # Groups list a foreign principal by the SID, and whether the entry is read or not.
+        names = frozenset({foreign[anchor]} if anchor in foreign else ())
+        yield EntryDeleted(anchor, f"{evidence} shows its tombstone", from_groups=True, names=names)
+
+
+def _settle_changed(notices: Notices, look_up: LookUp, evidence: str) -> Generator[ReadEvent, None, bool]:
     missing = dict(notices)
     for whole in (True, False):
-        anchors = [anchor for anchor, notice in notices.items() if notice.whole is whole and not notice.deleted]
+        anchors = [anchor for anchor, notice in notices.items() if notice.whole is whole]
         for event in look_up.wanted(anchors, with_lists=whole):
             anchor = look_up.anchor_of(event)
             notice = missing.pop(anchor, None)
@@ -58,18 +71,13 @@ def _settle_some(notices: Notices, look_up: LookUp, evidence: str) -> Generator[
             yield event
             if notice is not None and not whole and isinstance(event, EntryFound):
                 yield from _members_changed(anchor, notice)
-    outside = look_up.outside([anchor for anchor, notice in missing.items() if not notice.deleted])
+    outside = look_up.outside(list(missing))
     # Whoever moved in between the two looks was outside at the first and is inside now.
     for event in look_up.wanted([anchor for anchor, other in outside.items() if not other], with_lists=True):
         missing.pop(look_up.anchor_of(event), None)
         yield event
-    foreign = look_up.deleted_foreign_principals([anchor for anchor, notice in missing.items() if notice.deleted])
-    for anchor, notice in missing.items():
-        if notice.deleted:
-            # Groups list a foreign principal by the SID, and whether the entry is read or not.
-            names = frozenset({foreign[anchor]} if anchor in foreign else ())
-            yield EntryDeleted(anchor, f"{evidence} shows its tombstone", from_groups=True, names=names)
-        elif anchor in outside:
+    for anchor in missing:
+        if anchor in outside:
             yield EntryDeleted(anchor, f"{evidence} shows that it no longer answers to base and filter")
     return any(outside.values())
 

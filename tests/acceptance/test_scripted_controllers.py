@@ -125,7 +125,8 @@ def test_a_base_that_is_missing_takes_nobody_out(scim: ScimService, agent: Agent
         agent.configure(scim, domain.settings() | {"base_dn": [PEOPLE, ELSEWHERE, GROUPS]}, guard=OPEN)
         with DomainPlay.beginning(agent, domain, scim) as play:
             before = play.standing()
-            unit = domain.entries.pop(ELSEWHERE)
+            unit = domain.entries[ELSEWHERE]
+            domain.delete(ELSEWHERE)
 
             report = play.cycle()
 
@@ -134,6 +135,22 @@ def test_a_base_that_is_missing_takes_nobody_out(scim: ScimService, agent: Agent
             assert play.standing() == before
             domain.entries[ELSEWHERE] = unit
             assert play.cycle().exit_code == 0
+
+
+def test_changed_settings_hold_the_removals_until_a_read_is_complete_though_others_left_a_checkpoint(
+    scim: ScimService, agent: Agent
+) -> None:
+    with newcomer_read(agent, scim) as play:
+        play.agent.sources[0]["base_dn"] = [PEOPLE, GROUPS, ELSEWHERE]
+        play.agent.write()
+        play.directory.leave(APP_ALL, person_dn("new"))
+
+        reports = [play.cycle(an_entry_without_identity), play.cycle(an_entry_without_identity)]
+
+        assert [report.exit_code for report in reports] == [4, 4]
+        assert NEW in play.scim.membership()["app-all"]
+        assert play.cycle().exit_code == 0
+        assert play.equal()
 
 
 def test_what_an_unfinished_read_of_another_controller_took_is_read_again(scim: ScimService, agent: Agent) -> None:

@@ -163,6 +163,15 @@ def test_a_full_read_that_was_due_is_owed_until_one_is_complete(state: State) ->
     assert owed == [True, True, True, False]
 
 
+def test_a_full_read_that_nobody_had_asked_for_is_owed_too_once_it_was_not_complete(state: State) -> None:
+    owed = []
+    for completeness in (Completeness.FAILED, Completeness.PARTIAL, Completeness.COMPLETE):
+        take(state, user("a"), end=ReadEnded(completeness))
+        owed.append(owes_full_read(state, "corp"))
+
+    assert owed == [False, True, False]
+
+
 def test_a_stream_may_begin_again_as_a_full_one(state: State) -> None:
     take(state, user("a"), user("b"), group("g", "a"))
 

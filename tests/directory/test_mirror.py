@@ -11,12 +11,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select
 
-from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of
+from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of, owes_full_read
 from agent.state.database import State, open_state
 from agent.state.tables import entry, mark, membership, metadata
 from connectors.base import (
     Checkpoint,
     Completeness,
+    EntriesListed,
     Entry,
     EntryDeleted,
     EntryFound,
@@ -56,6 +57,7 @@ def take(
     extent: Extent = Extent.FULL,
     end: ReadEnded | None = ReadEnded(Completeness.COMPLETE, checkpoint=Checkpoint("c1")),  # noqa: B008 - frozen
     fingerprint: str = "f",
+    source: str = "corp",
 ) -> SourceOutcome:
     def events() -> Iterator[ReadEvent]:
         yield ReadStarted(extent, "server")
@@ -64,7 +66,7 @@ def take(
         if end is not None:
             yield end
 
-    return absorb(state, "corp", events(), fingerprint)
+    return absorb(state, source, events(), fingerprint)
 
 
 def present(state: State) -> set[str]:
@@ -159,15 +161,58 @@ def test_a_member_list_that_was_cut_short_adds_and_removes_nobody(state: State) 
     assert members(state, "g") == {"uid=b,o=x"}
 
 
-def test_the_checkpoint_comes_with_the_data_and_only_from_a_complete_read(state: State) -> None:
-    take(state, user("a"))
-    first = checkpoint_of(state, "corp", "f")
-    take(state, user("a"), end=ReadEnded(Completeness.PARTIAL, checkpoint=Checkpoint("c2")))
-    after_partial = checkpoint_of(state, "corp", "f")
-    take(state, user("a"), end=ReadEnded(Completeness.COMPLETE, checkpoint=Checkpoint("c3")))
+@pytest.mark.parametrize("extent", Extent)
+def test_the_checkpoint_comes_with_the_data_and_one_that_is_not_from_a_complete_read_is_not_gone_on_from(
+    state: State, extent: Extent
+) -> None:
+    kept = []
+    for completeness, number in (
+        (Completeness.COMPLETE, 1),
+        (Completeness.FAILED, 2),
+        (Completeness.PARTIAL, 3),
+        (Completeness.COMPLETE, 4),
+    ):
+        end = ReadEnded(completeness, checkpoint=Checkpoint(f"c{number}"))
+        take(state, user("a"), extent=extent if completeness is Completeness.PARTIAL else Extent.FULL, end=end)
+        kept.append((checkpoint_of(state, "corp", "f"), owes_full_read(state, "corp")))
 
-    assert (first, after_partial) == (Checkpoint("c1"), Checkpoint("c1"))
-    assert checkpoint_of(state, "corp", "f") == Checkpoint("c3")
+    assert kept == [
+        (Checkpoint("c1"), False),
+        (Checkpoint("c1"), False),
+        (Checkpoint("c3"), True),
+        (Checkpoint("c4"), False),
+    ]
+
+
+def test_a_read_that_is_not_complete_and_hands_no_checkpoint_over_leaves_the_one_before(state: State) -> None:
+    take(state, user("a"))
+
+    take(state, user("a"), end=ReadEnded(Completeness.PARTIAL))
+    same_settings, others = checkpoint_of(state, "corp", "f"), checkpoint_of(state, "corp", "new")
+    take(state, user("a"), end=ReadEnded(Completeness.PARTIAL), fingerprint="new")
+
+    assert (same_settings, others) == (Checkpoint("c1"), None)
+    assert checkpoint_of(state, "corp", "new") is None
+
+
+@pytest.mark.parametrize(
+    ("extent", "item", "end"),
+    [
+        (Extent.FULL, user("new"), ReadEnded(Completeness.FAILED, "broken")),
+        (Extent.FULL, EntryDeleted("b", "said so"), None),
+        (Extent.INCREMENTAL, user("new"), ReadEnded(Completeness.FAILED, "broken")),
+        (Extent.INCREMENTAL, EntryDeleted("a", "said so"), ReadEnded(Completeness.COMPLETE)),
+    ],
+)
+def test_a_read_of_which_nothing_was_taken_tells_of_nothing_changed_or_gone(
+    state: State, extent: Extent, item: Entry | ReadEvent, end: ReadEnded | None
+) -> None:
+    take(state, user("a"), group("g", "a"))
+
+    # Listed and never sent: an increment with it needs a FULL read.
+    outcome = take(state, item, EntriesListed(("unheard of",)), extent=extent, end=end)
+
+    assert (outcome.changed, outcome.gone) == (0, 0)
 
 
 def test_a_checkpoint_made_with_other_settings_is_not_used(state: State) -> None:

@@ -1,0 +1,114 @@
+"""Lists that come empty: a directory that suddenly shows no member in any group is not believed.
+
+A right that was withdrawn from the `member` attribute looks like that: every group is there, and none has a member. So
+a list that came empty is emptied at the end of the read only, when it is known whether any group still shows members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
+
+from agent.directory.presence import number_of
+from agent.state.database import batched
+from agent.state.tables import entry, membership, source
+from connectors.base import Entry, EntryKind, MembersChanged, NameKind
+
+_BATCH = 500
+# One or two groups may have been emptied by hand; more than three are counted by the guard as it is set by default.
+_MANY = 3
+# A group lists this of itself, whoever has it as primary group.
+_SHOWS_MEMBERS = (membership.c.group_id == entry.c.id, membership.c.kind != NameKind.PRIMARY_GROUP.value)
+
+
+def comes_empty(item: Entry) -> bool:
+    """Tell whether a group came with its whole list, and nobody in it."""
+    return (
+        item.kind is EntryKind.GROUP
+        and item.members is not None
+        and item.members.complete
+        and all(name.kind is NameKind.PRIMARY_GROUP for name in item.members.names)
+    )
+
+
+def holds_members(connection: Connection, group_id: int) -> bool:
+    """Tell whether the mirror knows of members in the list of this group."""
+    members = select(entry.c.id).where(entry.c.id == group_id, exists().where(*_SHOWS_MEMBERS))
+    return connection.execute(members).first() is not None
+
+
+def reason_of(source_name: str) -> str:
+    """Say to people why the lists are kept."""
+    return (
+        f"source {source_name}: its groups held members, and now not one of them shows any. That is hardly meant: "
+        "check that the account may read the members of groups. The lists stay as they were, and nothing is removed. "
+        "If it is meant, run rollcall sync --full, which takes the empty lists over."
+    )
+
+
+def told_before(connection: Connection, source_name: str) -> bool:
+    """Tell whether the last read of the source ended with just this."""
+    told = connection.execute(select(source.c.reason).where(source.c.name == source_name)).scalar() or ""
+    return told.startswith(reason_of(source_name))
+
+
+class EmptiedLists:
+    """The lists of one source that came empty in one read, and are not emptied yet."""
+
+    def __init__(self, source_name: str) -> None:
+        self._source = source_name
+        self._groups: set[int] = set()
+
+    @property
+    def groups(self) -> list[int]:
+        """Which they are."""
+        return sorted(self._groups)
+
+    def note(self, emptied: Iterable[int], listed: Iterable[int]) -> None:
+        """Remember the groups that came with an empty list, and forget those that came with another."""
+        self._groups.difference_update(listed)
+        self._groups.update(emptied)
+
+    def before_change(self, connection: Connection, event: MembersChanged) -> None:
+        """Somebody enters a list that came empty: the others have left it."""
+        if not event.added or not self._groups:
+            return
+        number = number_of(connection, self._source, event.anchor)
+        if number in self._groups:
+            self._empty(connection, [number])
+            self._groups.discard(number)
+
+    def hardly_meant(self, connection: Connection, read_number: int | None) -> bool:
+        """Tell whether many groups held members, and none shows any now.
+
+        read_number: only the lists that came in this read say anything; None: the others are as they were, too
+        """
+        if len(self._groups) < _MANY:
+            return False
+        lists = [entry.c.source == self._source, entry.c.kind == EntryKind.GROUP.value, entry.c.present]
+        if read_number is not None:
+            lists += [entry.c.content_read == read_number, entry.c.digest != ""]
+        came_empty = sum(_with_members(connection, *lists, entry.c.id.in_(some)) for some in self._batches())
+        return came_empty >= _MANY and came_empty == _with_members(connection, *lists)
+
+    def take_over(self, connection: Connection) -> None:
+        """Empty the lists."""
+        for some in self._batches():
+            self._empty(connection, some)
+
+    def _batches(self) -> Iterable[list[int]]:
+        return batched(self.groups, _BATCH)
+
+    @staticmethod
+    def _empty(connection: Connection, groups: list[int]) -> None:
+        connection.execute(
+            delete(membership).where(
+                membership.c.group_id.in_(groups), membership.c.kind != NameKind.PRIMARY_GROUP.value
+            )
+        )
+
+
+def _with_members(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    groups = select(func.count()).select_from(entry).where(*conditions, exists().where(*_SHOWS_MEMBERS))
+    return connection.execute(groups).scalar_one()
