@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from connectors.active_directory.lookup import LookUp
-from connectors.base import EntryDeleted, EntryFound, EntryUnreadable, MembersChanged, Name, ReadEvent
+from connectors.base import EntryDeleted, EntryFound, EntryUnreadable, MembersChanged, Name, NameKind, ReadEvent
 
 _TOGETHER = 100  # entries looked up in one search
 
@@ -53,8 +53,8 @@ def _together(anchors: list[str]) -> Iterator[list[str]]:
 def _settle_deleted(anchors: list[str], look_up: LookUp, evidence: str) -> Iterator[EntryDeleted]:
     foreign = look_up.deleted_foreign_principals(anchors)
     for anchor in anchors:
-        # Groups list a foreign principal by the SID, and whether the entry is read or not.
-        names = frozenset({foreign[anchor]} if anchor in foreign else ())
+        # Groups list also who is outside of the bases: by the GUID, and a foreign principal by the SID.
+        names = frozenset({Name(NameKind.GUID, anchor), *([foreign[anchor]] if anchor in foreign else [])})
         yield EntryDeleted(anchor, f"{evidence} shows its tombstone", from_groups=True, names=names)
 
 

@@ -378,6 +378,18 @@ def test_a_member_that_was_never_seen_is_counted_and_arrives_when_it_comes_into_
     assert "far@example.com" in play.scim.membership()["app-all"]
 
 
+def test_a_member_that_was_never_seen_is_counted_no_more_when_it_is_deleted(play: DomainPlay) -> None:
+    domain = play.directory
+    domain.add(person_dn("far", ELSEWHERE), person("far"))
+    domain.join(APP_ALL, person_dn("far", ELSEWHERE))
+    play.cycle()
+    domain.delete(person_dn("far", ELSEWHERE))
+
+    assert play.cycle().sources[0]["extent"] == "incremental"
+    assert "no source can name" not in play.told()
+    assert play.equal()
+
+
 def test_a_group_that_is_told_of_before_its_members_arrives_whole(play: DomainPlay) -> None:
     domain = play.directory
     domain.changes_at_once = 1
