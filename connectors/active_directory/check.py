@@ -9,11 +9,12 @@ from itertools import islice
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
 from connectors.active_directory.landmarks import look_around
+from connectors.active_directory.locator import doubts_about_records
 from connectors.active_directory.session import ActiveDirectorySession, NoRight
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.sight import sees_tombstones
 from connectors.base import Finding
-from connectors.errors import ReadInterrupted
+from connectors.errors import ReadInterrupted, SourceUnreachable
 from connectors.ldap.bases import check_bases
 from connectors.ldap.found import Found
 
@@ -45,6 +46,7 @@ class DomainCheck:
         """Yield them, from the controller down to the people. Raises ReadInterrupted."""
         context = look_around(self._session, self._settings).context
         yield self._well(f"it is a domain controller of {context}")
+        yield from self._records()
         yield self._clock()
         if not (yield from check_bases(self._session, self._settings, self._subject)):
             return
@@ -53,6 +55,17 @@ class DomainCheck:
         yield self._changes(context)
         yield self._deleted(context)
         yield self._rights()
+
+    def _records(self) -> Iterator[Finding]:
+        if not self._settings.domain:
+            return
+        try:
+            doubts = doubts_about_records(self._settings)
+        except SourceUnreachable as error:
+            yield Finding(self._subject, ok=False, message=str(error))
+            return
+        for doubt in doubts:
+            yield self._well(doubt.message, doubt.remedy)
 
     def _clock(self) -> Finding:
         root = self._session.look_up("", ["currentTime"])
