@@ -1,9 +1,9 @@
 """What can go wrong while reading a source.
 
 SourceError                    the source could not be read; the message names it, the trouble and the remedy
-├── SourceUnreachable          no server answered
+├── SourceUnreachable          no server answered, or none that did could serve
 ├── CertificateRejected        a server answered, and its certificate could not be verified
-├── CredentialsRefused         the bind was refused
+├── CredentialsRefused         the bind was refused, and would be by every server
 └── ReadInterrupted            the read had begun and could not be finished
     └── CheckpointRefused      it cannot go on from the checkpoint; a FULL read can
 """
@@ -16,7 +16,7 @@ class SourceError(Exception):
 
 
 class SourceUnreachable(SourceError):
-    """No configured server answered."""
+    """No configured server answered, or none that did could serve."""
 
 
 class CertificateRejected(SourceError):
@@ -24,7 +24,7 @@ class CertificateRejected(SourceError):
 
 
 class CredentialsRefused(SourceError):
-    """The server refused the bind."""
+    """The server refused the bind, and so would the others, or a further attempt could lock the account."""
 
 
 class ReadInterrupted(SourceError):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
 from connectors.active_directory.landmarks import look_around
-from connectors.active_directory.session import ActiveDirectorySession, NoRight
+from connectors.active_directory.locator import doubts_about_records
+from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.sight import sees_tombstones
 from connectors.base import Finding
-from connectors.errors import ReadInterrupted
+from connectors.errors import ReadInterrupted, SourceUnreachable
 from connectors.ldap.bases import check_bases
 from connectors.ldap.found import Found
 
@@ -45,14 +46,26 @@ class DomainCheck:
         """Yield them, from the controller down to the people. Raises ReadInterrupted."""
         context = look_around(self._session, self._settings).context
         yield self._well(f"it is a domain controller of {context}")
+        yield from self._records()
         yield self._clock()
         if not (yield from check_bases(self._session, self._settings, self._subject)):
             return
         yield self._people()
         yield self._groups()
-        yield self._changes(context)
-        yield self._deleted(context)
+        if (yield from self._changes(context)):
+            yield self._deleted(context)
         yield self._rights()
+
+    def _records(self) -> Iterator[Finding]:
+        if not self._settings.domain:
+            return
+        try:
+            doubts = doubts_about_records(self._settings)
+        except SourceUnreachable as error:
+            yield Finding(self._subject, ok=False, message=str(error))
+            return
+        for doubt in doubts:
+            yield self._well(doubt.message, doubt.remedy)
 
     def _clock(self) -> Finding:
         root = self._session.look_up("", ["currentTime"])
@@ -95,18 +108,44 @@ class DomainCheck:
             )
         return self._well("groups and their members can be read")
 
-    def _changes(self, context: str) -> Finding:
+    def _changes(self, context: str) -> Generator[Finding, None, bool]:
+        """Tell how changes are found, by what the settings ask for; return whether they are found at all."""
+        if self._settings.changes == "full":
+            yield self._well(
+                'every read is full, as changes asks for ("full")',
+                'That does, but every cycle costs as much as the first; changes = "auto" has only the changes read.',
+            )
+            return False
+        if self._settings.changes == "usn":
+            yield self._well(
+                'changes are found by uSNChanged, as changes asks for ("usn")',
+                "That does, but a changed group is read with all of its members each time.",
+            )
+            return True
+        try:
+            yield self._dirsync(context)
+        except ReadInterrupted as error:
+            if self._settings.changes == "dirsync":
+                yield self._well(
+                    f"DirSync does not work here ({error}); so every read is full",
+                    'Write changes = "auto" to have the changes found by uSNChanged where DirSync does not work.',
+                )
+                return False
+            yield self._well(
+                f"DirSync does not work here ({error}); changes are found by uSNChanged",
+                "That does, but a changed group is read with all of its members each time.",
+            )
+        return True
+
+    def _dirsync(self, context: str) -> Finding:
+        """Ask as a read would. Raises ReadInterrupted."""
         try:
             self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", 0)
         except NoRight:
+            self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", OBJECT_SECURITY)
             return self._well(
                 "the account may not replicate directory changes; what it may see itself is asked for instead",
                 "That does. The right would be Replicating Directory Changes; without, what it cannot see is missed.",
-            )
-        except ReadInterrupted as error:
-            return self._well(
-                f"DirSync does not work here ({error}); changes are found by uSNChanged",
-                "That does, but a changed group is read with all of its members each time.",
             )
         return self._well("the account may replicate directory changes (DirSync)")
 

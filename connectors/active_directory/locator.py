@@ -7,7 +7,7 @@ import ipaddress
 import math
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -39,6 +39,14 @@ class Controller:
     weight: int
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is amiss with the records of a domain, and what to do; there may be controllers that serve all the same."""
+
+    message: str
+    remedy: str
+
+
 def controllers_of(settings: ActiveDirectorySettings) -> Iterator[DirectoryServer]:
     """Yield the controllers of the site, then those of the whole domain. Raises SourceUnreachable.
 
@@ -46,11 +54,13 @@ def controllers_of(settings: ActiveDirectorySettings) -> Iterator[DirectoryServe
     """
     question = _Question(settings)
     agent = f"{socket.gethostname()} {settings.name}"
-    troubles: list[SourceUnreachable] = []
+    troubles: list[str] = []
+    named: list[list[Controller]] = []
     tried: set[str] = set()
     for name in _service_names(settings.domain, settings.site):
-        for controller in in_order(question.controllers(name), agent):
-            if controller.host in tried:
+        named.append(question.controllers(name))
+        for controller in in_order(named[-1], agent):
+            if controller.host in tried or not _proves_itself(settings, controller.host):
                 continue
             tried.add(controller.host)
             url = _url(settings.scheme, controller)
@@ -58,15 +68,26 @@ def controllers_of(settings: ActiveDirectorySettings) -> Iterator[DirectoryServe
                 for address in question.addresses(controller.host):
                     yield DirectoryServer(url, address)
             except SourceUnreachable as error:
-                troubles.append(error)
-    if not tried:
+                troubles.append(str(error))
+    if not any(named):
         raise SourceUnreachable(
             f"source {settings.name}: DNS knows no domain controllers of {settings.domain}: there is no "
             f"{_service_names(settings.domain, '')[0]} (SRV) at {question.asked}. Correct domain; or, if these servers "
             "do not know it, name the domain's own as dns_servers. Nothing is removed."
         )
+    troubles += [
+        f"source {settings.name}: {doubt.message}. {doubt.remedy} Nothing is removed."
+        for doubt in _doubts(settings, question.asked, named)
+    ]
     if troubles:
-        raise SourceUnreachable(" ".join(str(trouble) for trouble in troubles))
+        raise SourceUnreachable(" ".join(troubles))
+
+
+def doubts_about_records(settings: ActiveDirectorySettings) -> list[Doubt]:
+    """Ask for all records of the site and the domain, and tell what is amiss with them. Raises SourceUnreachable."""
+    question = _Question(settings)
+    named = [question.controllers(name) for name in _service_names(settings.domain, settings.site)]
+    return list(_doubts(settings, question.asked, named))
 
 
 def in_order(controllers: Iterable[Controller], agent: str) -> list[Controller]:
@@ -205,6 +226,38 @@ class _Question:
 
 def _text(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower()
+
+
+def _proves_itself(settings: ActiveDirectorySettings, host: str) -> bool:
+    """Tell whether a controller that DNS names can show that it belongs to the organisation.
+
+    Whoever forges an answer of DNS can name a host of their own, for which a public authority gave them a certificate.
+    They get none for a name within the domain, and none from an authority of the organisation's own. By Kerberos the
+    server has to prove itself, too, and no password is sent.
+    """
+    if settings.ca_file is not None or settings.logon == "kerberos":
+        return True
+    return dns.name.from_text(host).is_subdomain(dns.name.from_text(settings.domain))
+
+
+def _doubts(settings: ActiveDirectorySettings, asked: str, named: Sequence[Sequence[Controller]]) -> Iterator[Doubt]:
+    """Tell what is amiss with answers about `_service_names`."""
+    if settings.site and not named[0]:
+        of_site = _service_names(settings.domain, settings.site)[0]
+        yield Doubt(
+            f"DNS knows no domain controllers of the site {settings.site}: there is no {of_site} (SRV) at {asked}; "
+            "those of the whole domain are asked",
+            "Correct site, or let the controllers that are to serve it register there.",
+        )
+    hosts = {controller.host for answer in named for controller in answer}
+    outside = sorted(host for host in hosts if not _proves_itself(settings, host))
+    if outside:
+        yield Doubt(
+            f"DNS names domain controllers that lie outside of {settings.domain} ({', '.join(outside)}): a forged "
+            "answer could do so, too, and a certificate of a public authority proves the name only, so no password is "
+            "sent there",
+            "Name the authority of your domain controllers as ca_file, or the controllers as urls.",
+        )
 
 
 def _service_names(domain: str, site: str) -> list[str]:

@@ -17,7 +17,7 @@ class ActiveDirectorySettings(DirectorySettings):
     r"""Which domain controllers, how to log on, and what to read of one domain.
 
     urls:              the domain controllers; or else
-    domain:            the domain whose controllers are found by DNS,
+    domain:            the domain whose controllers are found by DNS (outside of it only with ca_file or by Kerberos),
     site:              those of this site first,
     dns_servers:       by asking these servers; none: those of this machine
     scheme:            how controllers found by DNS are reached: ldaps (port 636), or ldap with StartTLS

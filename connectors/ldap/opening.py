@@ -9,7 +9,7 @@ from ldap3 import KERBEROS, NONE, SASL, SYNC, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
-from connectors.ldap.kerberos import bind_with_ticket, ticket_of
+from connectors.ldap.kerberos import Ticket, bind_with_ticket, ticket_of
 from connectors.ldap.session import LDAP3_RAISES, Session, abandon
 from connectors.ldap.settings import DirectoryServer, DirectorySettings, default_port
 from connectors.ldap.tls import VerifiedTls
@@ -27,8 +27,9 @@ def open_session(settings: DirectorySettings) -> Session:
 def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     """Connect to the first server that answers, and log on.
 
-    The next one is tried when a server is unreachable, shows a wrong certificate or is busy. A refused password is
-    not tried elsewhere: the servers share the account, and more attempts could lock it. Raises SourceError.
+    The next one is tried when a server is unreachable, shows a wrong certificate, is busy or does not take a ticket of
+    Kerberos. A refused password is not tried elsewhere: the servers share the account, and more attempts could lock it.
+    Raises SourceError.
     """
     if settings.logon == "kerberos":
         with ticket_of(settings) as ticket:
@@ -36,7 +37,7 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
     return _first_of_servers(kind, settings, None)
 
 
-def _first_of_servers(kind: type[_Session], settings: DirectorySettings, ticket: object) -> _Session:
+def _first_of_servers(kind: type[_Session], settings: DirectorySettings, ticket: Ticket | None) -> _Session:
     troubles: list[SourceError] = []
     servers = settings.servers()
     while True:
@@ -55,7 +56,9 @@ def _first_of_servers(kind: type[_Session], settings: DirectorySettings, ticket:
     raise trouble(" ".join(str(one) for one in troubles))
 
 
-def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySettings, ticket: object) -> _Session:
+def _open(
+    kind: type[_Session], server: DirectoryServer, settings: DirectorySettings, ticket: Ticket | None
+) -> _Session:
     url = server.url
     secure = urlsplit(url).scheme == "ldaps"
     connection = _connection(server, settings, ticket)
@@ -84,16 +87,20 @@ def _open(kind: type[_Session], server: DirectoryServer, settings: DirectorySett
     return kind(url, connection, settings)
 
 
-def _logon(settings: DirectorySettings, host: str, ticket: object) -> dict[str, Any]:
+def _logon(settings: DirectorySettings, host: str, ticket: Ticket | None) -> dict[str, Any]:
     """Return what ldap3 has to know of the account."""
     if ticket is not None:
         # The name of the service is ldap/host; which identity is asked for is left to the ticket.
-        return {"authentication": SASL, "sasl_mechanism": KERBEROS, "sasl_credentials": (host, None, ticket)}
+        return {
+            "authentication": SASL,
+            "sasl_mechanism": KERBEROS,
+            "sasl_credentials": (host, None, ticket.for_one_connection()),
+        }
     password = settings.bind_password
     return {"user": settings.bind_dn or None, "password": password.get_secret_value() if password else None}
 
 
-def _connection(place: DirectoryServer, settings: DirectorySettings, ticket: object) -> Any:  # noqa: ANN401 - ldap3 has no types
+def _connection(place: DirectoryServer, settings: DirectorySettings, ticket: Ticket | None) -> Any:  # noqa: ANN401 - ldap3 has no types
     """Prepare a connection; nothing is sent yet. Raises SourceError."""
     parts = urlsplit(place.url)
     host = parts.hostname or ""

@@ -29,10 +29,11 @@ _REMEDIES = {
 
 # Active Directory says in the diagnostic message, as "data 52e", why it refused a logon.
 _ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3}|80090346)\b", re.IGNORECASE)
-_RENEW = "Give the account a new password, and write it into bind_password_file."
+_NO_REASON = "52e"  # by Kerberos; else the name or the password
+_RENEW = "Give the account a new password, and write it into bind_password_file, or its key into keytab_file."
 _ACTIVE_DIRECTORY_REASONS = {
     "525": "There is no such account. Correct bind_dn.",
-    "52e": "The name or the password is wrong. Check bind_dn and the content of bind_password_file.",
+    _NO_REASON: "The name or the password is wrong. Check bind_dn and the content of bind_password_file.",
     "530": "The account may not log on at this time. Take the limits of its logon hours away.",
     "531": "The account may not log on from everywhere. Take the limits of its workstations away.",
     "532": f"The password has expired. {_RENEW}",
@@ -42,6 +43,12 @@ _ACTIVE_DIRECTORY_REASONS = {
     "775": "The account is locked. Unlock it, and find out who logs on with a wrong password.",
     "80090346": "Something between changes the TLS channel (a proxy?): connect to the domain controller itself.",
 }
+# What a domain controller says of the account even by Kerberos; all else is about the ticket, and is its own affair.
+_OF_THE_ACCOUNT = frozenset({"525", "530", "531", "532", "533", "701", "773", "775"})
+ANOTHER_KEY = (
+    "The ticket seems to be for another key than the controller's: see that its name leads to it, and that no other "
+    "account has its service principal name (setspn -X)."
+)
 _CHECK = {
     "simple": "Check bind_dn and the content of bind_password_file.",
     "kerberos": "Check the account and the domain controller's log.",
@@ -116,27 +123,33 @@ def no_sentinel(url: str, settings: DirectorySettings) -> str:
 
 
 def logon_refused(url: str, settings: DirectorySettings, result: Mapping[str, Any]) -> SourceError:
-    """Make the error for a bind that was answered otherwise than with success."""
+    """Make the error for a bind that was answered otherwise than with success.
+
+    CredentialsRefused when another server would refuse it, too, or a further attempt could lock the account.
+    """
     code = int(result["result"])
     message = str(result.get("message") or "")
     who = settings.bind_dn or "an anonymous account"
     said = f" ({RESULT_CODES.get(code, code)}{': ' + message if message else ''})"
-    if code == _INVALID_CREDENTIALS:
-        found = _ACTIVE_DIRECTORY_CODE.search(message)
-        reason = _ACTIVE_DIRECTORY_REASONS.get(found[1].lower()) if found else None
-        return CredentialsRefused(
-            f"source {settings.name}: {url} refuses the name or password of {who}{said}. "
-            f"{reason or _CHECK[settings.logon]} Nothing is removed."
-        )
     if code in _TRY_ANOTHER:
         return SourceUnreachable(
             f"source {settings.name}: {url} cannot serve the logon of {who} now{said}. The next cycle tries again. "
             "Nothing is removed."
         )
+    what = "logon"
     remedy = _ENCRYPT[settings.logon] if code in _NEEDS_ENCRYPTION else "Check bind_dn and the account at the server."
-    return CredentialsRefused(
-        f"source {settings.name}: {url} refuses the logon of {who}{said}. {remedy} Nothing is removed."
-    )
+    by_ticket = settings.logon == "kerberos"
+    trouble: type[SourceError] = SourceUnreachable if by_ticket else CredentialsRefused
+    if code == _INVALID_CREDENTIALS:
+        what = "ticket" if by_ticket else "name or password"
+        found = _ACTIVE_DIRECTORY_CODE.search(message)
+        reason = found[1].lower() if found else ""
+        remedy = _ACTIVE_DIRECTORY_REASONS.get(reason, _CHECK[settings.logon])
+        if by_ticket and reason == _NO_REASON:
+            remedy = ANOTHER_KEY
+        if reason in _OF_THE_ACCOUNT:
+            trouble = CredentialsRefused
+    return trouble(f"source {settings.name}: {url} refuses the {what} of {who}{said}. {remedy} Nothing is removed.")
 
 
 def no_connection(server: DirectoryServer, settings: DirectorySettings, error: Exception) -> SourceError:

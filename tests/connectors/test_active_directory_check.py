@@ -10,6 +10,8 @@ from connectors.active_directory import ActiveDirectoryConnector, ActiveDirector
 from connectors.base import Finding
 from tests.acceptance.active_directory_changes import COMPANY, beginning
 from tests.servers.samba import NAMING_CONTEXT, READER_PASSWORD, SambaDomain
+from tests.servers.scripted_active_directory import DIRSYNC, ScriptedActiveDirectory
+from tests.servers.scripted_ldap import Message, Search, done
 
 READER = f"dn: CN=reader,CN=Users,{NAMING_CONTEXT}\nobjectClass: user\nsAMAccountName: reader\n\n"
 
@@ -83,3 +85,49 @@ def test_a_missing_base_and_a_filter_that_finds_nobody_are_named(domain: SambaDo
     assert [finding.remedy for finding in nobody if not finding.ok] == [
         "Correct user_filter or base_dn, or give the account the right to read them."
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [("usn", "changes are found by uSNChanged, as changes asks"), ("full", "every read is full, as changes asks")],
+)
+def test_what_is_not_used_is_not_told_of(changes: str, told: str) -> None:
+    with ScriptedActiveDirectory() as directory:
+        findings = check_scripted(directory, changes=changes)
+        searches = list(directory.searches)
+
+    assert told in said(findings)
+    assert "replicate" not in said(findings)
+    assert "DirSync" not in said(findings)
+    assert [search for search in searches if DIRSYNC in search.controls] == []
+    # A full read proves by itself who is gone.
+    assert ("deleted entries can be seen" in said(findings)) is (changes == "usn")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "told"),
+    [
+        ("auto", 53, "changes are found by uSNChanged"),
+        ("auto", 50, "changes are found by uSNChanged"),
+        ("dirsync", 53, "so every read is full"),
+        ("dirsync", 50, "so every read is full"),
+    ],
+)
+def test_what_takes_the_place_of_a_dirsync_that_does_not_work_is_told(changes: str, code: int, told: str) -> None:
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        return [done(code)] if DIRSYNC in search.controls else honest
+
+    with ScriptedActiveDirectory() as directory:
+        directory.script = script
+        findings = check_scripted(directory, changes=changes)
+
+    (finding,) = [finding for finding in findings if "DirSync does not work here" in finding.message]
+    assert told in finding.message
+    assert ("deleted entries can be seen" in said(findings)) is (changes == "auto")
+    assert finding.ok
+    assert ('changes = "auto"' in finding.remedy) is (changes == "dirsync")
+
+
+def check_scripted(directory: ScriptedActiveDirectory, **changes: object) -> list[Finding]:
+    settings = ActiveDirectorySettings.model_validate(directory.settings(**changes))
+    return list(ActiveDirectoryConnector(settings).check())

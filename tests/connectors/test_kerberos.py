@@ -5,13 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
-import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,37 +18,16 @@ from connectors.base import Completeness, ReadEnded, ReadStarted, Wanted
 from connectors.ldap import LdapSettings
 from tests.servers.certificates import certificates
 from tests.servers.dns_server import DnsServer
+from tests.servers.kerberos import answering_binds, configured
 from tests.servers.samba import HOST, NAMING_CONTEXT, READER_PASSWORD, REALM, SambaDomain
 
 ACCOUNTS = ("reader", "renewed", "disabled", "gone")
 DOMAIN = REALM.lower()
 CONTROLLER = f"CN=DC1,OU=Domain Controllers,{NAMING_CONTEXT}"
-CONFIGURATION = """[libdefaults]
-default_realm = {realm}
-dns_lookup_kdc = false
-dns_lookup_realm = false
-dns_canonicalize_hostname = false
-kdc_timesync = 0
-[realms]
-{realm} = {{
-  kdc = {kdc}
-}}
-"""
 
 
 def dn(name: str) -> str:
     return f"CN={name},CN=Users,{NAMING_CONTEXT}"
-
-
-@contextmanager
-def configured(place: Path, kdc: str) -> Iterator[None]:
-    """A Kerberos of our own; KRB5CCNAME is where tickets would be left for others."""
-    file = place / f"krb5-{kdc.replace(':', '-')}.conf"
-    file.write_text(CONFIGURATION.format(realm=REALM, kdc=kdc))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KRB5_CONFIG", str(file))
-        patch.setenv("KRB5CCNAME", f"FILE:{place / 'tickets'}")
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +173,10 @@ def test_what_the_server_says_of_a_ticket_it_refuses_is_told(
     domain: SambaDomain, keytab: Path, names: DnsServer
 ) -> None:
     refusal = b"80090346: LdapErr: DSID-0C090597, comment: AcceptSecurityContext error, data 80090346, v4563"
-    with refusing_over_tls(49, refusal) as url:
-        refusing = table(domain, keytab, names, urls=[url], ca_file=str(certificates().authority))
+    with answering_binds(certificates(), 49, refusal) as port:
+        refusing = table(
+            domain, keytab, names, urls=[f"ldaps://localhost:{port}"], ca_file=str(certificates().authority)
+        )
         del refusing["domain"], refusing["dns_servers"]
         ended = read(refusing)[1]
 
@@ -223,31 +200,6 @@ def test_a_server_that_wants_another_protection_than_tls_is_told(
 
     assert "strongerAuthRequired" in ended.reason
     assert "ldap server require strong auth = allow_sasl_over_tls" in ended.reason
-
-
-@contextmanager
-def refusing_over_tls(code: int, said: bytes) -> Iterator[str]:
-    """Answer every bind over TLS with the code and what the server says of it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates().certificate, certificates().key)
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with context.wrap_socket(listener.accept()[0], server_side=True) as client:
-            while request := client.recv(65_536):
-                start = 2 + (request[1] & 0x7F if request[1] & 0x80 else 0)
-                message_id = request[start : start + 2 + request[start + 1]]
-                operation = b"\x0a\x01" + bytes([code]) + b"\x04\x00\x04" + bytes([len(said)]) + said
-                content = message_id + b"\x61" + bytes([len(operation)]) + operation
-                client.sendall(b"\x30" + bytes([len(content)]) + content)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"ldaps://localhost:{listener.getsockname()[1]}"
-    finally:
-        thread.join(timeout=10)
-        listener.close()
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,10 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SambaDomain]:
         yield domain
 
 
-def settings(domain: SambaDomain, *dns_servers: str, **changes: object) -> ActiveDirectorySettings:
-    table = domain.settings(domain=DOMAIN, dns_servers=dns_servers, base_dn=f"CN=Users,{NAMING_CONTEXT}", **changes)
+def settings(controller: SambaDomain, *dns_servers: str, **changes: object) -> ActiveDirectorySettings:
+    table = controller.settings(domain=DOMAIN, dns_servers=dns_servers, base_dn=f"CN=Users,{NAMING_CONTEXT}")
     del table["urls"]
+    table |= changes
     return ActiveDirectorySettings(**table)  # type: ignore[arg-type]
 
 
@@ -81,6 +82,30 @@ def test_a_site_without_records_falls_back_to_the_domain(domain: SambaDomain) ->
     assert (started.server, ended.completeness) == (f"ldaps://{HOST}", Completeness.COMPLETE)
 
 
+def test_check_tells_of_a_site_that_dns_does_not_know(domain: SambaDomain) -> None:
+    mistyped = check(settings(domain, domain.address, site="Atlantis"))
+    known = check(settings(domain, domain.address, site=SITE))
+
+    (told,) = [finding for finding in mistyped if "Atlantis" in finding.message]
+    assert told.ok
+    assert told.message == (
+        f"DNS knows no domain controllers of the site Atlantis: there is no _ldap._tcp.Atlantis._sites.dc._msdcs."
+        f"{DOMAIN} (SRV) at {domain.address}; those of the whole domain are asked"
+    )
+    assert told.remedy == "Correct site, or let the controllers that are to serve it register there."
+    assert [finding for finding in known if "site" in finding.message] == []
+
+
+def test_a_site_that_dns_does_not_know_is_told_when_no_other_controller_serves(domain: SambaDomain) -> None:
+    records = [(OF_DOMAIN, "SRV", "0 100 389 far.corp.test."), ("far.corp.test", "A", NOBODY)]
+    with DnsServer(*records) as names:
+        reason = trouble(settings(domain, names.address, site="Atlantis"))
+
+    assert "ldaps://far.corp.test (at 127.0.0.1) cannot be reached" in reason
+    assert "DNS knows no domain controllers of the site Atlantis" in reason
+    assert "Correct site" in reason
+
+
 def test_the_controllers_of_the_site_come_first_and_the_others_only_when_none_of_them_serves(
     domain: SambaDomain,
 ) -> None:
@@ -120,6 +145,66 @@ def test_a_controller_whose_certificate_has_another_name_is_passed_over(domain: 
 
     assert f"certificate of ldaps://imposter.corp.test (at {domain.address}) could not be verified" in reason
     assert "give the domain controller a certificate with the name by which DNS knows it" in reason
+    assert (started.server, ended.completeness) == (f"ldaps://{HOST}", Completeness.COMPLETE)
+
+
+def publicly_trusted(
+    controller: SambaDomain, patch: pytest.MonkeyPatch, *dns_servers: str, **changes: object
+) -> ActiveDirectorySettings:
+    """Without ca_file; the authority that the controller's certificate is from is among those of this machine."""
+    patch.setenv("SSL_CERT_FILE", str(controller.certificates.authority))
+    return settings(controller, *dns_servers, ca_file=None, **changes)
+
+
+def test_a_name_outside_the_domain_is_sent_no_password_unless_the_authority_is_one_s_own(
+    domain: SambaDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [("_ldap._tcp.dc._msdcs.other.test", "SRV", f"0 100 389 {HOST}."), (HOST, "A", domain.address)]
+    with DnsServer(*records) as names:
+        refused = publicly_trusted(domain, monkeypatch, names.address, domain="other.test")
+        ended, findings = read(refused)[1], check(refused)
+        asked = names.asked[f"{HOST} A"]
+        own = read(settings(domain, names.address, domain="other.test"))
+
+    assert ended.completeness is Completeness.FAILED
+    assert f"DNS names domain controllers that lie outside of other.test ({HOST}): a forged answer" in ended.reason
+    assert "Name the authority of your domain controllers as ca_file, or the controllers as urls." in ended.reason
+    assert [(finding.ok, finding.message) for finding in findings] == [(False, ended.reason)]
+    assert asked == 0
+    assert (own[0].server, own[1].completeness) == (f"ldaps://{HOST}", Completeness.COMPLETE)
+
+
+def test_names_within_the_domain_serve_whatever_else_dns_names_and_the_others_are_told(
+    domain: SambaDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [
+        (OF_DOMAIN, "SRV", "0 100 389 elsewhere.example."),
+        (OF_DOMAIN, "SRV", "0 100 389 evilcorp.test."),  # it only ends like the domain
+        (OF_DOMAIN, "SRV", f"10 100 389 {HOST}."),
+        (HOST, "A", domain.address),
+    ]
+    with DnsServer(*records) as names:
+        some = publicly_trusted(domain, monkeypatch, names.address)
+        started, ended = read(some)
+        (told,) = [finding for finding in check(some) if "outside" in finding.message]
+
+    assert (started.server, ended.completeness) == (f"ldaps://{HOST}", Completeness.COMPLETE)
+    assert names.asked.keys() & {"elsewhere.example A", "evilcorp.test A"} == set()
+    assert told.ok
+    assert "that lie outside of corp.test (elsewhere.example, evilcorp.test)" in told.message
+    assert "as ca_file" in told.remedy
+
+
+def test_the_domain_itself_may_be_the_name_of_a_controller(
+    domain: SambaDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [
+        (f"_ldap._tcp.dc._msdcs.{HOST}", "SRV", f"0 100 389 {HOST.upper()}."),
+        (HOST, "A", domain.address),
+    ]
+    with DnsServer(*records) as names:
+        started, ended = read(publicly_trusted(domain, monkeypatch, names.address, domain=HOST))
+
     assert (started.server, ended.completeness) == (f"ldaps://{HOST}", Completeness.COMPLETE)
 
 

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -69,12 +70,15 @@ class SambaDomain:
 
     plain:  passwords are taken without TLS, too, so that a proxy can look at what is said
     dns:    it serves the DNS of the domain, too
+    also:   further names that its certificate is for
     """
 
-    def __init__(self, directory: Path, *, plain: bool = False, dns: bool = False) -> None:
+    def __init__(self, directory: Path, *, plain: bool = False, dns: bool = False, also: Sequence[str] = ()) -> None:
         self.directory = directory
         self.address = f"127.{_FIRST_NETWORK + RUN % _NETWORKS}.{WORKER + 1}.{next(_hosts)}"
-        self.certificates: Certificates = certificates(f"IP:{self.address},DNS:{HOST}", f"samba-{self.address}")
+        self.certificates: Certificates = certificates(
+            ",".join([f"IP:{self.address}", *(f"DNS:{name}" for name in (HOST, *also))]), f"samba-{self.address}"
+        )
         self._ports = (636, 88, 53) if dns else (636, 88)
         self._process: subprocess.Popen[bytes] | None = None
         shutil.copytree(_template("SAMBA_INTERNAL" if dns else "NONE"), directory)
