@@ -60,7 +60,7 @@ class DomainCheck:
         if not self._settings.domain:
             return
         try:
-            doubts = doubts_about_records(self._settings)
+            doubts = doubts_about_records(self._settings.domain_search)
         except SourceUnreachable as error:
             yield Finding(self._subject, ok=False, message=str(error))
             return

@@ -9,7 +9,6 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import dns.name
@@ -21,12 +20,29 @@ from dns.rdatatype import RdataType
 from connectors.errors import SourceUnreachable
 from connectors.ldap.settings import DirectoryServer, default_port
 
-if TYPE_CHECKING:
-    from connectors.active_directory.settings import ActiveDirectorySettings
-
 _DNS_PORT = 53
 _LABEL = re.compile(r"[\w-]{1,63}")  # Active Directory also writes underscores
 _ADDRESSES = (RdataType.A, RdataType.AAAA)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSearch:
+    """Whose controllers are looked for, and how.
+
+    source:           the name of the source, for people
+    dns_servers:      addresses; empty: those of this machine
+    scheme:           ldaps or ldap
+    seconds:          how long an answer of DNS may take
+    proved_by_logon:  a controller has to prove that it belongs to the organisation, whatever its name is
+    """
+
+    source: str
+    domain: str
+    site: str
+    dns_servers: tuple[str, ...]
+    scheme: str
+    seconds: int
+    proved_by_logon: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +63,23 @@ class Doubt:
     remedy: str
 
 
-def controllers_of(settings: ActiveDirectorySettings) -> Iterator[DirectoryServer]:
+def controllers_of(search: DomainSearch) -> Iterator[DirectoryServer]:
     """Yield the controllers of the site, then those of the whole domain. Raises SourceUnreachable.
 
     DNS is asked for what is needed only: while a controller of the site answers, not for those of the domain.
     """
-    question = _Question(settings)
-    agent = f"{socket.gethostname()} {settings.name}"
+    question = _Question(search)
+    agent = f"{socket.gethostname()} {search.source}"
     troubles: list[str] = []
     named: list[list[Controller]] = []
     tried: set[str] = set()
-    for name in _service_names(settings.domain, settings.site):
+    for name in _service_names(search.domain, search.site):
         named.append(question.controllers(name))
         for controller in in_order(named[-1], agent):
-            if controller.host in tried or not _proves_itself(settings, controller.host):
+            if controller.host in tried or not _proves_itself(search, controller.host):
                 continue
             tried.add(controller.host)
-            url = _url(settings.scheme, controller)
+            url = _url(search.scheme, controller)
             try:
                 for address in question.addresses(controller.host):
                     yield DirectoryServer(url, address)
@@ -71,23 +87,23 @@ def controllers_of(settings: ActiveDirectorySettings) -> Iterator[DirectoryServe
                 troubles.append(str(error))
     if not any(named):
         raise SourceUnreachable(
-            f"source {settings.name}: DNS knows no domain controllers of {settings.domain}: there is no "
-            f"{_service_names(settings.domain, '')[0]} (SRV) at {question.asked}. Correct domain; or, if these servers "
+            f"source {search.source}: DNS knows no domain controllers of {search.domain}: there is no "
+            f"{_service_names(search.domain, '')[0]} (SRV) at {question.asked}. Correct domain; or, if these servers "
             "do not know it, name the domain's own as dns_servers. Nothing is removed."
         )
     troubles += [
-        f"source {settings.name}: {doubt.message}. {doubt.remedy} Nothing is removed."
-        for doubt in _doubts(settings, question.asked, named)
+        f"source {search.source}: {doubt.message}. {doubt.remedy} Nothing is removed."
+        for doubt in _doubts(search, question.asked, named)
     ]
     if troubles:
         raise SourceUnreachable(" ".join(troubles))
 
 
-def doubts_about_records(settings: ActiveDirectorySettings) -> list[Doubt]:
+def doubts_about_records(search: DomainSearch) -> list[Doubt]:
     """Ask for all records of the site and the domain, and tell what is amiss with them. Raises SourceUnreachable."""
-    question = _Question(settings)
-    named = [question.controllers(name) for name in _service_names(settings.domain, settings.site)]
-    return list(_doubts(settings, question.asked, named))
+    question = _Question(search)
+    named = [question.controllers(name) for name in _service_names(search.domain, search.site)]
+    return list(_doubts(search, question.asked, named))
 
 
 def in_order(controllers: Iterable[Controller], agent: str) -> list[Controller]:
@@ -145,20 +161,20 @@ def read_dns_server(text: str) -> tuple[str, int]:
 class _Question:
     """DNS, as one source asks it."""
 
-    def __init__(self, settings: ActiveDirectorySettings) -> None:
-        self._settings = settings
-        self._servers = settings.dns_servers
+    def __init__(self, search: DomainSearch) -> None:
+        self._search = search
+        self._servers = search.dns_servers
         self._known: dict[str, list[str]] = {}
         try:
             self._resolver = dns.resolver.Resolver(configure=not self._servers)
         except DNSException as error:
             raise SourceUnreachable(
-                f"source {settings.name}: this machine has no DNS servers configured ({error}), so the domain "
-                f"controllers of {settings.domain} cannot be found. Name some as dns_servers. Nothing is removed."
+                f"source {search.source}: this machine has no DNS servers configured ({error}), so the domain "
+                f"controllers of {search.domain} cannot be found. Name some as dns_servers. Nothing is removed."
             ) from error
         if self._servers:
             self._resolver.nameservers = [Do53Nameserver(*read_dns_server(server)) for server in self._servers]
-        self._resolver.lifetime = settings.connect_timeout
+        self._resolver.lifetime = search.seconds
 
     @property
     def asked(self) -> str:
@@ -209,17 +225,17 @@ class _Question:
             yield from (record.address for record in answer)
         if not found:
             raise SourceUnreachable(
-                f"source {self._settings.name}: DNS names the domain controller {host}, and has no address of it at "
+                f"source {self._search.source}: DNS names the domain controller {host}, and has no address of it at "
                 f"{self.asked}. Correct the records of the domain, or dns_servers. Nothing is removed."
             )
 
     def _failed(self, name: str, error: Exception) -> SourceUnreachable:
         if isinstance(error, dns.resolver.LifetimeTimeout):
-            what = f"did not come from {self.asked} within {self._settings.connect_timeout} seconds"
+            what = f"did not come from {self.asked} within {self._search.seconds} seconds"
         else:
             what = f"was an error from {self.asked} ({error})"
         return SourceUnreachable(
-            f"source {self._settings.name}: the answer of DNS about {name} {what}. Check these servers and the "
+            f"source {self._search.source}: the answer of DNS about {name} {what}. Check these servers and the "
             "network, or name others as dns_servers. Nothing is removed."
         )
 
@@ -228,32 +244,32 @@ def _text(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower()
 
 
-def _proves_itself(settings: ActiveDirectorySettings, host: str) -> bool:
+def _proves_itself(search: DomainSearch, host: str) -> bool:
     """Tell whether a controller that DNS names can show that it belongs to the organisation.
 
     Whoever forges an answer of DNS can name a host of their own, for which a public authority gave them a certificate.
     They get none for a name within the domain, and none from an authority of the organisation's own. By Kerberos the
     server has to prove itself, too, and no password is sent.
     """
-    if settings.ca_file is not None or settings.logon == "kerberos":
+    if search.proved_by_logon:
         return True
-    return dns.name.from_text(host).is_subdomain(dns.name.from_text(settings.domain))
+    return dns.name.from_text(host).is_subdomain(dns.name.from_text(search.domain))
 
 
-def _doubts(settings: ActiveDirectorySettings, asked: str, named: Sequence[Sequence[Controller]]) -> Iterator[Doubt]:
+def _doubts(search: DomainSearch, asked: str, named: Sequence[Sequence[Controller]]) -> Iterator[Doubt]:
     """Tell what is amiss with answers about `_service_names`."""
-    if settings.site and not named[0]:
-        of_site = _service_names(settings.domain, settings.site)[0]
+    if search.site and not named[0]:
+        of_site = _service_names(search.domain, search.site)[0]
         yield Doubt(
-            f"DNS knows no domain controllers of the site {settings.site}: there is no {of_site} (SRV) at {asked}; "
+            f"DNS knows no domain controllers of the site {search.site}: there is no {of_site} (SRV) at {asked}; "
             "those of the whole domain are asked",
             "Correct site, or let the controllers that are to serve it register there.",
         )
     hosts = {controller.host for answer in named for controller in answer}
-    outside = sorted(host for host in hosts if not _proves_itself(settings, host))
+    outside = sorted(host for host in hosts if not _proves_itself(search, host))
     if outside:
         yield Doubt(
-            f"DNS names domain controllers that lie outside of {settings.domain} ({', '.join(outside)}): a forged "
+            f"DNS names domain controllers that lie outside of {search.domain} ({', '.join(outside)}): a forged "
             "answer could do so, too, and a certificate of a public authority proves the name only, so no password is "
             "sent there",
             "Name the authority of your domain controllers as ca_file, or the controllers as urls.",

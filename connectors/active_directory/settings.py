@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from connectors.active_directory.locator import check_domain, check_site, controllers_of, read_dns_server
+from connectors.active_directory.locator import DomainSearch, check_domain, check_site, controllers_of, read_dns_server
 from connectors.ldap.settings import DirectoryServer, DirectorySettings
 
 State = Literal["disabled", "locked", "expired"]
@@ -85,7 +85,20 @@ class ActiveDirectorySettings(DirectorySettings):
 
     def servers(self) -> Iterator[DirectoryServer]:
         """Yield the domain controllers in the order in which to try them. Raises SourceUnreachable."""
-        return controllers_of(self) if self.domain else super().servers()
+        return controllers_of(self.domain_search) if self.domain else super().servers()
+
+    @property
+    def domain_search(self) -> DomainSearch:
+        """How the controllers of `domain` are found."""
+        return DomainSearch(
+            source=self.name,
+            domain=self.domain,
+            site=self.site,
+            dns_servers=self.dns_servers,
+            scheme=self.scheme,
+            seconds=self.connect_timeout,
+            proved_by_logon=self.ca_file is not None or self.logon == "kerberos",
+        )
 
     @property
     def place(self) -> str:
