@@ -49,7 +49,8 @@ def command(options: argparse.Namespace) -> ExitCode:
         out = console()
         for item in findings:
             mark, style = ("ok", "green") if item.ok else ("NOT OK", "bold red")
-            out.print(f"{mark:<7} {item.subject}: {item.message}", style=style)
+            message = item.message.removeprefix(f"{item.subject}: ")  # an error names its source by itself
+            out.print(f"{mark:<7} {item.subject}: {message}", style=style)
             if item.remedy:
                 out.print(f"        → {item.remedy}")
     return next((code for code, some in parts if not all(item.ok for item in some)), ExitCode.DONE)

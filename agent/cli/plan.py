@@ -71,7 +71,7 @@ def command(options: argparse.Namespace) -> ExitCode:
             )
         else:
             out = console()
-            print_plan(out, resolved.plan)
+            print_plan(out, resolved.plan, all_read=not incomplete)
             for sentence in (*incomplete, *resolved.verdict.reasons, *problems):
                 out.print(f"- {sentence}", style="yellow")
             if resolved.plan.removals and resolved.verdict.asks_for_approval:

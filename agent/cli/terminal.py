@@ -40,7 +40,7 @@ def print_report(out: Console, report: CycleReport) -> None:
     if done:
         out.print("pushed: " + ", ".join(f"{verb} {number}" for verb, number in done.items()))
     elif not counts["planned"]:
-        out.print("nothing to do: the upstream is equal to the directory")
+        out.print(nothing_to_do(all_read=all(source["completeness"] == "complete" for source in report.sources)))
     out.print(f"{counts['writes']} writes sent upstream, {counts['requests']} requests in all, {report.seconds:.1f} s")
     for sentence in report.sentences:
         out.print(f"- {sentence}", style="yellow")
@@ -48,10 +48,15 @@ def print_report(out: Console, report: CycleReport) -> None:
         out.print(f"exit code {int(report.exit_code)}: {EXIT_MEANING[report.exit_code]}", style="bold")
 
 
-def print_plan(out: Console, plan: Plan, *, removals_shown: int = 50) -> None:
+def nothing_to_do(*, all_read: bool) -> str:
+    """Say that nothing differs, and of what that is known."""
+    return f"nothing to do: the upstream is equal to {'' if all_read else 'what could be read of '}the directory"
+
+
+def print_plan(out: Console, plan: Plan, *, all_read: bool, removals_shown: int = 50) -> None:
     """Print a plan, its removals first."""
     if plan.empty:
-        out.print("nothing to do: the upstream is equal to the directory")
+        out.print(nothing_to_do(all_read=all_read))
         return
     for operation in plan.removals[:removals_shown]:
         members = getattr(operation, "members", None)

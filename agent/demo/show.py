@@ -55,7 +55,7 @@ def run_demo(out: Console, place: Path | None = None) -> ExitCode:
             _a_day_passes(out, directory)
             with rehearsal(connection, bars=out.is_terminal) as (_copy, resolved):
                 out.print("rollcall plan would say:")
-                print_plan(out, resolved.plan)
+                print_plan(out, resolved.plan, all_read=True)
             worst.append(_cycle(out, connection, state, service))
         finally:
             state.close()

@@ -153,3 +153,25 @@ def test_a_directory_that_suddenly_shows_nobody_stops_the_removals(
     assert report["exit_code"] == 3
     assert scim.membership() == before
     assert "it held 60 people and now shows none" in report["sentences"][0]
+
+
+def test_nothing_to_do_is_said_of_what_could_be_read_only(directory: OpenLdap, scim: ScimService, agent: Agent) -> None:
+    agent.configure(scim, directory.settings())
+    agent.sync()
+    whole = [agent.run(command).out for command in ("sync", "plan")]
+    directory.stop()
+    parts = [agent.run(command).out for command in ("sync", "plan")]
+
+    for said in whole:
+        assert "nothing to do: the upstream is equal to the directory" in said
+    for said in parts:
+        assert "nothing to do: the upstream is equal to what could be read of the directory" in said
+
+
+def test_check_names_a_source_that_does_not_answer_once(directory: OpenLdap, scim: ScimService, agent: Agent) -> None:
+    agent.configure(scim, directory.settings())
+    directory.stop()
+
+    (told,) = (line for line in agent.run("check").out.splitlines() if line.startswith("NOT OK"))
+
+    assert told.count("source corp") == 1
