@@ -24,6 +24,7 @@ from agent.cycle_report import CycleReport, record_cycle
 from agent.directory.former_sources import let_go_of_doubles
 from agent.directory.marks import mark_everything
 from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of, owes_full_read
+from agent.directory.unreadable import to_look_at_again
 from agent.errors import RollcallError
 from agent.observe.audit import AuditTrail
 from agent.observe.progress import Progress
@@ -166,7 +167,8 @@ def read_source(
         since = None if whichever_directory else checkpoint_of(state, source.name, fingerprint)
 
         def read(*, full_due: bool, why: str = "") -> SourceOutcome:
-            wanted = replace(connection.wanted, full=full_due)
+            again = frozenset() if full_due else to_look_at_again(state, source.name)
+            wanted = replace(connection.wanted, full=full_due, again=again)
             events = _watched(connector.read(wanted, since), source.name, stop, progress)
             return absorb(
                 state, source.name, events, fingerprint, full_due=full_due, why=why, meant=whichever_directory

@@ -149,9 +149,11 @@ class MembersChanged:
 
 @dataclass(frozen=True, slots=True)
 class EntryDeleted:
-    """The source itself said that this entry is gone.
+    """The source itself said that this entry is gone, or no longer concerns us.
 
     evidence:     for the audit trail
+    exists:       it is there all the same, outside of base and filter: a group that has left keeps its members, and they
+                  stay in the groups that list it
     from_groups:  the source has taken it out of every group of its own that listed it, without another word
     names:        with `from_groups`, by what names they may have listed it, as far as the source knows: it may be an
                   entry that was never sent, or whose names another source has taken. Tell of the deletion before
@@ -160,6 +162,7 @@ class EntryDeleted:
 
     anchor: str
     evidence: str
+    exists: bool = False
     from_groups: bool = False
     names: frozenset[Name] = frozenset()
 
@@ -210,10 +213,13 @@ class Wanted:
 
     attributes:  the attribute types its mapping uses, lower case
     full:        everything, even if the checkpoint would serve; it then only tells which directory was read before
+    again:       anchors that could not be understood: an increment looks at them again, groups with their members, for
+                 a right that was given back leaves no trace on the entry
     """
 
     attributes: frozenset[str] = field(default_factory=frozenset)
     full: bool = False
+    again: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,9 @@ def delete_entry(
     names = {qualified(given, source) for given in event.names}
     if number is not None:
         lose(connection, [number], event.evidence, read_number)
-        # The source itself said so: a group that still lists it is out of date, and nothing of it is kept.
-        connection.execute(delete(membership).where(membership.c.group_id == number))
+        if not event.exists:
+            # The source itself said so: a group that still lists it is out of date, and nothing of it is kept.
+            connection.execute(delete(membership).where(membership.c.group_id == number))
         names |= names_of(connection, [number])
     gone = 0 if number is None else 1
     if not event.from_groups:

@@ -24,13 +24,13 @@ class Doubts:
         self._taken: list[TakenOver] = []
         self.exchanges: dict[int, Exchange] = {}  # by the number of the group
         self._unheard_of: set[str] = set()  # anchors the source lists and has not sent, in this read or before
-        self._lists_unknown: set[str] = set()  # anchors of groups
+        self._lists_missing: set[str] = set()  # anchors of groups
         self.entered: set[Name] = set()  # names that single changes brought into lists
         self._inherited: set[Name] = set()
 
     def begin_again(self) -> None:
         """A complete picture follows: what was doubtful of an increment is in it. Lists go on waiting."""
-        self._taken, self._unheard_of, self._inherited, self._lists_unknown = [], set(), set(), set()
+        self._taken, self._unheard_of, self._inherited, self._lists_missing = [], set(), set(), set()
 
     def note(self, received: Received) -> None:
         """Remember what came of entries that were taken in."""
@@ -50,9 +50,13 @@ class Doubts:
         """The source sent these, too."""
         self._unheard_of.difference_update(anchors)
 
-    def understood_again(self, anchors: set[str], with_their_list: set[str]) -> None:
-        """These could not be understood until now. What changed in the list of a group meanwhile was not taken."""
-        self._lists_unknown = (self._lists_unknown | anchors) - with_their_list
+    def lists_missing(self, anchors: Iterable[str], *, come: Iterable[str]) -> None:
+        """These groups could not be understood, and came without their members now; of those the list has come.
+
+        What changed in such a list meanwhile was not taken.
+        """
+        self._lists_missing.update(anchors)
+        self._lists_missing.difference_update(come)
 
     def inherited(self, names: Iterable[Name]) -> None:
         """A deleted entry left all its groups, and these names of it may be another one's by now."""
@@ -65,10 +69,15 @@ class Doubts:
             return ""
         return f"an entry was deleted, and its name {min(self._inherited).value} may be another one's by now"
 
+    @property
+    def something_missing(self) -> bool:
+        """Whether the source spoke of something that it did not send, or not with its list."""
+        return bool(self._unheard_of or self._lists_missing)
+
     def about_increment(self, connection: Connection, read_number: int) -> str:
         """Say why what an increment brought does not suffice, or return an empty text."""
-        if self._lists_unknown:
-            return f"a group can be understood now and came without its members ({min(self._lists_unknown)})"
+        if self._lists_missing:
+            return f"a group can be understood now and came without its members ({min(self._lists_missing)})"
         if self._unheard_of:
             return f"the source lists an entry it never sent ({min(self._unheard_of)})"
         for item in self._taken:

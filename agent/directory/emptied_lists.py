@@ -1,14 +1,15 @@
-"""Lists that come empty: a directory that suddenly shows no member in any group is not believed.
+"""Lists that come empty: a directory in which most groups suddenly show no member is not believed.
 
-A right that was withdrawn from the `member` attribute looks like that: every group is there, and none has a member. So
-a list that came empty is emptied at the end of the read only, when it is known whether any group still shows members.
+A right that was withdrawn from the `member` attribute looks like that: every group is there, and hardly one has a
+member. Hardly: a protected group, of administrators, has rights of its own (AdminSDHolder, MS-ADTS 3.1.1.6.1). So a
+list that came empty is emptied at the end of the read only, when it is known how many groups still show members.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select
 
 from agent.directory.presence import number_of
 from agent.state.database import batched
@@ -16,8 +17,8 @@ from agent.state.tables import entry, membership, source
 from connectors.base import Entry, EntryKind, MembersChanged, NameKind
 
 _BATCH = 500
-# One or two groups may have been emptied by hand; more than three are counted by the guard as it is set by default.
-_MANY = 3
+# Of a small group one or two may well leave at once.
+_A_FEW = 3
 # A group lists this of itself, whoever has it as primary group.
 _SHOWS_MEMBERS = (membership.c.group_id == entry.c.id, membership.c.kind != NameKind.PRIMARY_GROUP.value)
 
@@ -41,7 +42,7 @@ def holds_members(connection: Connection, group_id: int) -> bool:
 def reason_of(source_name: str) -> str:
     """Say to people why the lists are kept."""
     return (
-        f"source {source_name}: its groups held members, and now not one of them shows any. That is hardly meant: "
+        f"source {source_name}: most of its groups that held members show none any more. That is hardly meant: "
         "check that the account may read the members of groups. The lists stay as they were, and nothing is removed. "
         "If it is meant, run rollcall sync --full, which takes the empty lists over."
     )
@@ -80,17 +81,18 @@ class EmptiedLists:
             self._groups.discard(number)
 
     def hardly_meant(self, connection: Connection, read_number: int | None) -> bool:
-        """Tell whether many groups held members, and none shows any now.
+        """Tell whether most groups that held members show none now.
 
         read_number: only the lists that came in this read say anything; None: the others are as they were, too
         """
-        if len(self._groups) < _MANY:
+        if not self._groups:
             return False
         lists = [entry.c.source == self._source, entry.c.kind == EntryKind.GROUP.value, entry.c.present]
         if read_number is not None:
             lists += [entry.c.content_read == read_number, entry.c.digest != ""]
-        came_empty = sum(_with_members(connection, *lists, entry.c.id.in_(some)) for some in self._batches())
-        return came_empty >= _MANY and came_empty == _with_members(connection, *lists)
+        held = [_members(connection, *lists, entry.c.id.in_(some)) for some in self._batches()]
+        emptied, lost = sum(groups for groups, _ in held), sum(members for _, members in held)
+        return lost >= _A_FEW and 2 * emptied > _members(connection, *lists)[0]
 
     def take_over(self, connection: Connection) -> None:
         """Empty the lists."""
@@ -109,6 +111,10 @@ class EmptiedLists:
         )
 
 
-def _with_members(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    groups = select(func.count()).select_from(entry).where(*conditions, exists().where(*_SHOWS_MEMBERS))
-    return connection.execute(groups).scalar_one()
+def _members(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[int, int]:
+    """Return how many of these groups hold members, and how many memberships that makes."""
+    counted = select(func.count(membership.c.group_id.distinct()), func.count()).select_from(
+        membership.join(entry, and_(*_SHOWS_MEMBERS))
+    )
+    groups, members = connection.execute(counted.where(*conditions)).one()
+    return groups, members

@@ -115,7 +115,8 @@ def lists_from_before(connection: Connection, taken: list[TakenOver], read_numbe
 
 
 def forget_names(connection: Connection, numbers: list[int], read_number: int) -> None:
-    """Make the names of entries that are gone former ones."""
+    """Make the names of entries that are gone former ones; whose primary group they had is told anew if they return."""
+    connection.execute(delete(name).where(name.c.entry_id.in_(numbers), name.c.kind == NameKind.PRIMARY_GROUP.value))
     connection.execute(
         update(name).where(name.c.entry_id.in_(numbers), name.c.former_since.is_(None)).values(former_since=read_number)
     )

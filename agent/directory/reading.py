@@ -135,6 +135,7 @@ class Reading:
                 remember_unreadable(connection, self.source, event, self.number)
                 mention(connection, self.source, [anchor], self.number)
                 doubt_list_of(connection, self.source, anchor)
+                self._doubts.lists_missing((), come=[anchor])
                 self._doubts.sent([anchor])
 
     def _start(self, event: ReadStarted) -> None:
@@ -147,10 +148,13 @@ class Reading:
     def _receive(self, connection: Connection, found: list[Entry]) -> None:
         if not found:
             return
-        anchors = [item.anchor for item in found]
-        understood = forget_unreadable(connection, self.source, anchors)
-        self._doubts.understood_again(understood, {item.anchor for item in found if not brings_no_list(item)})
-        self._doubts.sent(anchors)
+        whole = [item.anchor for item in found if not brings_no_list(item)]
+        forget_unreadable(connection, self.source, whole)
+        without_list = [item.anchor for item in found if brings_no_list(item)]
+        # A group that could not be understood is not yet, as long as its list does not come with it.
+        unknown = still_there(connection, self.source, without_list, self.number) if without_list else set()
+        self._doubts.lists_missing(unknown, come=whole)
+        self._doubts.sent([*whole, *without_list])
         received = receive(connection, self.source, found, self.number, self._doubts.exchanges)
         self._doubts.note(received)
         self._emptied.note(received.emptied, (exchange.group_id for exchange in received.exchanges))
@@ -158,8 +162,7 @@ class Reading:
 
     def _list(self, connection: Connection, anchors: list[str]) -> None:
         known = mention(connection, self.source, anchors, self.number)
-        if len(known) < len(set(anchors)):
-            known |= still_there(connection, self.source, anchors, self.number)
+        known |= still_there(connection, self.source, anchors, self.number)
         self._doubts.never_sent(set(anchors) - known)
 
     def _outcome(self, end: ReadEnded) -> SourceOutcome:
@@ -192,7 +195,7 @@ class Reading:
         in_doubt = self._doubts.settle_lists(connection)
         if in_doubt and increment:
             return replace(outcome, needs_full="a group lists somebody new who was not found")
-        if self._doubts.about_heirs:
+        if self._doubts.about_heirs or self._doubts.something_missing:
             outcome = replace(outcome, again=True)
         if in_doubt:
             # What they lost stays until another read of everything tells whose the new names are.
@@ -212,7 +215,7 @@ class Reading:
         increment = outcome.extent is Extent.INCREMENTAL
         if self._emptied.hardly_meant(connection, None if increment else self.number):
             if increment:
-                return replace(outcome, needs_full="its groups held members and now none shows any")
+                return replace(outcome, needs_full="most of its groups that held members show none any more")
             if not (self._meant and told_before(connection, self.source)):
                 no_longer_whole(connection, self._emptied.groups)
                 reason = f"{reason_of(self.source)} {outcome.reason}".strip()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, delete, select, update
 
-from agent.state.database import batched, upsert
+from agent.state.database import State, batched, upsert
 from agent.state.tables import unreadable
 from connectors.base import EntryUnreadable
 
@@ -23,15 +23,10 @@ def remember_unreadable(connection: Connection, source: str, item: EntryUnreadab
         upsert(connection, unreadable, [row])
 
 
-def forget_unreadable(connection: Connection, source: str, anchors: Iterable[str]) -> set[str]:
-    """They are gone, or can be understood now. Returns those that could not."""
-    found: set[str] = set()
+def forget_unreadable(connection: Connection, source: str, anchors: Iterable[str]) -> None:
+    """They are gone, or can be understood now."""
     for some in batched(anchors, _BATCH):
-        these = unreadable.c.source == source, unreadable.c.anchor.in_(some)
-        found |= set(connection.execute(select(unreadable.c.anchor).where(*these)).scalars())
-        if found:
-            connection.execute(delete(unreadable).where(*these))
-    return found
+        connection.execute(delete(unreadable).where(unreadable.c.source == source, unreadable.c.anchor.in_(some)))
 
 
 def forget_unseen(connection: Connection, source: str, read_number: int) -> None:
@@ -46,6 +41,15 @@ def still_there(connection: Connection, source: str, anchors: list[str], read_nu
     if known:
         connection.execute(update(unreadable).where(*these).values(last_seen=read_number))
     return known
+
+
+def to_look_at_again(state: State, source: str) -> frozenset[str]:
+    """Return the anchors of those that may have become readable without a change; not all at once if they are many."""
+    longest_ago = (
+        select(unreadable.c.anchor).where(unreadable.c.source == source).order_by(unreadable.c.last_seen).limit(_BATCH)
+    )
+    with state.read() as connection:
+        return frozenset(connection.execute(longest_ago).scalars())
 
 
 def sentences_about_unreadable(connection: Connection, source: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.active_directory.dirsync import DirSync
@@ -14,7 +14,7 @@ from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.sight import Sight
 from connectors.active_directory.standing import Knowledge, Standing
 from connectors.active_directory.usn import UsnChanged
-from connectors.active_directory.witnesses import NUMBER
+from connectors.active_directory.witnesses import NUMBER, any_of
 from connectors.base import EntriesListed
 from connectors.errors import ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
@@ -66,6 +66,10 @@ class ActiveDirectoryMake:
     def standing(self) -> Mapping[str, str]:
         """Return how much the controller knew. Raises ReadInterrupted."""
         return self._have().standing.told()
+
+    def filter_for(self, anchors: Sequence[str]) -> str:
+        """Compare the objectGUID."""
+        return any_of(anchors)
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best that the account may use."""

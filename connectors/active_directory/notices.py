@@ -78,7 +78,7 @@ def _settle_changed(notices: Notices, look_up: LookUp, evidence: str) -> Generat
         yield event
     for anchor in missing:
         if anchor in outside:
-            yield EntryDeleted(anchor, f"{evidence} shows that it no longer answers to base and filter")
+            yield EntryDeleted(anchor, f"{evidence} shows that it no longer answers to base and filter", exists=True)
     return any(outside.values())
 
 

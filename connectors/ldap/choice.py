@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+from ldap3.utils.conv import escape_filter_chars
 
 from connectors.base import EntriesListed
 from connectors.errors import ReadInterrupted
@@ -54,6 +56,11 @@ class LdapMake:
     def everything(self) -> Iterator[EntriesListed]:
         """Yield the anchors of all people and groups. Raises ReadInterrupted."""
         return list_entries(self._session, self._settings, self._interpretation)
+
+    def filter_for(self, anchors: Sequence[str]) -> str:
+        """Compare the anchor."""
+        any_of_them = (f"({self._settings.anchor}={escape_filter_chars(anchor)})" for anchor in anchors)
+        return f"(|{''.join(any_of_them)})"
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best the server proves it can do."""

@@ -7,7 +7,7 @@ the one read before, or that knows less than was read: its groups would undo wha
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.containers import digest_of_containers
 from connectors.ldap.detection import ChangeDetection
+from connectors.ldap.found import Found
 from connectors.ldap.full_read import Observer, full_read
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
@@ -39,6 +40,7 @@ _MOVED = (
     "The next cycle reads again."
 )
 _UNKNOWN = "a base does not show what tells it from others (entryUUID, nsUniqueId or objectGUID), so every read is full"
+_TOGETHER = 100  # entries looked at again in one search
 _OTHER_WAY = "the settings ask for another way to find changes"
 _Result = TypeVar("_Result")
 
@@ -57,6 +59,9 @@ class Make(Observer, Protocol):
 
     def standing(self) -> Mapping[str, str]:
         """Return, after a read, how much the server knew, for `behind` of the next one. Raises ReadInterrupted."""
+
+    def filter_for(self, anchors: Sequence[str]) -> str:
+        """Return the filter that finds these entries."""
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted."""
@@ -80,10 +85,14 @@ class DirectoryRead:
         self._make = make
         self._found = self._deleted = False
         self._increment = False  # the stream is one that goes on from a checkpoint
+        self._again: frozenset[str] = frozenset()
         self._directory: Mapping[str, str] = {}  # known, once a full read has begun
 
-    def events(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
-        """Yield the stream up to its ReadEnded."""
+    def events(
+        self, past: LdapCheckpoint | None, *, full: bool, again: frozenset[str] = frozenset()
+    ) -> Iterator[ReadEvent]:
+        """Yield the stream up to its ReadEnded; an increment looks again at the entries that are named."""
+        self._again = again
         try:
             yield from self._read(past, full=full)
         except ReadInterrupted as error:
@@ -125,6 +134,7 @@ class DirectoryRead:
         yield ReadStarted(Extent.INCREMENTAL, self._session.url, detection.name)
         self._increment = True
         progress = yield from self._noticing(detection.changes(past.position, landmarks))
+        yield from self._look_again()
         if progress.news and digest_of_containers(self._session, self._settings) != past.containers:
             raise CheckpointRefused("a container was added, renamed, moved or deleted, and its entries with it")
         if (self._deleted or progress.lists_all) and not self._sentinel_is_there():
@@ -139,6 +149,18 @@ class DirectoryRead:
             checkpoint.seal(),
             lists_all=progress.lists_all,
         )
+
+    def _look_again(self) -> Iterator[ReadEvent]:
+        anchors = sorted(self._again)
+        for start in range(0, len(anchors), _TOGETHER):
+            some = anchors[start : start + _TOGETHER]
+            for base, search_filter in self._settings.scopes.items():
+                wanted = f"(&{search_filter}{self._make.filter_for(some)})"
+                attributes = [*self._interpretation.attributes, *self._make.attributes]
+                for found in self._session.search(base, wanted, attributes):
+                    if isinstance(found, Found):
+                        self._make.observe(found)
+                        yield self._noticed(self._interpretation.event(found))
 
     def _full(self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str) -> Iterator[ReadEvent]:
         self._increment = False

@@ -55,7 +55,8 @@ def read_source(
     try:
         yield ReadStarted(extent, session.url)
         interpretation, make = prepare(session)
-        yield from DirectoryRead(session, settings, interpretation, make).events(past, full=wanted.full)
+        read = DirectoryRead(session, settings, interpretation, make)
+        yield from read.events(past, full=wanted.full, again=wanted.again)
     finally:
         session.close()
 

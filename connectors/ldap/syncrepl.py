@@ -5,17 +5,19 @@ The answers of the two servers that offer it differ so much that each has a dial
 * The cookie is taken before a full read, so that nothing which changes during it is missed, and what did change is
   caught up at its end. A cookie that the server refuses, or answers with an empty one, leads to a full read.
 * A server names as deleted also what merely lies outside this base or filter. So whatever it names is looked for once
-  more, below every base, and only what cannot be found is gone.
+  more, below every base, and what cannot be found there in the whole naming context: only then it is known to be gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Protocol
 
 from connectors.base import EntriesListed, EntryDeleted, ReadEvent
+from connectors.distinguished_name import is_under, normalise
 from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.content_synchronisation import SyncDone
 from connectors.ldap.detection import Position, Progress
@@ -23,7 +25,7 @@ from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.listing import list_entries
-from connectors.ldap.session import Session
+from connectors.ldap.session import MissingBase, Session
 from connectors.ldap.settings import DirectorySettings
 
 _TOGETHER = 100  # entries looked for in one search
@@ -185,24 +187,44 @@ class Syncrepl:
                         yield event
             if doubtful:
                 continue  # one of them was found, and it does not show which
-            outside = self._outside(any_of_them) if any(anchor not in wanted.deleted for anchor in missing) else set()
+            outside = self._outside(any_of_them) if missing else set()
             for anchor in missing:
                 if anchor in wanted.deleted:
-                    yield EntryDeleted(anchor, f"{self._session.url} reported it as deleted (syncrepl)")
+                    # What was moved out of the base is reported in the same way (RFC 4533, 1.3.2).
+                    yield EntryDeleted(
+                        anchor, f"{self._session.url} reported it as deleted (syncrepl)", exists=anchor in outside
+                    )
                 elif anchor in outside:
-                    yield EntryDeleted(anchor, f"{self._session.url} shows that it no longer answers to the filter")
+                    yield EntryDeleted(
+                        anchor, f"{self._session.url} shows that it no longer answers to the filter", exists=True
+                    )
 
     def _outside(self, any_of_them: str) -> set[str]:
         """Return which of them can be seen, whatever they answer to. What cannot be seen may only be hidden."""
         seen: set[str] = set()
-        for base in self._settings.scopes:
-            for found in self._session.search(base, any_of_them, [self._dialect.anchor]):
-                if isinstance(found, Found):
-                    seen.update(
-                        value.decode("ascii", "replace").lower()
-                        for value in found.attributes.get(self._dialect.anchor.lower(), ())
-                    )
+        for place in self._everywhere:
+            try:
+                for found in self._session.search(place, any_of_them, [self._dialect.anchor]):
+                    if isinstance(found, Found):
+                        seen.update(
+                            value.decode("ascii", "replace").lower()
+                            for value in found.attributes.get(self._dialect.anchor.lower(), ())
+                        )
+            except MissingBase:  # the account may not see what is above the bases
+                continue
         return seen
+
+    @cached_property
+    def _everywhere(self) -> list[str]:
+        """The bases, and the naming contexts they lie in."""
+        root = self._session.look_up("", ["namingContexts"])
+        contexts = root.attributes.get("namingcontexts", ()) if root is not None else ()
+        above = [
+            context
+            for context in (value.decode("utf-8", "replace") for value in contexts)
+            if any(is_under(normalise(base), normalise(context)) for base in self._settings.scopes)
+        ]
+        return list(dict.fromkeys([*above, *self._settings.scopes]))
 
 
 def syncrepl_name(dialect: Dialect) -> str:
