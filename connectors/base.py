@@ -152,8 +152,8 @@ class EntryDeleted:
     """The source itself said that this entry is gone, or no longer concerns us.
 
     evidence:     for the audit trail
-    exists:       it is there all the same, outside of base and filter: a group that has left keeps its members, and they
-                  stay in the groups that list it
+    exists:       it is there all the same, outside of base and filter: a group keeps its members, and they stay in the
+                  groups that list it
     from_groups:  the source has taken it out of every group of its own that listed it, without another word
     names:        with `from_groups`, by what names they may have listed it, as far as the source knows: it may be an
                   entry that was never sent, or whose names another source has taken. Tell of the deletion before

@@ -8,7 +8,7 @@ from itertools import islice
 
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
-from connectors.active_directory.landmarks import look_around
+from connectors.active_directory.landmarks import CURRENT_TIME, look_around, read_time
 from connectors.active_directory.locator import doubts_about_records
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight
 from connectors.active_directory.settings import ActiveDirectorySettings
@@ -19,7 +19,6 @@ from connectors.ldap.bases import check_bases
 from connectors.ldap.found import Found
 
 _CLOCK = timedelta(minutes=5)  # Kerberos refuses whoever is further off (RFC 4120, 1.2)
-_TIME, _DIGITS = "%Y%m%d%H%M%S", 14  # a GeneralizedTime up to the seconds (RFC 4517, 3.3.13)
 _LOOKED_AT = 100  # people and groups: what the account may read of one it mostly may of all
 # The last part of the SID (MS-DTYP 2.4.2.4). Whoever is in one of these can change the directory.
 _POWERFUL = {
@@ -68,11 +67,9 @@ class DomainCheck:
             yield self._well(doubt.message, doubt.remedy)
 
     def _clock(self) -> Finding:
-        root = self._session.look_up("", ["currentTime"])
-        told = b"".join(root.attributes.get("currenttime", ())) if root is not None else b""
-        try:
-            there = datetime.strptime(told[:_DIGITS].decode("ascii"), _TIME).replace(tzinfo=UTC)
-        except ValueError:
+        root = self._session.look_up("", [CURRENT_TIME])
+        there = read_time(b"".join(root.attributes.get(CURRENT_TIME, ()))) if root is not None else None
+        if there is None:
             return self._ill("the controller does not tell its time", "See the directory server's log.")
         here = datetime.now(UTC)
         apart = abs(there - here)

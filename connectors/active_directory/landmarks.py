@@ -7,6 +7,7 @@ its invocationId, which is another after every proper restore (MS-ADTS 3.1.1.1.9
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from connectors.active_directory.extended_name import read_name
 from connectors.active_directory.session import ActiveDirectorySession
@@ -18,7 +19,8 @@ from connectors.ldap.landmarks import Landmarks, look_at_landmarks
 
 USN = "usn"  # in a position: the highest number when the controller was looked at, before anything was read
 _NAMING_CONTEXTS, _SERVICE, _HIGHEST = "namingcontexts", "dsservicename", "highestcommittedusn"
-_SCHEMA = "schemanamingcontext"
+_SCHEMA, CURRENT_TIME = "schemanamingcontext", "currenttime"
+_TIME, _DIGITS = "%Y%m%d%H%M%S", 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,20 @@ class Whereabouts:
     usn:         the highest update sequence number it has given, read before anything else
     context:     the naming context (the domain) that the bases lie in
     schema:      where the attribute types are described
+    clock:       what time it is there: the controllers of a domain agree on that to a few minutes, as Kerberos wants
+                 it, whatever this machine's clock says
     """
 
     controller: str
     usn: int
     context: str
     schema: str
+    clock: datetime
 
 
 def look_around(session: ActiveDirectorySession, settings: ActiveDirectorySettings) -> Whereabouts:
     """Look at the controller. Raises ReadInterrupted."""
-    root = session.look_up("", [_NAMING_CONTEXTS, _SCHEMA, _SERVICE, _HIGHEST])
+    root = session.look_up("", [_NAMING_CONTEXTS, _SCHEMA, _SERVICE, _HIGHEST, CURRENT_TIME])
     shown = root.attributes if root is not None else {}
     service = _name(b"".join(shown.get(_SERVICE, ())))
     highest = b"".join(shown.get(_HIGHEST, ()))
@@ -61,7 +66,16 @@ def look_around(session: ActiveDirectorySession, settings: ActiveDirectorySettin
         usn=int(highest),
         context=_context_of(settings, contexts, session.url),
         schema=_name(b"".join(shown.get(_SCHEMA, ()))),
+        clock=read_time(b"".join(shown.get(CURRENT_TIME, ()))) or datetime.now(UTC),
     )
+
+
+def read_time(value: bytes) -> datetime | None:
+    """Read a GeneralizedTime up to the seconds (RFC 4517, 3.3.13); None for what is none."""
+    try:
+        return datetime.strptime(value[:_DIGITS].decode("ascii"), _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def look_at_bases(

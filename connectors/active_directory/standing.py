@@ -12,7 +12,7 @@ That is kept whatever finds the changes: after a full read, and after one that w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from connectors.active_directory.entries import GUID
@@ -53,7 +53,6 @@ class Standing:
         self._replication_delay = timedelta(seconds=settings.replication_delay)
         self._whereabouts = whereabouts
         self._past = past
-        self._now = datetime.now(UTC)
         self._observed = Witnesses()
         self._confirmed = Witnesses(past.get(_WITNESSES, "{}")) if self.same_database else Witnesses()
         self._anything_read = False
@@ -78,10 +77,9 @@ class Standing:
             return Knowledge.ENOUGH
         if self.same_database:
             return self._compare_numbers(int(self._past[KNOWN]))
-        # Whatever the clock said then, it is not later than now.
-        until = min(datetime.fromisoformat(self._past[_READ_AT]), self._now) + self._replication_delay
+        until = datetime.fromisoformat(self._past[_READ_AT]) + self._replication_delay
         caught_up = self._caught_up()
-        if caught_up or self._now >= until:
+        if caught_up or self._whereabouts.clock >= until:
             return Knowledge.ENOUGH
         if caught_up is False:
             return Knowledge.LESS
@@ -103,7 +101,7 @@ class Standing:
         return {
             CONTROLLER: self._whereabouts.controller,
             KNOWN: str(known),
-            _READ_AT: self._now.isoformat(),
+            _READ_AT: self._whereabouts.clock.isoformat(),
             _WITNESSES: str(self._confirmed.with_newer(self._observed)),
         }
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
 
+import pytest
+
+from connectors.active_directory import entries, increments, landmarks
 from tests.acceptance.scripted_play import ScriptedPlay
 from tests.agent_runner import Agent
 from tests.servers.scim_service import ScimService
@@ -51,3 +56,17 @@ def domain_play(
         with DomainPlay.beginning(agent, directory, scim) as play:
             assert play.equal()
             yield play
+
+
+def set_the_clock(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> None:
+    """Let this machine's clock be wrong; the domain's is right."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            del tz
+            return datetime.now(UTC) + ahead
+
+    modules: tuple[ModuleType, ...] = (entries, increments, landmarks)
+    for module in modules:
+        monkeypatch.setattr(module, "datetime", Clock)

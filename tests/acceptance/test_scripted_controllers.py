@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.acceptance.kept_checkpoint import keep, kept
-from tests.acceptance.scripted_domain import OPEN, DomainPlay, domain_play
+from tests.acceptance.scripted_domain import OPEN, DomainPlay, domain_play, set_the_clock
 from tests.agent_runner import Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import (
@@ -240,18 +240,19 @@ def test_a_database_that_was_put_back_and_has_outgrown_itself_is_read_in_full(sc
 
 
 def test_another_controller_is_not_waited_for_longer_than_the_delay_though_the_clock_was_ahead(
-    scim: ScimService, agent: Agent
+    scim: ScimService, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with newcomer_read(agent, scim) as play:
-        past = kept(play.agent)
-        future = (datetime.now(UTC) + timedelta(days=400)).isoformat()
-        keep(play.agent, replace(past, standing={**past.standing, "read at": future}))
+    set_the_clock(monkeypatch, timedelta(days=400))
+    with newcomer_read(agent, scim, replication_delay=2) as play:
+        set_the_clock(monkeypatch, timedelta(0))
         play.directory.become_another()
 
-        report = play.cycle()
+        early = play.cycle()
+        time.sleep(3)
+        late = play.cycle()
 
-        assert report.exit_code == 4
-        assert f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d}" in report.sources[0]["reason"]
+        assert (early.exit_code, late.exit_code) == (4, 0)
+        assert "full" in late.sources[0]["extent"]
 
 
 DAMAGES: Mapping[str, Callable[[dict[str, Any]], object]] = {

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 
 import pytest
 
-from connectors.active_directory import entries, increments, standing
-from tests.acceptance.scripted_domain import DomainPlay, domain_play
+from connectors.active_directory import entries
+from tests.acceptance.scripted_domain import DomainPlay, domain_play, set_the_clock
 from tests.agent_runner import Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import (
@@ -105,18 +104,6 @@ def test_whoever_moves_during_a_full_read_stays_though_nothing_tells_of_it(
         assert stands(play) == (True, True)
         play.cycle()
         assert stands(play) == (True, True)
-
-
-def set_the_clock(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> None:
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-            del tz
-            return datetime.now(UTC) + ahead
-
-    modules: tuple[ModuleType, ...] = (entries, increments, standing)
-    for module in modules:
-        monkeypatch.setattr(module, "datetime", Clock)
 
 
 def test_whoever_expired_by_a_clock_that_was_ahead_is_active_again_when_it_is_right(

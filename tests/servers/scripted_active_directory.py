@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from tests.servers.ber import element, elements, integer, text
 from tests.servers.scripted_ldap import (
@@ -182,7 +183,8 @@ class ScriptedActiveDirectory(ScriptedLdap):
         if DIRSYNC in search.controls:
             return self._synchronised(search)
         if not search.base:
-            return [found("", self._some(self.root, search)), done()]
+            clock = {"currenttime": [f"{datetime.now(UTC):%Y%m%d%H%M%S}.0Z".encode()]}
+            return [found("", self._some(self.root | clock, search)), done()]
         if PAGED_RESULTS in search.controls:
             limited = replace(search, controls={**search.controls, PAGED_RESULTS: self._limited(search)})
             return super().honest(limited)
