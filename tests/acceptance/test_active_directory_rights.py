@@ -22,6 +22,8 @@ from tests.servers.scim_service import ScimService
 
 # Attributes by their schemaIDGUID (MS-ADA2, MS-ADA3)
 MEMBER, USER_ACCOUNT_CONTROL = "bf9679c0-0de6-11d0-a285-00aa003049e2", "bf967a68-0de6-11d0-a285-00aa003049e2"
+# The property set Membership holds member and memberOf (MS-ADTS 3.1.1.2.3.3).
+MEMBERSHIP = "bc0ac240-79a9-11d0-9020-00c04fc2d4cf"
 DISABLED = f"dn: CN=u1,{PEOPLE}\nchangetype: modify\nreplace: userAccountControl\nuserAccountControl: 514\n\n"
 CHANGED = f"dn: CN=u1,{PEOPLE}\nchangetype: modify\nreplace: sn\nsn: Later\n\n"
 
@@ -75,3 +77,24 @@ def test_who_is_disabled_stays_so_when_the_account_cannot_see_it_any_more(
 
     assert "u1@corp.test" not in scim.active()
     assert any("userAccountControl cannot be read" in line for line in report["sources"][0]["unreadable"])
+
+
+def test_groups_below_the_bases_that_hide_all_members_keep_them_though_others_show_theirs(
+    domain: SambaDomain, scim: ScimService, agent: Agent
+) -> None:
+    before = (scim.membership(), scim.active())
+    for name in ("app-a", "app-b", "team-x"):
+        deny(domain, f"CN={name},{GROUPS}", MEMBERSHIP)
+    domain.grant(COMPANY, f"(OD;CI;RP;{MEMBERSHIP};;PSID)")
+    with domain:
+        domain.modify(
+            "".join(
+                f"dn: CN={name},{GROUPS}\nchangetype: modify\nreplace: displayName\ndisplayName: x\n\n"
+                for name in ("app-a", "app-b")
+            )
+        )
+        reports = [agent.sync("--full"), agent.sync()]
+
+    assert (scim.membership(), scim.active()) == before
+    assert [report["exit_code"] for report in reports] == [4, 4]
+    assert "show none any more" in reports[0]["sources"][0]["reason"]

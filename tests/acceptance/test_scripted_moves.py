@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.active_directory import entries
-from tests.acceptance.scripted_domain import DomainPlay, domain_play, set_the_clock
+from tests.acceptance.scripted_domain import DomainPlay, begun_play, domain_play, set_the_clock
 from tests.agent_runner import Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import (
@@ -16,6 +16,7 @@ from tests.servers.scripted_active_directory import (
     GROUPS,
     PEOPLE,
     ScriptedActiveDirectory,
+    group,
     group_dn,
     person,
     person_dn,
@@ -104,6 +105,50 @@ def test_whoever_moves_during_a_full_read_stays_though_nothing_tells_of_it(
         assert stands(play) == (True, True)
         play.cycle()
         assert stands(play) == (True, True)
+
+
+@pytest.mark.parametrize("changes", ["dirsync", "usn"])
+@pytest.mark.parametrize("full", [True, False], ids=["full", "incremental"])
+def test_the_people_of_a_nested_group_that_moves_out_of_sight_stay(
+    scim: ScimService, agent: Agent, changes: str, full: bool
+) -> None:
+    domain, team, moved = ScriptedActiveDirectory(8), group_dn("team"), f"CN=team,{ELSEWHERE}"
+    domain.add(team, group("team", person_dn("u1"), person_dn("u2")))
+    domain.add(group_dn("app-nested"), group("app-nested", team, person_dn("u4")))
+    with begun_play(agent, scim, domain, changes=changes) as play:
+        before = play.scim.membership()["app-nested"]
+        assert len(before) == 3
+        domain.move(team, moved)
+        play.cycle(full=full)
+        domain.leave(moved, person_dn("u1"))
+        play.cycle()
+
+        assert play.scim.membership()["app-nested"] == before
+        domain.move(moved, team)
+        play.cycle()
+        assert play.scim.membership()["app-nested"] == before - {"u1@example.com"}
+
+
+@pytest.mark.parametrize("changes", ["dirsync", "usn"])
+def test_whoever_gets_another_primary_group_out_of_sight_is_not_in_the_former_one(
+    scim: ScimService, agent: Agent, changes: str
+) -> None:
+    domain, moved = ScriptedActiveDirectory(8), f"CN=u3,{ELSEWHERE}"
+    former = group("app-former")
+    domain.add(group_dn("app-former"), former)
+    identifier = str(int.from_bytes(bytes(former["objectsid"][0])[-4:], "little")).encode()
+    domain.modify(person_dn("u3"), primarygroupid=[identifier])
+    with begun_play(agent, scim, domain, changes=changes) as play:
+        assert play.scim.membership()["app-former"] == {"u3@example.com"}
+        domain.move(person_dn("u3"), moved)
+        play.cycle()
+        domain.modify(moved, primarygroupid=[b"513"])
+        play.cycle()
+        domain.move(moved, person_dn("u3"))
+        play.cycle()
+
+        assert play.scim.membership()["app-former"] == set()
+        assert "u3@example.com" in play.scim.membership()["app-all"]
 
 
 def test_whoever_expired_by_a_clock_that_was_ahead_is_active_again_when_it_is_right(

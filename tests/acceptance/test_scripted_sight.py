@@ -21,6 +21,7 @@ from tests.servers.scripted_active_directory import (
     group_dn,
     person_dn,
 )
+from tests.servers.scripted_ldap import Message, Script, Search, found
 
 LEAVER, ADDRESS = person_dn("u3"), "u3@example.com"
 APP_ALL = group_dn("app-all")
@@ -152,3 +153,107 @@ def test_changes_without_a_number_that_can_be_seen_are_not_missed(scim: ScimServ
 
         assert play.equal()
         assert [report.sources[0]["extent"] for report in reports] == ["full", "full"]
+
+
+# --- who cannot be understood, and until when ---------------------------------------------------------------------
+
+
+def members_are_named(domain: ScriptedActiveDirectory) -> Script:
+    """Somebody says to be member of whatever group is asked about."""
+    somebody = person_dn("u1")
+
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        if "memberOf" in repr(search.filter):
+            return [found(somebody, {"objectguid": domain.entries[somebody]["objectguid"]}), *honest]
+        return honest
+
+    return script
+
+
+def with_another_group() -> ScriptedActiveDirectory:
+    """So that members of a group can be seen, whatever happens to app-all."""
+    domain = ScriptedActiveDirectory(8)
+    domain.add(group_dn("app-few"), group("app-few", person_dn("u5")))
+    return domain
+
+
+@both_ways
+def test_who_cannot_be_understood_is_told_of_after_everybody_was_listed(
+    scim: ScimService, agent: Agent, changes: str
+) -> None:
+    domain = ScriptedActiveDirectory(8)
+    domain.unseen |= domain.tombstones.keys()
+    with domain_play(agent, scim, domain, changes=changes) as play:
+        domain.modify(LEAVER, useraccountcontrol=[DISABLED])
+        with hidden(domain, "useraccountcontrol", LEAVER):
+            reports = [play.cycle()]
+            domain.modify(person_dn("u5"), sn=[b"Later"])
+            reports.append(play.cycle())
+
+    assert [len(report.sources[0]["unreadable"]) for report in reports] == [1, 1]
+
+
+@both_ways
+@full_or_not
+def test_a_right_that_is_given_back_is_noticed_though_it_leaves_no_trace(
+    scim: ScimService, agent: Agent, changes: str, full: bool
+) -> None:
+    with domain_play(agent, scim, with_another_group(), changes=changes) as play:
+        play.directory.modify(LEAVER, useraccountcontrol=[DISABLED])
+        play.directory.leave(APP_ALL, person_dn("u4"))
+        play.directory.modify(APP_ALL, name=[b"app-all"])
+        with hidden(play.directory, "useraccountcontrol", LEAVER), hidden(play.directory, "member", APP_ALL):
+            report = play.cycle(members_are_named(play.directory), full=full)
+
+        assert play.cycle().sources[0]["extent"] == "incremental"
+        assert len(report.sources[0]["unreadable"]) == 2
+        assert play.scim.active() == play.scim.membership()["app-all"] - {ADDRESS}
+        assert "u4@example.com" not in play.scim.membership()["app-all"]
+
+
+def test_a_group_that_hides_its_members_and_changes_during_a_full_read_is_told_of(
+    scim: ScimService, agent: Agent
+) -> None:
+    with domain_play(agent, scim, with_another_group(), changes="dirsync") as play:
+        domain, changed = play.directory, False
+        members = members_are_named(domain)
+
+        def script(search: Search, honest: list[Message]) -> list[Message]:
+            nonlocal changed
+            if "memberOf" in repr(search.filter) and not changed:
+                changed = True
+                domain.modify(APP_ALL, mail=[b"all@example.com"])
+            return members(search, honest)
+
+        domain.leave(APP_ALL, LEAVER)
+        with hidden(domain, "member", APP_ALL):
+            reports = [play.cycle(script, full=True), play.cycle(members)]
+
+        assert [len(report.sources[0]["unreadable"]) for report in reports] == [1, 1]
+        play.cycle()
+        assert play.equal()
+
+
+def test_a_group_whose_first_member_comes_while_it_is_read_is_whole_after_the_next_read(
+    scim: ScimService, agent: Agent
+) -> None:
+    domain, empty = ScriptedActiveDirectory(8), group_dn("app-new")
+    domain.add(empty, group("app-new"))
+    with domain_play(agent, scim, domain, changes="dirsync") as play:
+        joined = False
+
+        def script(search: Search, honest: list[Message]) -> list[Message]:
+            nonlocal joined
+            if "memberOf" in repr(search.filter) and not joined:
+                joined = True
+                domain.join(empty, person_dn("u1"), person_dn("u2"))
+                return members_are_named(domain)(search, honest)
+            return honest
+
+        play.cycle(script, full=True)
+        play.cycle()
+        assert play.equal()
+        domain.leave(empty, person_dn("u1"))
+        play.cycle()
+
+        assert play.equal()
