@@ -34,7 +34,7 @@ DELETED_OBJECTS = f"CN=Deleted Objects,{DOMAIN}"
 ADDED, REMOVED = "member;range=1-1", "member;range=0-0"
 _CONFIGURATION = f"CN=Configuration,{DOMAIN}"
 _SERVICE = f"CN=NTDS Settings,CN=DC1,CN=Servers,CN=Default-First-Site-Name,CN=Sites,{_CONFIGURATION}"
-_NAMES = {"member", "dsservicename", "namingcontexts", "defaultnamingcontext"}
+_NAMES = {"member", "memberof", "dsservicename", "namingcontexts", "defaultnamingcontext"}
 _VECTOR = "repluptodatevector"
 _SIZE_LIMIT_EXCEEDED = 4
 
