@@ -75,16 +75,17 @@ class ScriptedActiveDirectory(ScriptedLdap):
         }
         invocation = uuid.uuid4().bytes
         self.entries = {
-            DOMAIN: {"objectclass": [b"top", b"domain", b"domainDNS"], **_identity(DOMAIN)},
+            DOMAIN: {
+                "objectclass": [b"top", b"domain", b"domainDNS"],
+                "objectcategory": [b"domainDNS"],
+                **_identity(DOMAIN),
+            },
             _SERVICE: {
                 "objectclass": [b"top", b"nTDSDSA"],
                 "invocationid": [invocation],
                 **_identity(_SERVICE),
             },
-            **{
-                unit: {"objectclass": [b"top", b"organizationalUnit"], **_identity(unit)}
-                for unit in (PEOPLE, GROUPS, ELSEWHERE)
-            },
+            **{dn: unit(dn) for dn in (PEOPLE, GROUPS, ELSEWHERE)},
         }
         names = [f"u{number}" for number in range(people)]
         for name in names:
@@ -299,6 +300,15 @@ def group(name: str, *members: str) -> dict[str, Sequence[bytes]]:
         "cn": [name.encode()],
         "samaccountname": [name.encode()],
         "member": [member.encode() for member in members],
+    }
+
+
+def unit(dn: str) -> dict[str, Sequence[bytes]]:
+    return {
+        "objectclass": [b"top", b"organizationalUnit"],
+        "objectcategory": [b"organizationalUnit"],
+        **_identity(dn),
+        "name": [dn.partition(",")[0][3:].encode()],
     }
 
 
