@@ -41,7 +41,7 @@ class MembersInSight(Protocol):
     def sees_members(self) -> bool:
         """Tell whether the account can see members of any group."""
 
-    def hides_members(self, group_dn: str) -> bool:
+    def hides_members(self, group_dn: str, anchor: str) -> bool:
         """Tell whether this group has members all the same."""
 
 
@@ -78,7 +78,7 @@ class ActiveDirectoryReader:
         kind = next((kind for name, kind in PRINCIPALS.items() if name in classes), None)
         if kind is None:
             return None
-        if missing := self._missing(kind, dn, attributes):
+        if missing := self._missing(kind, dn, anchor, attributes):
             return EntryUnreadable(dn, f"its {missing} cannot be read. Give the account the right to.", anchor)
         try:
             sid = sid_text(attributes[SID][0]) if attributes.get(SID) else ""
@@ -104,7 +104,7 @@ class ActiveDirectoryReader:
             read_guid(attributes.get(GUID, ())),
         )
 
-    def _missing(self, kind: EntryKind, dn: str, attributes: RawAttributes) -> str:
+    def _missing(self, kind: EntryKind, dn: str, anchor: str, attributes: RawAttributes) -> str:
         """Name what the entry has and does not show; empty when all is there.
 
         Without it the account would pass for enabled, or the group would seem to have lost its members.
@@ -117,7 +117,7 @@ class ActiveDirectoryReader:
             needed += [_NEVER_ABSENT[state] for state in sorted(self.inactive) if state in _NEVER_ABSENT]
         missing = next((name for name in needed if not attributes.get(name.lower())), "")
         if not missing and kind is EntryKind.GROUP and self.lists and not _lists(attributes):
-            return MEMBER if self.sight.sees_members() and self.sight.hides_members(dn) else ""
+            return MEMBER if self.sight.sees_members() and self.sight.hides_members(dn, anchor) else ""
         return missing
 
     def _members(self, sid: str, attributes: RawAttributes) -> MemberList:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from connectors.active_directory.locator import DomainSearch, check_domain, check_site, controllers_of, read_dns_server
 from connectors.ldap.settings import DirectoryServer, DirectorySettings
 
+_CONTAINERS = ("organizationalUnit", "organization", "locality", "country", "domainDNS", "container")
 State = Literal["disabled", "locked", "expired"]
 
 
@@ -33,6 +34,9 @@ class ActiveDirectorySettings(DirectorySettings):
     not_part_of_what_is_read: ClassVar[frozenset[str]] = DirectorySettings.not_part_of_what_is_read | {
         "domain", "site", "dns_servers", "scheme", "replication_delay",
     }  # fmt: skip
+    # By objectCategory (MS-ADTS 3.1.1.3.1.3.5): classes derived from container have one of their own. They hold no
+    # people, and there are many: for every person with a phone Exchange makes one, msExchActiveSyncDevices.
+    container_filter: ClassVar[str] = f"(|{''.join(f'(objectCategory={name})' for name in _CONTAINERS)})"
 
     urls: tuple[str, ...] = ()
     domain: str = ""

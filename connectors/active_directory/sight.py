@@ -18,7 +18,9 @@ from connectors.ldap.found import Found
 from connectors.ldap.session import MissingBase
 
 _TOMBSTONE = "\\0ADEL:"  # in the name of what is deleted, but not in that of the container (MS-ADTS 3.1.1.5.5.1.1)
+_MEMBER_OF = "memberof"
 _A_FEW = 10
+_ASKED_ONE_BY_ONE = 5
 
 
 class Sight:
@@ -32,6 +34,7 @@ class Sight:
         self._settings = settings
         self._doubts = doubts
         self._members: bool | None = None
+        self._asked = 0
 
     def sees_members(self) -> bool:
         """Tell whether the account can see members of any group. Raises ReadInterrupted."""
@@ -44,11 +47,16 @@ class Sight:
                 )
         return self._members
 
-    def hides_members(self, group_dn: str) -> bool:
+    def hides_members(self, group_dn: str, anchor: str) -> bool:
         """Tell whether a group that shows no member has some all the same: then they show it (memberOf).
 
-        Raises ReadInterrupted.
+        Asking may cost a walk through the domain. Where more than a few groups are empty, one walk finds the names of
+        all that are not; a group that was among them then is asked about, for it may have become empty since. Raises
+        ReadInterrupted.
         """
+        self._asked += 1
+        if self._asked > _ASKED_ONE_BY_ONE and self._named is not None and anchor not in self._named:
+            return False
         return self._any(self._domain, f"(memberOf={escape_filter_chars(group_dn)})")
 
     def sees_tombstones(self, context: str) -> bool:
@@ -67,6 +75,22 @@ class Sight:
         root = self._session.look_up("", ["defaultNamingContext"])
         domain = b"".join(root.attributes.get("defaultnamingcontext", ())) if root is not None else b""
         return read_name(domain.decode("utf-8", "replace")).dn
+
+    @cached_property
+    def _named(self) -> frozenset[str] | None:
+        """The objectGUIDs of all groups that members name; None when not every name can be read."""
+        named: set[str] = set()
+        try:
+            for found in self._session.search(self._domain, f"({_MEMBER_OF}=*)", [_MEMBER_OF]):
+                shown = found.attributes if isinstance(found, Found) else {}
+                names = [read_name(value.decode("utf-8", "replace")).guid for value in shown.get(_MEMBER_OF, ())]
+                # A list in ranges that did not come to its end keeps its range.
+                if not shown.keys() <= {_MEMBER_OF} or not all(names):
+                    return None
+                named.update(names)
+        except MissingBase:  # as with one
+            return None
+        return frozenset(named)
 
     def _any(self, base: str, search_filter: str) -> bool:
         found = self._session.search(base, search_filter, [GUID], page_size=_A_FEW)

@@ -3,69 +3,87 @@
 A database that is copied back as a file keeps its invocationId, and soon gives the same numbers again, for other
 changes. So the entries that had the highest numbers are remembered: an entry's number never falls (MS-ADTS 3.1.1.1.9),
 and a deleted entry keeps it. One that cannot be found any more may never have been in the copy; it proves nothing.
+
+All that changed last may be newcomers, of which the copy shows nothing. So groups are remembered beyond that: one whose
+list is older in the copy has changed since the copy was made, and if it was there already, it shows a lower number now.
+And when nobody at all can be found any more, that is what a copy of before them all looks like.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.active_directory.entries import GUID, read_guid
 from connectors.ldap.found import Found
 
 NUMBER = "usnchanged"
-_KEPT = 5
+_NEWEST, _GROUPS = "newest", "groups"
+_KEPT = {_NEWEST: 5, _GROUPS: 20}
+_Numbers = Mapping[str, Mapping[str, int]]
 
 
 class Witnesses:
-    """The entries with the highest numbers that were seen, by objectGUID."""
+    """The entries, and the groups, with the highest numbers that were seen, by objectGUID."""
 
     def __init__(self, text: str = "{}") -> None:
-        self._numbers: dict[str, int] = json.loads(text)
+        told = json.loads(text)
+        self._numbers: dict[str, dict[str, int]] = {kind: told.get(kind, {}) for kind in _KEPT}
 
     def observe(self, found: Found) -> None:
         """Remember an entry if its number is among the highest."""
         anchor, number = read_guid(found.attributes.get(GUID, ())), _number(found)
         if anchor is None or number is None:
             return
-        self._numbers[anchor] = number
-        while len(self._numbers) > _KEPT:
-            del self._numbers[min(self._numbers, key=self._numbers.__getitem__)]
+        self._remember(_NEWEST, anchor, number)
+        if any(value.lower() == b"group" for value in found.attributes.get("objectclass", ())):
+            self._remember(_GROUPS, anchor, number)
 
     def with_newer(self, newer: Witnesses) -> Witnesses:
         """Return the highest of both; `newer` knows better of those it has."""
-        both = {**self._numbers, **newer._numbers}
-        highest = sorted(both, key=both.__getitem__)[-_KEPT:]
-        return Witnesses(json.dumps({anchor: both[anchor] for anchor in highest}))
+        highest = {}
+        for kind, kept in _KEPT.items():
+            both = {**self._numbers[kind], **newer._numbers[kind]}
+            highest[kind] = {anchor: both[anchor] for anchor in sorted(both, key=both.__getitem__)[-kept:]}
+        return _witnesses(highest)
 
     @property
     def anchors(self) -> tuple[str, ...]:
         """Who they are."""
-        return tuple(self._numbers)
+        return tuple(self._all)
 
     def heard(self, search: Iterable[Found]) -> Testimony:
         """Compare them with what a search for them finds now."""
         now = {read_guid(found.attributes.get(GUID, ())): _number(found) for found in search}
-        confirmed: dict[str, int] = {}
-        contradicted = False
-        for anchor, before in self._numbers.items():
-            number = now.get(anchor)
-            if number is not None:
-                confirmed[anchor] = number
-                contradicted = contradicted or number < before
-        return Testimony(contradicted, len(confirmed) == len(self._numbers), Witnesses(json.dumps(confirmed)))
+        shown = {anchor: number for anchor in self._all if (number := now.get(anchor)) is not None}
+        lower = any(number < self._all[anchor] for anchor, number in shown.items())
+        confirmed = {
+            kind: {anchor: shown[anchor] for anchor in numbers if anchor in shown}
+            for kind, numbers in self._numbers.items()
+        }
+        return Testimony(lower or not now, len(shown) == len(self._all), _witnesses(confirmed))
 
     def __str__(self) -> str:
         return json.dumps(self._numbers)
+
+    @property
+    def _all(self) -> dict[str, int]:
+        return {anchor: number for numbers in self._numbers.values() for anchor, number in numbers.items()}
+
+    def _remember(self, kind: str, anchor: str, number: int) -> None:
+        numbers = self._numbers[kind]
+        numbers[anchor] = number
+        while len(numbers) > _KEPT[kind]:
+            del numbers[min(numbers, key=numbers.__getitem__)]
 
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
     """What they say.
 
-    contradicted:  one has a lower number than before
+    contradicted:  one has a lower number than before, or not one of them can be found any more
     unanimous:     all of them can be seen, with their numbers
     confirmed:     those that can, as they are now
     """
@@ -73,6 +91,10 @@ class Testimony:
     contradicted: bool
     unanimous: bool
     confirmed: Witnesses
+
+
+def _witnesses(numbers: _Numbers) -> Witnesses:
+    return Witnesses(json.dumps(numbers))
 
 
 def any_of(anchors: Sequence[str]) -> str:

@@ -13,13 +13,6 @@ from connectors.ldap.found import Found
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 
-# The classes that hold others in practice (RFC 4519, RFC 4524, and the containers of Active Directory and 389).
-_FILTER = "".join(
-    f"(objectClass={name})"
-    for name in ("organizationalUnit", "organization", "locality", "country", "dcObject", "domain", "container",
-                 "nsContainer")
-)  # fmt: skip
-
 
 def digest_of_containers(session: Session, settings: DirectorySettings) -> str:
     """Return what changes when a container below the bases is added, renamed, moved or deleted.
@@ -28,7 +21,7 @@ def digest_of_containers(session: Session, settings: DirectorySettings) -> str:
     """
     names = set()
     for base in settings.scopes:
-        for found in session.search(base, f"(|{_FILTER})", [settings.anchor]):
+        for found in session.search(base, settings.container_filter, [settings.anchor]):
             if isinstance(found, Found):
                 anchor = b"".join(found.attributes.get(settings.anchor.lower(), ()))
                 names.add(f"{anchor.hex()} {found.dn}")

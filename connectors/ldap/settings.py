@@ -18,6 +18,10 @@ from connectors.entries import EntrySettings
 
 _PORTS = {"ldap": 389, "ldaps": 636}
 _PRINCIPAL = re.compile(r"[^@\\=\s]+@[^@\\=\s]+")
+# The classes that hold others in practice (RFC 4519, RFC 4524, and the containers of Active Directory and 389).
+_CONTAINERS = (
+    "organizationalUnit", "organization", "locality", "country", "dcObject", "domain", "container", "nsContainer",
+)  # fmt: skip
 _COMPARISON = re.compile(r"\(([^()&|!][^()]*|)\)")
 
 
@@ -42,12 +46,14 @@ class DirectorySettings(SourceSettings):
     logon: simple, with the password of bind_dn; or kerberos, with the key of bind_dn (NAME@REALM) in `keytab_file`
 
     not_part_of_what_is_read: the settings that another value of changes nothing in what a read brings
+    container_filter:         finds the entries that hold others, see connectors/ldap/containers.py
     """
 
     not_part_of_what_is_read: ClassVar[frozenset[str]] = frozenset({
         "name", "connector", "urls", "logon", "bind_dn", "bind_password", "bind_password_file", "keytab_file",
         "ca_file", "starttls", "connect_timeout", "time_limit", "page_size", "changes",
     })  # fmt: skip
+    container_filter: ClassVar[str] = f"(|{''.join(f'(objectClass={name})' for name in _CONTAINERS)})"
 
     urls: tuple[str, ...] = Field(min_length=1)
     base_dn: tuple[str, ...] = Field(min_length=1)

@@ -33,6 +33,8 @@ from tests.servers.scripted_ldap import PAGED_RESULTS, Message, Search, done, fo
 APP_ALL = group_dn("app-all")
 NEW = "new@example.com"
 
+either_way = pytest.mark.parametrize("changes", ["dirsync", "usn"])
+
 
 @contextmanager
 def newcomer_read(agent: Agent, scim: ScimService, **settings: object) -> Iterator[DomainPlay]:
@@ -214,17 +216,15 @@ def test_another_controller_has_to_know_what_changed_while_the_last_one_was_read
 
 
 def test_a_database_that_was_put_back_and_has_outgrown_itself_is_read_in_full(scim: ScimService, agent: Agent) -> None:
-    """All that had changed last never was in it, so nothing in it shows a lower number."""
+    """The people who had changed last never were in it, and no group has changed: nothing shows a lower number."""
     with domain_play(agent, scim, ScriptedActiveDirectory(8)) as play:
         domain = play.directory
         put_back = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
         for number in range(6):
             domain.add(person_dn(f"ghost{number}"), person(f"ghost{number}"))
-            domain.join(APP_ALL, person_dn(f"ghost{number}"))
         for number in range(6):
             domain.modify(person_dn(f"ghost{number}"), sn=[b"Ghost"])
         assert play.cycle().exit_code == 0
-        assert play.equal()
         reached = domain.usn
         domain.entries, domain.log, domain.tombstones = put_back
         while domain.usn <= reached:
@@ -237,6 +237,54 @@ def test_a_database_that_was_put_back_and_has_outgrown_itself_is_read_in_full(sc
         assert play.equal()
         domain.modify(person_dn("u3"), sn=[b"Later"])
         assert play.cycle().sources[0]["extent"] == "incremental"
+
+
+@either_way
+def test_a_database_that_was_put_back_is_refused_though_all_that_had_changed_last_never_was_in_it(
+    scim: ScimService, agent: Agent, changes: str
+) -> None:
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), changes=changes) as play:
+        domain = play.directory
+        put_back = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
+        domain.add(person_dn("new"), person("new"))
+        domain.join(APP_ALL, person_dn("new"))
+        play.cycle()
+        for number in range(6):
+            domain.add(person_dn(f"ghost{number}"), person(f"ghost{number}"))
+        play.cycle()
+        before, reached = play.standing(), domain.usn
+        domain.entries, domain.log, domain.tombstones = put_back
+        while domain.usn <= reached:
+            domain.modify(person_dn("u3"), sn=[b"After"])
+
+        reports = [play.cycle(), play.cycle()]
+
+        assert [report.exit_code for report in reports] == [4, 4]
+        assert "knows less" in reports[0].sources[0]["reason"]
+        assert play.standing() == before
+
+
+@either_way
+def test_a_database_that_was_put_back_is_refused_when_nobody_who_had_changed_last_is_in_it(
+    scim: ScimService, agent: Agent, changes: str
+) -> None:
+    domain = ScriptedActiveDirectory(8)
+    with domain_play(agent, scim, domain, changes=changes) as play:
+        put_back = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
+        del put_back[0][APP_ALL]  # it is of before the only group
+        for number in range(6):
+            domain.add(person_dn(f"ghost{number}"), person(f"ghost{number}"))
+        play.cycle()
+        before, reached = play.standing(), domain.usn
+        domain.entries, domain.log, domain.tombstones = put_back
+        while domain.usn <= reached:
+            domain.modify(person_dn("u3"), sn=[b"After"])
+
+        reports = [play.cycle(), play.cycle()]
+
+        assert [report.exit_code for report in reports] == [4, 4]
+        assert play.standing() == before
+        assert "complete full read" in play.agent.run("sync", "--full").out
 
 
 def test_another_controller_is_not_waited_for_longer_than_the_delay_though_the_clock_was_ahead(

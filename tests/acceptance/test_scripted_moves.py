@@ -20,11 +20,14 @@ from tests.servers.scripted_active_directory import (
     group_dn,
     person,
     person_dn,
+    unit,
 )
 from tests.servers.scripted_ldap import PAGED_RESULTS, Message, Script, Search
 
 MOVER, ADDRESS = person_dn("mover", ELSEWHERE), "mover@example.com"
 APP_ALL = group_dn("app-all")
+
+both_ways = pytest.mark.parametrize("changes", ["dirsync", "usn"])
 
 
 def with_a_mover() -> ScriptedActiveDirectory:
@@ -168,4 +171,35 @@ def test_whoever_expired_by_a_clock_that_was_ahead_is_active_again_when_it_is_ri
         report = play.cycle()
 
         assert report.sources[0]["extent"] == "incremental"
+        assert play.equal()
+
+
+# --- containers ---------------------------------------------------------------------------------------------------
+
+
+@both_ways
+@pytest.mark.parametrize("category", ["organizationalUnit", "container"])
+def test_a_container_that_is_renamed_leads_to_a_full_read(
+    scim: ScimService, agent: Agent, changes: str, category: str
+) -> None:
+    before, after_it = (f"OU={name},{PEOPLE}" for name in ("Before", "After"))
+    domain = ScriptedActiveDirectory(8)
+    domain.add(before, unit(before) | {"objectclass": [category.encode()], "objectcategory": [category.encode()]})
+    with domain_play(agent, scim, domain, changes=changes) as play:
+        domain.move(before, after_it)
+
+        assert play.cycle().sources[0]["extent"] == "full"
+        assert play.equal()
+
+
+@both_ways
+def test_what_holds_the_phones_of_a_person_leads_to_no_full_read(scim: ScimService, agent: Agent, changes: str) -> None:
+    phones = f"CN=ExchangeActiveSyncDevices,{person_dn('u3')}"
+    kind = b"msExchActiveSyncDevices"  # derived from container
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), changes=changes) as play:
+        classes = {"objectclass": [b"top", b"container", kind], "objectcategory": [kind]}
+        play.directory.add(phones, unit(phones) | classes)
+        play.directory.modify(person_dn("u3"), sn=[b"Later"])
+
+        assert play.cycle().sources[0]["extent"] == "incremental"
         assert play.equal()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.acceptance.kept_checkpoint import keep, kept
-from tests.acceptance.scripted_domain import domain_play
+from tests.acceptance.scripted_domain import OPEN, DomainPlay, domain_play
 from tests.agent_runner import Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import (
@@ -21,7 +21,7 @@ from tests.servers.scripted_active_directory import (
     group_dn,
     person_dn,
 )
-from tests.servers.scripted_ldap import Message, Script, Search, found
+from tests.servers.scripted_ldap import Message, Script, Search, done, found
 
 LEAVER, ADDRESS = person_dn("u3"), "u3@example.com"
 APP_ALL = group_dn("app-all")
@@ -153,6 +153,53 @@ def test_changes_without_a_number_that_can_be_seen_are_not_missed(scim: ScimServ
 
         assert play.equal()
         assert [report.sources[0]["extent"] for report in reports] == ["full", "full"]
+
+
+EMPTY = [f"app-empty{number:02}" for number in range(30)]
+HIDING = group_dn(EMPTY[20])
+
+
+def add_empty_groups(domain: ScriptedActiveDirectory, names: list[str]) -> None:
+    for name in names:
+        domain.add(group_dn(name), group(name))
+        del domain.entries[group_dn(name)]["member"]
+
+
+def searches_of_a_full_read(play: DomainPlay) -> int:
+    play.directory.searches.clear()
+    assert play.cycle(full=True).exit_code == 0
+    return len(play.directory.searches)
+
+
+def test_many_groups_that_are_empty_cost_a_few_searches(scim: ScimService, agent: Agent) -> None:
+    with domain_play(agent, scim, ScriptedActiveDirectory(8), page_size=1000) as play:
+        add_empty_groups(play.directory, EMPTY[:1])
+        one = searches_of_a_full_read(play)
+        add_empty_groups(play.directory, EMPTY[1:])
+
+        assert searches_of_a_full_read(play) <= one + 6
+
+
+@pytest.mark.parametrize("values_at_once", [1500, 2], ids=["whole lists", "lists in ranges"])
+@pytest.mark.parametrize("cut", [False, True], ids=["", "of which the rest does not come"])
+def test_a_group_that_hides_its_members_is_found_among_many_that_are_empty(
+    scim: ScimService, agent: Agent, values_at_once: int, cut: bool
+) -> None:
+    domain = ScriptedActiveDirectory(8, values_at_once=values_at_once)
+    add_empty_groups(domain, EMPTY)
+
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        return [done(32)] if cut and search.attributes[0].startswith("memberof;range=") else honest
+
+    with domain:
+        agent.configure(scim, domain.settings(), guard=OPEN, upstream={"workers": 1})
+        with DomainPlay.beginning(agent, domain, scim) as play:
+            domain.entries[person_dn("u2")]["memberof"] = [APP_ALL.encode(), GROUPS.encode(), HIDING.encode()]
+            report = play.cycle(script, full=True)
+
+    (unreadable,) = report.sources[0]["unreadable"]
+    assert HIDING in unreadable
+    assert "member cannot be read" in unreadable
 
 
 # --- who cannot be understood, and until when ---------------------------------------------------------------------

@@ -35,7 +35,7 @@ DELETED_OBJECTS = f"CN=Deleted Objects,{DOMAIN}"
 ADDED, REMOVED = "member;range=1-1", "member;range=0-0"
 _CONFIGURATION = f"CN=Configuration,{DOMAIN}"
 _SERVICE = f"CN=NTDS Settings,CN=DC1,CN=Servers,CN=Default-First-Site-Name,CN=Sites,{_CONFIGURATION}"
-_NAMES = {"member", "dsservicename", "namingcontexts", "defaultnamingcontext"}
+_NAMES = {"member", "memberof", "dsservicename", "namingcontexts", "defaultnamingcontext"}
 _VECTOR = "repluptodatevector"
 _SIZE_LIMIT_EXCEEDED = 4
 
@@ -76,16 +76,17 @@ class ScriptedActiveDirectory(ScriptedLdap):
         }
         invocation = uuid.uuid4().bytes
         self.entries = {
-            DOMAIN: {"objectclass": [b"top", b"domain", b"domainDNS"], **_identity(DOMAIN)},
+            DOMAIN: {
+                "objectclass": [b"top", b"domain", b"domainDNS"],
+                "objectcategory": [b"domainDNS"],
+                **_identity(DOMAIN),
+            },
             _SERVICE: {
                 "objectclass": [b"top", b"nTDSDSA"],
                 "invocationid": [invocation],
                 **_identity(_SERVICE),
             },
-            **{
-                unit: {"objectclass": [b"top", b"organizationalUnit"], **_identity(unit)}
-                for unit in (PEOPLE, GROUPS, ELSEWHERE)
-            },
+            **{dn: unit(dn) for dn in (PEOPLE, GROUPS, ELSEWHERE)},
         }
         names = [f"u{number}" for number in range(people)]
         for name in names:
@@ -301,6 +302,15 @@ def group(name: str, *members: str) -> dict[str, Sequence[bytes]]:
         "cn": [name.encode()],
         "samaccountname": [name.encode()],
         "member": [member.encode() for member in members],
+    }
+
+
+def unit(dn: str) -> dict[str, Sequence[bytes]]:
+    return {
+        "objectclass": [b"top", b"organizationalUnit"],
+        "objectcategory": [b"organizationalUnit"],
+        **_identity(dn),
+        "name": [dn.partition(",")[0][3:].encode()],
     }
 
 
