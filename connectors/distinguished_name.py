@@ -75,6 +75,11 @@ def is_under(dn: str, base: str) -> bool:
     return head != dn and (len(head) - len(head.rstrip("\\"))) % 2 == 0
 
 
+def relative_name(dn: str) -> str:
+    """Return the first part of a name, normalised. Raises DistinguishedNameError."""
+    return next((_joined(rdn) for rdn in _parsed(dn)), "")
+
+
 def first_value(dn: str) -> str:
     """Return the value of the first part, unescaped and as it was written. Raises DistinguishedNameError."""
     for rdn in _parsed(dn):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, select
 
 from agent.directory.members import strike_from_groups_of
 from agent.directory.names import names_of, qualified
-from agent.directory.presence import lose, number_of
+from agent.directory.presence import is_a_listed_group, lose, number_of
 from agent.state.tables import entry, membership, name
 from connectors.base import EntryDeleted, Name, NameKind
 
@@ -19,10 +19,12 @@ class Deleted:
     """What came of it.
 
     gone:       how many entries of the mirror went
+    listed:     it is a group that others list, and it may only be out of sight: their lists tell
     inherited:  names by which another entry may be meant that had them before the deletion was told
     """
 
     gone: int
+    listed: bool = False
     inherited: frozenset[Name] = frozenset()
 
 
@@ -35,15 +37,17 @@ def delete_entry(
     """
     number = number_of(connection, source, event.anchor)
     names = {qualified(given, source) for given in event.names}
+    listed = False
     if number is not None:
+        names |= names_of(connection, [number])
+        listed = not event.from_groups and is_a_listed_group(connection, number)
         lose(connection, [number], event.evidence, read_number)
-        if not event.exists:
+        if not listed and not event.exists:
             # The source itself said so: a group that still lists it is out of date, and nothing of it is kept.
             connection.execute(delete(membership).where(membership.c.group_id == number))
-        names |= names_of(connection, [number])
     gone = 0 if number is None else 1
     if not event.from_groups:
-        return Deleted(gone)
+        return Deleted(gone, listed=listed and not event.exists)
     inherited = {
         item
         for item in names
@@ -52,7 +56,7 @@ def delete_entry(
     }
     # It may come back under the same names, and then it is in none of these groups.
     strike_from_groups_of(connection, source, names - inherited)
-    return Deleted(gone, frozenset(inherited))
+    return Deleted(gone, inherited=frozenset(inherited))
 
 
 def _is_of_another(connection: Connection, source: str, anchor: str, item: Name, read_number: int) -> bool:

@@ -27,10 +27,12 @@ class Doubts:
         self._lists_missing: set[str] = set()  # anchors of groups
         self.entered: set[Name] = set()  # names that single changes brought into lists
         self._inherited: set[Name] = set()
+        self._elsewhere: set[str] = set()
 
     def begin_again(self) -> None:
         """A complete picture follows: what was doubtful of an increment is in it. Lists go on waiting."""
         self._taken, self._unheard_of, self._inherited, self._lists_missing = [], set(), set(), set()
+        self._elsewhere = set()
 
     def note(self, received: Received) -> None:
         """Remember what came of entries that were taken in."""
@@ -58,6 +60,10 @@ class Doubts:
         self._lists_missing.update(anchors)
         self._lists_missing.difference_update(come)
 
+    def may_be_elsewhere(self, anchors: Iterable[str]) -> None:
+        """These groups are said to be gone, others list them, and they may only have been moved out of sight."""
+        self._elsewhere.update(anchors)
+
     def inherited(self, names: Iterable[Name]) -> None:
         """A deleted entry left all its groups, and these names of it may be another one's by now."""
         self._inherited.update(names)
@@ -70,14 +76,22 @@ class Doubts:
         return f"an entry was deleted, and its name {min(self._inherited).value} may be another one's by now"
 
     @property
-    def something_missing(self) -> bool:
-        """Whether the source spoke of something that it did not send, or not with its list."""
-        return bool(self._unheard_of or self._lists_missing)
+    def a_list_is_missing(self) -> bool:
+        """Whether a group that could not be understood came without its members."""
+        return bool(self._lists_missing)
+
+    @property
+    def _about_groups(self) -> str:
+        if self._elsewhere:
+            return f"a group was deleted or moved away ({min(self._elsewhere)}); the groups that list it tell which"
+        if self._lists_missing:
+            return f"a group can be understood now and came without its members ({min(self._lists_missing)})"
+        return ""
 
     def about_increment(self, connection: Connection, read_number: int) -> str:
         """Say why what an increment brought does not suffice, or return an empty text."""
-        if self._lists_missing:
-            return f"a group can be understood now and came without its members ({min(self._lists_missing)})"
+        if self._about_groups:
+            return self._about_groups
         if self._unheard_of:
             return f"the source lists an entry it never sent ({min(self._unheard_of)})"
         for item in self._taken:

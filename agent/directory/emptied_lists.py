@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 
 from agent.directory.presence import number_of
 from agent.state.database import batched
-from agent.state.tables import entry, membership, source
+from agent.state.tables import entry, membership, name, source
 from connectors.base import Entry, EntryKind, MembersChanged, NameKind
 
 _BATCH = 500
+member = entry.alias("member")
 # Of a small group one or two may well leave at once.
 _A_FEW = 3
 # A group lists this of itself, whoever has it as primary group.
@@ -80,19 +81,24 @@ class EmptiedLists:
             self._empty(connection, [number])
             self._groups.discard(number)
 
-    def hardly_meant(self, connection: Connection, read_number: int | None) -> bool:
-        """Tell whether most groups that held members show none now.
+    def hardly_meant(self, connection: Connection, read_number: int, *, everything: bool) -> bool:
+        """Tell whether most groups that held members, of those whose lists came in this read, show none now.
 
-        read_number: only the lists that came in this read say anything; None: the others are as they were, too
+        everything: whoever was not mentioned in this read is gone, and so no longer in any group
         """
         if not self._groups:
             return False
-        lists = [entry.c.source == self._source, entry.c.kind == EntryKind.GROUP.value, entry.c.present]
-        if read_number is not None:
-            lists += [entry.c.content_read == read_number, entry.c.digest != ""]
-        held = [_members(connection, *lists, entry.c.id.in_(some)) for some in self._batches()]
-        emptied, lost = sum(groups for groups, _ in held), sum(members for _, members in held)
-        return lost >= _A_FEW and 2 * emptied > _members(connection, *lists)[0]
+        came = [
+            entry.c.source == self._source,
+            entry.c.kind == EntryKind.GROUP.value,
+            entry.c.present,
+            entry.c.content_read == read_number,
+            entry.c.digest != "",
+        ]
+        emptied = sum(_with_members(connection, *came, entry.c.id.in_(some)) for some in self._batches())
+        there = [member.c.present, *([member.c.last_seen == read_number] if everything else [])]
+        lost = sum(_memberships(connection, some, there) for some in self._batches())
+        return lost >= _A_FEW and 2 * emptied > _with_members(connection, *came)
 
     def take_over(self, connection: Connection) -> None:
         """Empty the lists."""
@@ -111,10 +117,17 @@ class EmptiedLists:
         )
 
 
-def _members(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[int, int]:
-    """Return how many of these groups hold members, and how many memberships that makes."""
-    counted = select(func.count(membership.c.group_id.distinct()), func.count()).select_from(
-        membership.join(entry, and_(*_SHOWS_MEMBERS))
+def _with_members(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    groups = select(func.count()).select_from(entry).where(*conditions, exists().where(*_SHOWS_MEMBERS))
+    return connection.execute(groups).scalar_one()
+
+
+def _memberships(connection: Connection, groups: list[int], there: list[ColumnElement[bool]]) -> int:
+    """Count the memberships of those that are there all the same."""
+    same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
+    counted = (
+        select(func.count())
+        .select_from(membership.join(name, same_name).join(member, member.c.id == name.c.entry_id))
+        .where(membership.c.group_id.in_(groups), membership.c.kind != NameKind.PRIMARY_GROUP.value, *there)
     )
-    groups, members = connection.execute(counted.where(*conditions)).one()
-    return groups, members
+    return connection.execute(counted).scalar_one()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from agent.directory.marks import mark, mark_referrers
 from agent.directory.names import forget_names
 from agent.state.database import batched
-from agent.state.tables import entry
+from agent.state.tables import entry, membership, name
 from connectors.base import EntryKind
 
 _BATCH = 500
@@ -54,6 +54,30 @@ def lose(connection: Connection, numbers: list[int], evidence: str, read_number:
     mark_referrers(connection, numbers)
     forget_names(connection, numbers, read_number)
     connection.execute(update(entry).where(entry.c.id.in_(numbers)).values(present=False, gone_evidence=evidence))
+
+
+def is_a_listed_group(connection: Connection, number: int) -> bool:
+    """Tell whether it is a group with members that a group lists which is there."""
+    lister = entry.alias()
+    listing = membership.alias()
+    listed = (
+        select(lister.c.id)
+        .join(listing, listing.c.group_id == lister.c.id)
+        .join(name, (name.c.kind == listing.c.kind) & (name.c.value == listing.c.value))
+        .where(name.c.entry_id == number, lister.c.present, lister.c.id != number)
+        .where(exists().where(membership.c.group_id == number))
+        .limit(1)
+    )
+    return connection.execute(listed).first() is not None
+
+
+def listed_groups_unmentioned(connection: Connection, source: str, read_number: int) -> list[str]:
+    """Return the anchors of such groups that this read did not mention."""
+    groups = select(entry.c.id, entry.c.anchor).where(
+        *_unmentioned(source, read_number), entry.c.kind == EntryKind.GROUP.value
+    )
+    rows = connection.execute(groups).all()
+    return [row.anchor for row in rows if is_a_listed_group(connection, row.id)]
 
 
 def populated_kinds(connection: Connection, source: str) -> set[EntryKind]:

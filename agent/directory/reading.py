@@ -14,6 +14,7 @@ from agent.directory.emptied_lists import EmptiedLists, reason_of, told_before
 from agent.directory.names import purge_former_names, qualified
 from agent.directory.outcome import SourceOutcome
 from agent.directory.presence import (
+    listed_groups_unmentioned,
     lose_unmentioned,
     mention,
     plural,
@@ -118,6 +119,8 @@ class Reading:
                 deleted = delete_entry(connection, self.source, event, self.number, self._doubts.entered)
                 self._gone += deleted.gone
                 self._doubts.inherited(deleted.inherited)
+                if deleted.listed:
+                    self._doubts.may_be_elsewhere([event.anchor])
             case MembersChanged():
                 self._emptied.before_change(connection, event)
                 self._doubts.entered.update(qualified(name, self.source) for name in event.added)
@@ -183,6 +186,8 @@ class Reading:
         if outcome.completeness is Completeness.FAILED:
             return outcome
         increment = outcome.extent is Extent.INCREMENTAL
+        if increment and outcome.proves_absence:
+            self._doubts.may_be_elsewhere(listed_groups_unmentioned(connection, self.source, self.number))
         if increment and (reason := self._doubt(connection, populated)):
             return replace(outcome, needs_full=reason)
         outcome = self._settle_emptied_lists(connection, outcome)
@@ -195,7 +200,7 @@ class Reading:
         in_doubt = self._doubts.settle_lists(connection)
         if in_doubt and increment:
             return replace(outcome, needs_full="a group lists somebody new who was not found")
-        if self._doubts.about_heirs or self._doubts.something_missing:
+        if self._doubts.about_heirs or self._doubts.a_list_is_missing:
             outcome = replace(outcome, again=True)
         if in_doubt:
             # What they lost stays until another read of everything tells whose the new names are.
@@ -213,7 +218,7 @@ class Reading:
 
     def _settle_emptied_lists(self, connection: Connection, outcome: SourceOutcome) -> SourceOutcome:
         increment = outcome.extent is Extent.INCREMENTAL
-        if self._emptied.hardly_meant(connection, None if increment else self.number):
+        if self._emptied.hardly_meant(connection, self.number, everything=outcome.proves_absence):
             if increment:
                 return replace(outcome, needs_full="most of its groups that held members show none any more")
             if not (self._meant and told_before(connection, self.source)):

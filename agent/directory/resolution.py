@@ -74,7 +74,8 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
     unreadable = sum(1 for row in groups if not row.present and row.id != group_id)
     return FlatGroup(
         members=frozenset(members),
-        complete=all(row.members_complete for row in groups),
+        # What a group that is out of sight last held stays; that it may hold more keeps nobody in another.
+        complete=all(row.members_complete for row in groups if row.present),
         unresolved=unknown + unreadable,
     )
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from agent.state.database import State, batched, upsert
-from agent.state.tables import unreadable
+from agent.state.tables import source, unreadable
 from connectors.base import EntryUnreadable
 
 _BATCH = 500
+_AT_ONCE = 200
 
 
 def remember_unreadable(connection: Connection, source: str, item: EntryUnreadable, read_number: int) -> None:
@@ -43,13 +44,15 @@ def still_there(connection: Connection, source: str, anchors: list[str], read_nu
     return known
 
 
-def to_look_at_again(state: State, source: str) -> frozenset[str]:
-    """Return the anchors of those that may have become readable without a change; not all at once if they are many."""
-    longest_ago = (
-        select(unreadable.c.anchor).where(unreadable.c.source == source).order_by(unreadable.c.last_seen).limit(_BATCH)
-    )
+def to_look_at_again(state: State, source_name: str) -> frozenset[str]:
+    """Return the anchors of those that may have become readable without a change; of many, some others each time."""
+    these = unreadable.c.source == source_name
     with state.read() as connection:
-        return frozenset(connection.execute(longest_ago).scalars())
+        many = connection.execute(select(func.count()).select_from(unreadable).where(these)).scalar_one()
+        read_number = connection.execute(select(source.c.read_number).where(source.c.name == source_name)).scalar() or 0
+        start = read_number * _AT_ONCE % many if many > _AT_ONCE else 0
+        some = select(unreadable.c.anchor).where(these).order_by(unreadable.c.anchor).offset(start).limit(_AT_ONCE)
+        return frozenset(connection.execute(some).scalars())
 
 
 def sentences_about_unreadable(connection: Connection, source: str) -> list[str]:

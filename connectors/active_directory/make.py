@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.active_directory.dirsync import DirSync
+from connectors.active_directory.entries import MEMBER
 from connectors.active_directory.increments import Increments, NoticeSource
 from connectors.active_directory.landmarks import USN, Whereabouts, look_around, look_at_bases
 from connectors.active_directory.lookup import LookUp
@@ -68,8 +69,8 @@ class ActiveDirectoryMake:
         return self._have().standing.told()
 
     def filter_for(self, anchors: Sequence[str]) -> str:
-        """Compare the objectGUID."""
-        return any_of(anchors)
+        """Compare the objectGUID. Of groups only those that show a member: more is not asked about them."""
+        return f"(&{any_of(anchors)}(|(!(objectClass=group))({MEMBER}=*)))"
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best that the account may use."""

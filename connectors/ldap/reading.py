@@ -61,7 +61,7 @@ class Make(Observer, Protocol):
         """Return, after a read, how much the server knew, for `behind` of the next one. Raises ReadInterrupted."""
 
     def filter_for(self, anchors: Sequence[str]) -> str:
-        """Return the filter that finds these entries."""
+        """Return the filter that finds these entries, as far as they may have become readable."""
 
     def begin_detection(self) -> tuple[ChangeDetection, str]:
         """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted."""

@@ -25,7 +25,7 @@ from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.listing import list_entries
-from connectors.ldap.session import MissingBase, Session
+from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 
 _TOGETHER = 100  # entries looked for in one search
@@ -187,21 +187,24 @@ class Syncrepl:
                         yield event
             if doubtful:
                 continue  # one of them was found, and it does not show which
-            outside = self._outside(any_of_them) if missing else set()
+            outside, all_seen = self._outside(any_of_them) if missing else (set(), True)
             for anchor in missing:
                 if anchor in wanted.deleted:
                     # What was moved out of the base is reported in the same way (RFC 4533, 1.3.2).
                     yield EntryDeleted(
-                        anchor, f"{self._session.url} reported it as deleted (syncrepl)", exists=anchor in outside
+                        anchor,
+                        f"{self._session.url} reported it as deleted (syncrepl)",
+                        exists=anchor in outside or not all_seen,
                     )
                 elif anchor in outside:
                     yield EntryDeleted(
                         anchor, f"{self._session.url} shows that it no longer answers to the filter", exists=True
                     )
 
-    def _outside(self, any_of_them: str) -> set[str]:
-        """Return which of them can be seen, whatever they answer to. What cannot be seen may only be hidden."""
+    def _outside(self, any_of_them: str) -> tuple[set[str], bool]:
+        """Return which of them can be seen, whatever they answer to, and whether the account may look everywhere."""
         seen: set[str] = set()
+        all_seen = True
         for place in self._everywhere:
             try:
                 for found in self._session.search(place, any_of_them, [self._dialect.anchor]):
@@ -210,9 +213,11 @@ class Syncrepl:
                             value.decode("ascii", "replace").lower()
                             for value in found.attributes.get(self._dialect.anchor.lower(), ())
                         )
-            except MissingBase:  # the account may not see what is above the bases
-                continue
-        return seen
+            except ReadInterrupted:
+                if place in self._settings.scopes:
+                    raise
+                all_seen = False  # accounts often may see nothing above the bases
+        return seen, all_seen
 
     @cached_property
     def _everywhere(self) -> list[str]:
@@ -224,7 +229,7 @@ class Syncrepl:
             for context in (value.decode("utf-8", "replace") for value in contexts)
             if any(is_under(normalise(base), normalise(context)) for base in self._settings.scopes)
         ]
-        return list(dict.fromkeys([*above, *self._settings.scopes]))
+        return list(dict.fromkeys([*self._settings.scopes, *above]))
 
 
 def syncrepl_name(dialect: Dialect) -> str:

@@ -287,6 +287,32 @@ def test_a_database_that_was_put_back_is_refused_when_nobody_who_had_changed_las
         assert "complete full read" in play.agent.run("sync", "--full").out
 
 
+@pytest.mark.parametrize("changes", ["dirsync", "usn"])
+def test_people_who_are_deleted_out_of_sight_are_no_sign_of_an_older_copy(
+    scim: ScimService, agent: Agent, changes: str
+) -> None:
+    domain = ScriptedActiveDirectory(12)
+    domain.unseen |= domain.tombstones.keys()
+    with domain:
+        agent.configure(
+            scim,
+            domain.settings(name="people", base_dn=[PEOPLE], changes=changes),
+            domain.settings(name="groups", base_dn=[GROUPS], changes=changes),
+            guard=OPEN,
+        )
+        with DomainPlay.beginning(agent, domain, scim) as play:
+            temps = [person_dn(f"u{number}") for number in range(5)]
+            for dn in temps:
+                domain.modify(dn, sn=[b"Leaving"])
+            play.cycle()
+            domain.unseen |= {domain.delete(dn) for dn in temps}
+
+            report = play.cycle()
+
+            assert report.exit_code == 0
+            assert scim.active() == {f"u{number}@example.com" for number in range(5, 12)}
+
+
 def test_another_controller_is_not_waited_for_longer_than_the_delay_though_the_clock_was_ahead(
     scim: ScimService, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

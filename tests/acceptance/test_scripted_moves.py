@@ -132,6 +132,37 @@ def test_the_people_of_a_nested_group_that_moves_out_of_sight_stay(
         assert play.scim.membership()["app-nested"] == before - {"u1@example.com"}
 
 
+def test_whoever_leaves_a_group_goes_though_a_nested_group_went_out_of_sight_that_could_not_be_understood(
+    scim: ScimService, agent: Agent
+) -> None:
+    domain, team = ScriptedActiveDirectory(8), group_dn("team")
+    domain.add(team, group("team", person_dn("u1")))
+    domain.add(group_dn("app-nested"), group("app-nested", team, person_dn("u4"), person_dn("u5")))
+    with begun_play(agent, scim, domain) as play:
+        sid = domain.entries[team].pop("objectsid")
+        domain.modify(team, name=[b"team"])
+        assert play.cycle().sources[0]["unreadable"]
+        domain.entries[team]["objectsid"] = sid
+        domain.move(team, f"CN=team,{ELSEWHERE}")
+        domain.leave(group_dn("app-nested"), person_dn("u4"))
+        play.cycle()
+
+        assert play.scim.membership()["app-nested"] == {"u1@example.com", "u5@example.com"}
+
+
+def test_newcomers_during_full_reads_hold_back_no_removals(scim: ScimService, agent: Agent) -> None:
+    domain = ScriptedActiveDirectory(8)
+    with domain_play(agent, scim, domain, changes="full") as play:
+        domain.leave(APP_ALL, person_dn("u3"))
+        agent.sections["mapping"] = {"user": {"title": "{title}"}}  # so that everything has to be compared first
+        agent.write()
+
+        report = play.cycle(after(reads_people, lambda: domain.add(person_dn("new"), person("new"))))
+
+        assert report.exit_code == 0
+        assert "u3@example.com" not in play.scim.membership()["app-all"]
+
+
 @pytest.mark.parametrize("changes", ["dirsync", "usn"])
 def test_whoever_gets_another_primary_group_out_of_sight_is_not_in_the_former_one(
     scim: ScimService, agent: Agent, changes: str

@@ -56,15 +56,15 @@ def take_as_meant(state: State, *items: Entry) -> Completeness:
 def test_a_full_read_in_which_every_list_has_become_empty_takes_over_everything_but_that(
     state: State, end: Completeness
 ) -> None:
-    take(state, *PEOPLE, *HELD)
+    take(state, *PEOPLE, user("gone"), *HELD)
 
-    outcome = take(state, user("a"), user("new"), *EMPTY, end=ReadEnded(end, "and a page was lost"))
+    outcome = take(state, *PEOPLE, user("new"), *EMPTY, end=ReadEnded(end, "and a page was lost"))
 
     assert outcome.completeness is Completeness.PARTIAL
     assert MOST in outcome.reason
     assert outcome.reason.endswith("and a page was lost")
     assert lists(state) == AS_HELD
-    assert present(state) == {"a", "b", "new", "g", "h", "i"}
+    assert present(state) == {"a", "b", "gone", "new", "g", "h", "i"}
     assert owes_full_read(state, "corp")
 
 
@@ -170,12 +170,23 @@ def test_an_increment_after_which_most_lists_are_empty_needs_a_full_read(state: 
     assert lists(state) == AS_HELD
 
 
-def test_an_increment_may_empty_lists_while_others_hold_members(state: State) -> None:
+def test_what_an_increment_does_not_bring_does_not_vouch_for_the_lists_that_came_empty(state: State) -> None:
     take(state, *PEOPLE, *HELD, *OTHERS)
 
     outcome = take(state, *EMPTY, extent=Extent.INCREMENTAL)
+    kept = lists(state)
+    take(state, *PEOPLE, *EMPTY, *OTHERS)
 
-    assert outcome.needs_full == ""
+    assert (outcome.needs_full, kept) == (MOST, AS_HELD)
+    assert lists(state) == NOBODY
+
+
+def test_members_that_are_gone_from_the_source_have_left(state: State) -> None:
+    take(state, *PEOPLE, user("c"), *HELD)
+
+    outcome = take(state, user("c"), *EMPTY)
+
+    assert outcome.completeness is Completeness.COMPLETE
     assert lists(state) == NOBODY
 
 
