@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -304,3 +305,28 @@ def test_a_group_whose_first_member_comes_while_it_is_read_is_whole_after_the_ne
         play.cycle()
 
         assert play.equal()
+
+
+def test_many_groups_that_hide_their_members_cost_one_search_a_base_in_an_idle_cycle(
+    scim: ScimService, agent: Agent
+) -> None:
+    domain = with_another_group()
+    with domain_play(agent, scim, domain, changes="usn") as play:
+        play.cycle()
+        domain.searches.clear()
+        play.cycle()
+        idle = len(domain.searches)
+        for name in EMPTY:
+            domain.add(group_dn(name), group(name, LEAVER))
+        play.cycle()
+        for name in EMPTY:
+            domain.modify(group_dn(name), displayname=[b"Changed"])
+        with contextlib.ExitStack() as rights:
+            for name in EMPTY:
+                rights.enter_context(hidden(domain, "member", group_dn(name)))
+            domain.entries[LEAVER]["memberof"] = [group_dn(name).encode() for name in EMPTY]
+            assert len(play.cycle().sources[0]["unreadable"]) == 20  # no more are shown
+            domain.searches.clear()
+            play.cycle()
+
+        assert len(domain.searches) <= idle + 2
