@@ -153,7 +153,8 @@ class EntryDeleted:
 
     evidence:     for the audit trail
     exists:       it is there all the same, outside of base and filter: a group keeps its members, and they stay in the
-                  groups that list it
+                  groups that list it. Without this, and without `from_groups`, an increment in which a listed group is
+                  said to be gone has to be made again in full
     from_groups:  the source has taken it out of every group of its own that listed it, without another word
     names:        with `from_groups`, by what names they may have listed it, as far as the source knows: it may be an
                   entry that was never sent, or whose names another source has taken. Tell of the deletion before

@@ -5,7 +5,8 @@ The answers of the two servers that offer it differ so much that each has a dial
 * The cookie is taken before a full read, so that nothing which changes during it is missed, and what did change is
   caught up at its end. A cookie that the server refuses, or answers with an empty one, leads to a full read.
 * A server names as deleted also what merely lies outside this base or filter. So whatever it names is looked for once
-  more, below every base, and what cannot be found there in the whole naming context: only then it is known to be gone.
+  more, below every base and in the naming context around it. What cannot be found may still be hidden from the account:
+  for a group that others list, the agent has the lists read again.
 """
 
 from __future__ import annotations

@@ -54,6 +54,13 @@ def know_less(domain: ScriptedActiveDirectory) -> None:
     domain.entries.pop(person_dn("new"), None)
 
 
+def put_back_and_outgrow(domain: ScriptedActiveDirectory, copied: Any, reached: int) -> None:
+    """An older copy of the database, which has had more changes of its own since than the newer one ever had."""
+    domain.entries, domain.log, domain.tombstones = copied
+    while domain.usn <= reached:
+        domain.modify(person_dn("u3"), sn=[b"After"])
+
+
 def an_entry_without_identity(search: Search, honest: list[Message]) -> list[Message]:
     """With it no read is COMPLETE."""
     if search.base == PEOPLE and PAGED_RESULTS in search.controls and "mail" in search.attributes:
@@ -219,16 +226,14 @@ def test_a_database_that_was_put_back_and_has_outgrown_itself_is_read_in_full(sc
     """The people who had changed last never were in it, and no group has changed: nothing shows a lower number."""
     with domain_play(agent, scim, ScriptedActiveDirectory(8)) as play:
         domain = play.directory
-        put_back = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
+        copied = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
         for number in range(6):
             domain.add(person_dn(f"ghost{number}"), person(f"ghost{number}"))
         for number in range(6):
             domain.modify(person_dn(f"ghost{number}"), sn=[b"Ghost"])
         assert play.cycle().exit_code == 0
         reached = domain.usn
-        domain.entries, domain.log, domain.tombstones = put_back
-        while domain.usn <= reached:
-            domain.modify(person_dn("u3"), sn=[b"After"])
+        put_back_and_outgrow(domain, copied, reached)
 
         report = play.cycle()
 
@@ -245,7 +250,7 @@ def test_a_database_that_was_put_back_is_refused_though_all_that_had_changed_las
 ) -> None:
     with domain_play(agent, scim, ScriptedActiveDirectory(8), changes=changes) as play:
         domain = play.directory
-        put_back = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
+        copied = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
         domain.add(person_dn("new"), person("new"))
         domain.join(APP_ALL, person_dn("new"))
         play.cycle()
@@ -253,9 +258,7 @@ def test_a_database_that_was_put_back_is_refused_though_all_that_had_changed_las
             domain.add(person_dn(f"ghost{number}"), person(f"ghost{number}"))
         play.cycle()
         before, reached = play.standing(), domain.usn
-        domain.entries, domain.log, domain.tombstones = put_back
-        while domain.usn <= reached:
-            domain.modify(person_dn("u3"), sn=[b"After"])
+        put_back_and_outgrow(domain, copied, reached)
 
         reports = [play.cycle(), play.cycle()]
 
@@ -270,15 +273,13 @@ def test_a_database_that_was_put_back_is_refused_when_nobody_who_had_changed_las
 ) -> None:
     domain = ScriptedActiveDirectory(8)
     with domain_play(agent, scim, domain, changes=changes) as play:
-        put_back = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
-        del put_back[0][APP_ALL]  # it is of before the only group
+        copied = copy.deepcopy((domain.entries, domain.log, domain.tombstones))
+        del copied[0][APP_ALL]  # it is of before the only group
         for number in range(6):
             domain.add(person_dn(f"ghost{number}"), person(f"ghost{number}"))
         play.cycle()
         before, reached = play.standing(), domain.usn
-        domain.entries, domain.log, domain.tombstones = put_back
-        while domain.usn <= reached:
-            domain.modify(person_dn("u3"), sn=[b"After"])
+        put_back_and_outgrow(domain, copied, reached)
 
         reports = [play.cycle(), play.cycle()]
 
