@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
+from agent.directory.elsewhere import listed_elsewhere, of_groups_out_of_sight
 from agent.directory.marks import mark
 from agent.state.database import batched
 from agent.state.tables import entry, membership, name
-from connectors.base import EntryKind, MemberList, Name, NameKind
-from connectors.distinguished_name import relative_name
+from connectors.base import MemberList, Name, NameKind
 
 _BATCH = 500
 # Names that change when their owner is renamed or moved.
@@ -46,7 +46,7 @@ def replace_members(
     if members is not None and not members.complete:
         return replace(before, lost=before.lost - wanted)
     new_to_us = frozenset(item for item in new | (before.new & wanted) if item.kind in _RENAMED)
-    if lost and (new_to_us or _of_groups_out_of_sight(connection, lost)):
+    if lost and (new_to_us or of_groups_out_of_sight(connection, lost)):
         return Exchange(group_id, frozenset(lost), new_to_us)
     _strike(connection, group_id, lost)
     return Exchange(group_id)
@@ -55,8 +55,8 @@ def replace_members(
 def settle_exchanges(connection: Connection, exchanges: Iterable[Exchange]) -> list[int]:
     """Take the lost names out where it is known whose the new ones are. Returns the groups where it is not.
 
-    Whoever is gone has not been renamed: those names are taken out in any case. But for a nested group that is out of
-    sight: as long as the list has an unknown member of the same relative name, it is taken for that group, elsewhere.
+    Whoever is gone has not been renamed: those names are taken out in any case, but for a nested group that is out of
+    sight and may stand in the list by a name that nobody has.
     """
     in_doubt = []
     for exchange in exchanges:
@@ -64,7 +64,7 @@ def settle_exchanges(connection: Connection, exchanges: Iterable[Exchange]) -> l
         if not all(_owned(connection, some) for some in batched(sorted(exchange.new), _BATCH)):
             for some in batched(sorted(exchange.lost), _BATCH):
                 kept |= _of_present_entries(connection, some)
-        elsewhere = _listed_elsewhere(connection, exchange)
+        elsewhere = listed_elsewhere(connection, exchange.group_id, exchange.lost, exchange.new)
         _strike(connection, exchange.group_id, exchange.lost - kept - elsewhere)
         if elsewhere:
             # No digest: the next read of the whole compares again.
@@ -114,42 +114,6 @@ def _of_present_entries(connection: Connection, names: list[Name]) -> set[Name]:
         .where(name.c.value.in_([item.value for item in names]), entry.c.present)
     )
     return {Name(NameKind(row.kind), row.value) for row in rows} & set(names)
-
-
-def _of_groups_out_of_sight(connection: Connection, names: Iterable[Name]) -> set[Name]:
-    """Return the names of groups that are gone and not known to be deleted: these keep what they listed."""
-    found: set[Name] = set()
-    for some in batched(sorted(item for item in names if item.kind is NameKind.DN), _BATCH):
-        rows = connection.execute(
-            select(name.c.value)
-            .join(entry, entry.c.id == name.c.entry_id)
-            .where(
-                name.c.kind == NameKind.DN.value,
-                name.c.value.in_([item.value for item in some]),
-                entry.c.kind == EntryKind.GROUP.value,
-                entry.c.present.is_(False),
-                exists().where(membership.c.group_id == entry.c.id),
-            )
-        )
-        found |= {Name(NameKind.DN, row.value) for row in rows}
-    return found
-
-
-def _listed_elsewhere(connection: Connection, exchange: Exchange) -> set[Name]:
-    """Return the lost names of groups that the list seems to hold by a new name, which nobody has."""
-    out_of_sight = _of_groups_out_of_sight(connection, exchange.lost)
-    if not out_of_sight:
-        return set()
-    unknown = connection.execute(
-        select(membership.c.value).where(
-            membership.c.group_id == exchange.group_id,
-            membership.c.kind == NameKind.DN.value,
-            membership.c.value.not_in([item.value for item in exchange.lost]),
-            ~exists().where(name.c.kind == membership.c.kind, name.c.value == membership.c.value),
-        )
-    ).scalars()
-    relative_names = {relative_name(value) for value in unknown}
-    return {item for item in out_of_sight if relative_name(item.value) in relative_names}
 
 
 def _listed(connection: Connection, group_id: int) -> set[Name]:

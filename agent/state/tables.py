@@ -125,6 +125,14 @@ membership = Table(
     Index(None, "kind", "value"),
 )
 
+exchanged_name = Table(
+    "exchanged_name",
+    metadata,
+    _entry_number("group_id"),
+    Column("lost", Text, primary_key=True),  # the DN of a nested group that is out of sight
+    Column("new", Text, primary_key=True),  # a DN that came into the list when that one left it; nobody has it
+)
+
 mark = Table(
     "mark",
     metadata,

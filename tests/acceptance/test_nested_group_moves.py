@@ -25,8 +25,8 @@ EVERYBODY = {f"{uid}@example.com" for uid in uids(6)}
 OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
 
 
-def renamed(dn: str, superior: str) -> str:
-    return f"dn: {dn}\nchangetype: modrdn\nnewrdn: cn=team\ndeleteoldrdn: 1\nnewsuperior: {superior}\n\n"
+def renamed(dn: str, superior: str, name: str = "team") -> str:
+    return f"dn: {dn}\nchangetype: modrdn\nnewrdn: cn={name}\ndeleteoldrdn: 1\nnewsuperior: {superior}\n\n"
 
 
 # The account may see the group where it went, or nothing there, or nothing above the bases, or not even ask.
@@ -66,6 +66,33 @@ def test_the_people_of_a_nested_group_that_leaves_the_base_stay(
         for options in ((), ("--full",), ("--full",), ()):
             agent.sync(*options)
             assert scim.membership()["app-all"] == EVERYBODY | {"u6@example.com"}, options
+
+
+@pytest.mark.parametrize("rights", RIGHTS)
+@pytest.mark.parametrize("history", list(History), ids=lambda kind: kind.name)
+def test_a_nested_group_that_is_renamed_as_it_leaves_the_base_is_known_by_the_name_that_came_for_it(
+    tmp_path: Path, scim: ScimService, agent: Agent, history: History, rights: str
+) -> None:
+    place = tmp_path / "slapd"
+    place.mkdir()
+    server = OpenLdap(place, history=history, integrity=True, access=RIGHTS[rights])
+    server.load(CONTENT)
+    agent.configure(scim, server.settings(user_base_dn=f"ou=People,{SUFFIX}", group_base_dn=INSIDE), guard=OPEN)
+    with server:
+        agent.sync()
+        server.modify(renamed(TEAM, OUTSIDE, "crew"))
+        time.sleep(0.3)
+        agent.sync()
+        server.modify(JOINS)
+        for options in ((), ("--full",), ("--full",), ()):
+            agent.sync(*options)
+            assert scim.membership()["app-all"] == EVERYBODY | {"u6@example.com"}, options
+
+        server.modify(f"dn: {group_dn('app-all')}\nchangetype: modify\ndelete: member\nmember: cn=crew,{OUTSIDE}\n\n")
+        agent.sync("--full")
+        assert scim.membership()["app-all"] == (EVERYBODY | {"u6@example.com"}) - {
+            f"{uid}@example.com" for uid in uids(3)
+        }
 
 
 @pytest.mark.parametrize("history", list(History), ids=lambda kind: kind.name)
