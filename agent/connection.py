@@ -11,9 +11,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from agent.plan.locks import Locks
+from agent.plan.operations import Address
 from agent.plugins import Source, sources_of
 from agent.population.desired import Population, population_of
 from agent.settings import Settings, load_settings
+from agent.upstream.profile import ExternalUsers, profile_of
 from agent.upstream.service import Service
 from connectors.base import Wanted
 
@@ -33,6 +36,21 @@ class Connection:
         return Wanted(self.population.attributes)
 
     @property
+    def locks(self) -> Locks:
+        """What the upstream does not let us change of external users."""
+        behaviour = self.service.external_users
+        return Locks(
+            profile=behaviour is ExternalUsers.LOCKED,
+            address=behaviour in {ExternalUsers.LOCKED, ExternalUsers.INVITE},
+            replaced=self.settings.external.changed_address == "replace",
+        )
+
+    def address_of(self, email: str) -> Address:
+        """Judge an address by the policy."""
+        standing = self.population.policy.standing(email)
+        return Address(email, standing.domain, external=standing.external, protected=standing.protected)
+
+    @property
     def fingerprint(self) -> str:
         """Changes with every setting that decides who is provisioned, and as what.
 
@@ -44,6 +62,7 @@ class Connection:
             self.settings.external.model_dump_json(),
             self.settings.mapping.model_dump_json(),
             self.settings.upstream.url,
+            self.service.external_users,
         ]
         for source in self.sources:
             connector = source.open()
@@ -58,6 +77,7 @@ def connect(path: Path) -> Connection:
     """Read and check a configuration file. Raises UsageProblem; contacts nothing."""
     settings = load_settings(path)
     upstream = settings.upstream
+    profile = profile_of(upstream.profile)
     return Connection(
         settings=settings,
         sources=sources_of(settings.sources, str(path)),
@@ -71,5 +91,7 @@ def connect(path: Path) -> Connection:
             attempts=upstream.attempts,
             members_per_patch=upstream.members_per_patch,
             adopt=upstream.adopt,
+            profile=profile,
+            external_users=ExternalUsers(upstream.external_users or profile.external_users),
         ),
     )

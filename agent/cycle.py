@@ -26,16 +26,19 @@ from agent.directory.marks import mark_everything
 from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of, owes_full_read
 from agent.directory.unreadable import to_look_at_again
 from agent.errors import RollcallError
+from agent.notices import notices_of_cycle
 from agent.observe.audit import AuditTrail
 from agent.observe.progress import Progress
-from agent.plan.difference import Difference, settle_marks
+from agent.plan.difference import Difference, Retry
 from agent.plan.guard import Verdict, approved, judge, use_approval
-from agent.plan.operations import DeactivateUser
+from agent.plan.operations import DeactivateUser, RetireAccount
 from agent.plan.plan import Plan, as_planned, draw_up
+from agent.plan.queries import settle_marks
 from agent.plugins import Source
 from agent.population.desired import settle
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
+from agent.upstream.accounts import judge_addresses
 from agent.upstream.ledger import Ledger, pass_on
 from agent.upstream.push import Outcome, Push, PushReport
 from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
@@ -50,11 +53,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What stands before the push: how the reads went, the plan, and what the guard makes of it."""
+    """What stands before the push: how the reads went, the plan, and what the guard makes of it.
+
+    everything:  all was compared, not only what changed
+    """
 
     outcomes: tuple[SourceOutcome, ...]
     plan: Plan
     verdict: Verdict
+    everything: bool
 
 
 def run_cycle(
@@ -72,7 +79,8 @@ def run_cycle(
     full:                 compare everything, not only what changed
     whichever_directory:  read in full whatever directory answers, though it be another than before, or an older one;
                           and take over that no group has members any more, if the last read told of that
-    retry_at_once:        also what was rejected and whose next attempt is not due yet
+    retry_at_once:        also what was rejected and whose next attempt is not due yet; what was refused for good only
+                          together with `full`
 
     Returns what happened; trouble with a source, the upstream or single objects is part of the report. Raises
     RollcallError only when the state cannot be used.
@@ -85,9 +93,11 @@ def run_cycle(
             connection, state, stop=stop, progress=progress, full=full, whichever_directory=whichever_directory,
             retry_at_once=retry_at_once,
         )  # fmt: skip
-        pushed = push(connection, state, resolved, cycle_id, stop, progress, retry_at_once=retry_at_once)
+        retry = _retry(full=full, at_once=retry_at_once)
+        pushed = push(connection, state, resolved, cycle_id, stop, progress, retry=retry)
         with state.write() as transaction:
-            settle_marks(transaction)
+            notices = notices_of_cycle(transaction, connection.locks)
+            settle_marks(transaction, connection.locks)
         report = record_cycle(
             state,
             connection.population,
@@ -98,6 +108,7 @@ def run_cycle(
             plan=resolved.plan,
             verdict=resolved.verdict,
             pushed=pushed,
+            notices=notices,
         )
         log.info("cycle ends", exit_code=int(report.exit_code), **report.counts)
     return report
@@ -114,9 +125,7 @@ def resolve(
     retry_at_once: bool = False,
 ) -> Resolved:
     """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
-    everything = (
-        full or read_fact(state, _FINGERPRINT) != connection.fingerprint or _reconciliation_due(connection, state)
-    )
+    everything = full or not settings_are_settled(connection, state) or _reconciliation_due(connection, state)
     outcomes = tuple(
         read_source(
             connection,
@@ -132,6 +141,7 @@ def resolve(
     with state.write() as transaction:
         if everything:
             mark_everything(transaction)
+            judge_addresses(transaction, connection.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
             pass_on(transaction, before, now)
@@ -139,8 +149,19 @@ def resolve(
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not any(owes_full_read(state, source.name) for source in connection.sources):
             write_fact(transaction, _RECONCILED, connection.fingerprint)
-    plan = draw_up(Difference(state, retry_at_once=retry_at_once))
-    return Resolved(outcomes, plan, guard(connection, state, outcomes, plan))
+    plan = draw_up(Difference(state, retry=_retry(full=full, at_once=retry_at_once), locks=connection.locks))
+    return Resolved(outcomes, plan, guard(connection, state, outcomes, plan), everything)
+
+
+def settings_are_settled(connection: Connection, state: State) -> bool:
+    """Tell whether the desired state was worked out with the settings as they are now."""
+    return read_fact(state, _FINGERPRINT) == connection.fingerprint
+
+
+def _retry(*, full: bool, at_once: bool) -> Retry:
+    if full and at_once:
+        return Retry.FOR_GOOD_TOO
+    return Retry.AT_ONCE if at_once else Retry.WHEN_DUE
 
 
 def _reconciliation_due(connection: Connection, state: State) -> bool:
@@ -225,11 +246,11 @@ def push(
     stop: threading.Event,
     progress: Progress,
     *,
-    retry_at_once: bool,
+    retry: Retry,
 ) -> PushReport:
     """Carry the plan out. Every acknowledgement is in the ledger and in the audit trail when this returns."""
     plan, verdict = resolved.plan, resolved.verdict
-    if plan.empty:
+    if plan.empty and not resolved.everything:
         return PushReport()
     if verdict.approved and plan.removals:
         with state.write() as transaction:
@@ -241,7 +262,9 @@ def push(
 
         def done(outcome: Outcome) -> None:
             operation = outcome.operation
-            cause = operation.cause if isinstance(operation, DeactivateUser) else "directory differs from upstream"
+            cause = "directory differs from upstream"
+            if isinstance(operation, DeactivateUser | RetireAccount):
+                cause = operation.cause
             what = {"verb": operation.verb, "label": operation.subject.label, "result": str(outcome.result)}
             trail.record(
                 cycle_id=cycle_id,
@@ -256,8 +279,12 @@ def push(
             progress.pushed(operation.verb, operation.subject.label, str(outcome.result))
 
         pushing = Push(connection.service, Ledger(state), stop, done)
-        difference = Difference(state, retry_at_once=retry_at_once)
-        return pushing.run(as_planned(plan, difference.operations), removals_allowed=verdict.lets_through)
+        difference = Difference(state, retry=retry, locks=connection.locks)
+        return pushing.run(
+            as_planned(plan, difference.operations),
+            removals_allowed=verdict.lets_through,
+            look_at_accounts=resolved.everything,
+        )
 
 
 def _watched(

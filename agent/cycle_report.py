@@ -24,7 +24,10 @@ _SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """One cycle in figures and sentences. `sentences` is what an administrator has to know, worst first."""
+    """One cycle in figures and sentences. `sentences` is what an administrator has to know, worst first.
+
+    notices:  what is as it was decided, and good to know
+    """
 
     cycle_id: str
     started_at: datetime
@@ -34,6 +37,7 @@ class CycleReport:
     counts: dict[str, int]
     sources: list[dict[str, object]]
     sentences: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     plan_digest: str = ""
 
     def as_json(self) -> dict[str, object]:
@@ -47,6 +51,7 @@ class CycleReport:
             "counts": self.counts,
             "sources": self.sources,
             "sentences": self.sentences,
+            "notices": self.notices,
             "plan_digest": self.plan_digest,
         }
 
@@ -62,6 +67,7 @@ def record_cycle(
     plan: Plan,
     verdict: Verdict,
     pushed: PushReport,
+    notices: list[str],
 ) -> CycleReport:
     """Work out the exit code and the sentences, and keep them for `rollcall status`."""
     with state.write() as connection:
@@ -84,6 +90,7 @@ def record_cycle(
             },
             sources=[describe_source(outcome) for outcome in outcomes],
             sentences=sentences,
+            notices=notices,
             plan_digest=plan.digest if plan.removals and verdict.asks_for_approval else "",
         )
         row = {

@@ -12,6 +12,7 @@ import os
 import re
 import tomllib
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -72,10 +73,15 @@ class AgentSettings(_Section):
 
 
 class UpstreamSettings(_Section):
-    """[upstream]: the SCIM service. `timeout` is per request."""
+    """[upstream]: the SCIM service. `timeout` is per request.
+
+    external_users: what the service does with users of domains the organisation has not verified, where that is not
+                    what its profile says (agent/upstream/profile.py)
+    """
 
     url: str
-    profile: Literal["generic"] = "generic"
+    profile: str = "generic"
+    external_users: Literal["locked", "invite", "ordinary", "refuse"] | None = None
     token: SecretStr | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
@@ -93,12 +99,43 @@ class ScopeSettings(_Section):
     nested: Literal["flatten", "direct"] = "flatten"
 
 
+class Policy(StrEnum):
+    """What happens to an external user: pushed, left out, or left out until somebody has decided."""
+
+    PROVISION = "provision"
+    SKIP = "skip"
+    REVIEW = "review"
+
+
 class ExternalSettings(_Section):
-    """[external]: which domains are the organisation's own, and what happens to everybody else."""
+    """[external]: which domains are the organisation's own, and what happens to everybody else.
+
+    subdomains:         every domain of this section stands for the domains below it as well
+    domains, groups:    rules beside `policy`; of those that apply to somebody's membership, the strictest decides
+    blocked_domains:    nobody of these, whatever the rules say
+    protected_domains:  whoever stands upstream with an address of these is never taken out nor deactivated
+    withdrawal:         what happens to external users upstream whom the policy does not want there any more
+    changed_address:    what happens when the address of an external user changes and the service does not take that
+    """
 
     managed_domains: tuple[Domain, ...] = Field(min_length=1)
     subdomains: bool = False
-    policy: Literal["provision", "skip"] = "provision"
+    policy: Policy = Policy.PROVISION
+    domains: dict[Domain, Policy] = Field(default={})
+    groups: dict[str, Policy] = Field(default={})
+    blocked_domains: tuple[Domain, ...] = ()
+    protected_domains: tuple[Domain, ...] = ()
+    withdrawal: Literal["deactivate", "leave"] = "deactivate"
+    changed_address: Literal["keep", "replace"] = "keep"
+
+    @model_validator(mode="after")
+    def _without_contradiction(self) -> ExternalSettings:
+        for what, others in (("blocked_domains", self.blocked_domains), ("domains", self.domains)):
+            if both := sorted(set(self.managed_domains) & set(others)):
+                raise ValueError(f'"{both[0]}" is in managed_domains and in {what}; take it out of one of them')
+        if both := sorted(set(self.protected_domains) & set(self.blocked_domains)):
+            raise ValueError(f'"{both[0]}" is in protected_domains and in blocked_domains; take it out of one of them')
+        return self
 
 
 # mail everywhere; in Active Directory, where many have none, the logon name or else the primary of proxyAddresses.

@@ -9,7 +9,7 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import console
 from agent.errors import ExitCode, UsageProblem
-from agent.plan.difference import Difference
+from agent.plan.difference import Difference, Retry
 from agent.plan.guard import approve
 from agent.plan.plan import draw_up
 from agent.state.database import FILE_NAME, open_state
@@ -30,7 +30,7 @@ def command(options: argparse.Namespace) -> ExitCode:
         raise UsageProblem(f"There is no state in {directory} yet, so there is nothing to approve. Run rollcall sync.")
     state = open_state(directory)
     try:
-        plan = draw_up(Difference(state, retry_at_once=True))
+        plan = draw_up(Difference(state, retry=Retry.AT_ONCE, locks=connection.locks))
         if not plan.removals or plan.digest != options.digest:
             now = f"The removals waiting now have the digest {plan.digest}" if plan.removals else "Nothing waits"
             raise UsageProblem(f"No removals with the digest {options.digest} are waiting. {now}; see rollcall plan.")

@@ -1,154 +1,200 @@
-"""`rollcall external`: managed and external users, by domain and by group."""
+"""`rollcall external`: managed and external users by domain and group, and the decision to let them in."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import getpass
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, func, select
 
 from agent.cli.configuration import open_connection
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, print_json
+from agent.connection import Connection
+from agent.cycle import settings_are_settled
 from agent.errors import ExitCode, UsageProblem
-from agent.state.tables import desired_group, desired_member, desired_user, entry
+from agent.population.opt_in import OPT_IN, WITHDRAW, Decision, decide, last_decision
+from agent.population.overview import COLUMNS, OpenList, by_domain, by_group, external_users, open_list, totals
+from agent.state.database import FILE_NAME, State, open_state
 from connectors.base import Completeness
-
-_COLUMNS = ("email", "domain", "standing", "provisioned", "active", "dn", "source", "groups")
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
     """Register the command."""
     parser = commands.add_parser("external", parents=[common], help="managed and external users, by domain and group")
+    parser.add_argument(
+        "decision",
+        nargs="?",
+        choices=(OPT_IN, WITHDRAW),
+        help="opt-in: let the external users in that wait for a decision; withdraw: take that back",
+    )
+    parser.add_argument("--list", metavar="DIGEST", help="opt in to exactly the list that rollcall external showed")
+    parser.add_argument("--by", metavar="NAME", help="who decides; left out: the account that runs the command")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every external user with its groups as CSV")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=command, quiet_logs=True)
 
 
 def command(options: argparse.Namespace) -> ExitCode:
-    """Read the directory now, on a copy of the state, and list who is who."""
+    """Read the directory now, on a copy of the state, and list who is who; or record a decision."""
     connection = open_connection(options)
+    if options.decision:
+        return _decide(connection, options)
+    if options.list or options.by:
+        raise UsageProblem("--list and --by belong to a decision: rollcall external opt-in --list DIGEST --by NAME.")
     with rehearsal(connection, bars=not options.json) as (state, resolved), state.read() as reader:
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         domains, groups = by_domain(reader), by_group(reader)
-        document: dict[str, object] = {"domains": domains, "groups": groups}
+        waiting, last = open_list(reader), last_decision(reader)
+        counts = totals(reader)
+        document: dict[str, object] = {
+            "totals": counts,
+            "domains": domains,
+            "groups": groups,
+            "list": {"digest": waiting.digest, "users": len(waiting.numbers)},
+            "decision": None if last is None else describe_decision(last),
+        }
         if options.csv:
             written = _write_csv(options.csv, external_users(reader))
             document["csv"] = {"file": str(options.csv), "users": written}
         if options.json:
-            users = [dict(zip(_COLUMNS, row, strict=True)) for row in external_users(reader)]
+            users = [dict(zip(COLUMNS, row, strict=True)) for row in external_users(reader)]
             print_json({**document, "external_users": users, "incomplete": incomplete})
         else:
-            show(console(), domains, groups)
+            show(console(), domains, groups, counts)
             if options.csv:
                 console().print(f"{written} external users written to {options.csv}")
+            _show_open(console(), waiting)
             for sentence in incomplete:
                 console().print(f"- {sentence}", style="yellow")
     return ExitCode.SOURCE_INCOMPLETE if incomplete else ExitCode.DONE
 
 
-def by_domain(reader: Connection) -> list[dict[str, Any]]:
-    """Count the users in scope by the domain of the address that is sent."""
-    rows = reader.execute(
-        select(desired_user.c.domain, desired_user.c.external, desired_user.c.provisioned, func.count())
-        .where(desired_user.c.problem.is_(None))
-        .group_by(desired_user.c.domain, desired_user.c.external, desired_user.c.provisioned)
-        .order_by(desired_user.c.external, func.count().desc(), desired_user.c.domain)
-    )
-    return [
-        {"domain": domain, "standing": _standing(external), "provisioned": provisioned, "users": number}
-        for domain, external, provisioned, number in rows
-    ]
+def describe_decision(made: Decision) -> dict[str, object]:
+    """Return a decision as the JSON documents have it."""
+    return {
+        "verb": made.verb,
+        "by": made.decided_by,
+        "at": made.decided_at.isoformat(timespec="seconds"),
+        "list": made.list_digest,
+        "users": made.users,
+    }
 
 
-def by_group(reader: Connection) -> list[dict[str, Any]]:
-    """Count managed and external users per selected group, and members that no source can name."""
-    external = func.sum(desired_user.c.external.cast(desired_group.c.unresolved.type))
-    rows = reader.execute(
-        select(
-            desired_group.c.display_name,
-            func.count(desired_user.c.entry_id).label("users"),
-            func.coalesce(external, 0).label("external"),
-            desired_group.c.unresolved,
+def _decide(connection: Connection, options: argparse.Namespace) -> ExitCode:
+    directory = connection.settings.agent.state_dir
+    if not (directory / FILE_NAME).exists():
+        raise UsageProblem(
+            f"There is no state in {directory} yet, so there is no list to decide about. Run rollcall sync: it "
+            "creates nobody who waits for a decision. Then run rollcall external to see the list."
         )
-        .outerjoin(desired_member, desired_member.c.group_id == desired_group.c.entry_id)
-        .outerjoin(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
-        .group_by(desired_group.c.entry_id, desired_group.c.display_name, desired_group.c.unresolved)
-        .order_by(func.lower(desired_group.c.display_name))
-    )
-    return [
-        {
-            "group": row.display_name,
-            "managed": row.users - row.external,
-            "external": row.external,
-            "unresolved": row.unresolved,
-        }
-        for row in rows
-    ]
+    state = open_state(directory)
+    try:
+        made = _record(connection, state, options)
+    finally:
+        state.close()
+    if options.json:
+        print_json({"decision": describe_decision(made)})
+    elif made.verb == OPT_IN:
+        console().print(
+            f"Recorded: {made.decided_by} opts in to external users, for the list {made.list_digest} of {made.users}. "
+            "The next cycle creates them; or run rollcall sync now."
+        )
+    else:
+        what = (
+            "takes those upstream out of their groups and deactivates them, if the guard lets that through"
+            if connection.population.policy.withdraws
+            else "leaves those upstream as they are"
+        )
+        console().print(
+            f"Recorded: {made.decided_by} withdraws the opt-in to external users. The next cycle creates none, and "
+            f"{what} ([external] withdrawal). Nobody is deleted."
+        )
+    return ExitCode.DONE
 
 
-def external_users(reader: Connection) -> Iterator[tuple[object, ...]]:
-    """Yield every external user in scope, in the order of _COLUMNS."""
-    rows = reader.execute(
-        select(desired_user, entry.c.dn, entry.c.source)
-        .join(entry, entry.c.id == desired_user.c.entry_id)
-        .where(desired_user.c.external, desired_user.c.problem.is_(None))
-        .order_by(desired_user.c.domain, desired_user.c.email)
-    ).all()
-    for row in rows:
-        groups = reader.execute(
-            select(desired_group.c.display_name)
-            .join(desired_member, desired_member.c.group_id == desired_group.c.entry_id)
-            .where(desired_member.c.user_id == row.entry_id)
-            .order_by(desired_group.c.display_name)
-        ).scalars()
-        yield (
-            row.email,
-            row.domain,
-            _standing(row.external),
-            row.provisioned,
-            row.active,
-            row.dn,
-            row.source,
-            "; ".join(groups),
+def _record(connection: Connection, state: State, options: argparse.Namespace) -> Decision:
+    if options.decision == OPT_IN:
+        if connection.population.policy.leaves_everybody_out:
+            raise UsageProblem(
+                "The policy is to skip external users, so there is nothing to opt in to. Set [external] policy = "
+                '"provision" or "review", run rollcall sync, look at rollcall external, and opt in then.'
+            )
+        if not settings_are_settled(connection, state):
+            raise UsageProblem(
+                "The settings have changed since the last cycle, so nobody has seen the list that would be decided "
+                "about. Run rollcall sync: it creates nobody who waits for a decision. Then run rollcall external."
+            )
+    with state.write() as transaction:
+        waiting = open_list(transaction)
+        if options.list and options.list != waiting.digest:
+            raise UsageProblem(
+                f"The list {options.list} is not the one that waits: as of the last cycle that is {waiting.digest}, "
+                f"with {len(waiting.numbers)} users. Run rollcall sync, then look at rollcall external again."
+            )
+        return decide(
+            transaction, options.decision, options.by or getpass.getuser(), waiting.digest, list(waiting.numbers)
         )
 
 
-def show(out: Console, domains: list[dict[str, Any]], groups: list[dict[str, Any]]) -> None:
+def _show_open(out: Console, waiting: OpenList) -> None:
+    if waiting.numbers:
+        out.print(
+            f"{len(waiting.numbers)} external users wait for a decision (list {waiting.digest}). To let exactly these "
+            f"in: rollcall external opt-in --list {waiting.digest}"
+        )
+
+
+def show(out: Console, domains: list[dict[str, Any]], groups: list[dict[str, Any]], counts: dict[str, int]) -> None:
     """Print both tables; without a terminal, plain lines."""
     if not out.is_terminal:
         for item in domains:
-            skipped = "" if item["provisioned"] else ", skipped"
-            out.print(f"domain {item['domain']}: {item['users']} {item['standing']}{skipped}")
+            out.print(f"domain {item['domain']}: {item['users']} {item['standing']}{_fate(item)}")
         for item in groups:
             unresolved = f", {item['unresolved']} that no source can name" if item["unresolved"] else ""
-            out.print(f"group {item['group']}: {item['managed']} managed, {item['external']} external{unresolved}")
-        return
+            standing = f"{item['managed']} managed, {item['external']} external"
+            out.print(f"group {item['group']}: {standing}{_fate(item)}{unresolved}")
+    else:
+        _show_tables(out, domains, groups)
+    out.print(f"{counts['managed']} managed and {counts['external']} external users in scope")
+
+
+def _fate(item: dict[str, Any]) -> str:
+    parts = []
+    if item["to_add"]:
+        parts.append(f", {item['to_add']} to be added")
+    if item["waiting"]:
+        parts.append(f", {item['waiting']} waiting for a decision")
+    elif not item.get("provisioned", True):
+        parts.append(", skipped")
+    return "".join(parts)
+
+
+def _show_tables(out: Console, domains: list[dict[str, Any]], groups: list[dict[str, Any]]) -> None:
     table = Table(title="Users in scope, by domain", title_justify="left")
     for heading in ("domain", "standing", "provisioned"):
         table.add_column(heading)
-    table.add_column("users", justify="right")
+    for heading in ("users", "to be added", "waiting"):
+        table.add_column(heading, justify="right")
     for item in domains:
         style = "cyan" if item["standing"] == "external" else ""
-        provisioned = "yes" if item["provisioned"] else "skipped"
-        table.add_row(item["domain"], item["standing"], provisioned, str(item["users"]), style=style)
+        provisioned = "yes" if item["provisioned"] else "waiting" if item["waiting"] else "skipped"
+        numbers = [str(item["users"]), *(str(item[key] or "") for key in ("to_add", "waiting"))]
+        table.add_row(item["domain"], item["standing"], provisioned, *numbers, style=style)
     out.print(table)
     table = Table(title="Selected groups", title_justify="left")
     table.add_column("group")
-    for heading in ("managed", "external", "unknown"):
+    for heading in ("managed", "external", "to be added", "waiting", "unknown"):
         table.add_column(heading, justify="right")
     for item in groups:
-        table.add_row(item["group"], str(item["managed"]), str(item["external"]), str(item["unresolved"] or ""))
+        numbers = [str(item[key] or "") for key in ("to_add", "waiting", "unresolved")]
+        table.add_row(item["group"], str(item["managed"]), str(item["external"]), *numbers)
     out.print(table)
-
-
-def _standing(external: bool) -> str:  # noqa: FBT001 - it is the one thing this function is about
-    return "external" if external else "managed"
 
 
 def _write_csv(path: Path, users: Iterator[tuple[object, ...]]) -> int:
@@ -157,7 +203,7 @@ def _write_csv(path: Path, users: Iterator[tuple[object, ...]]) -> int:
         # utf-8-sig and CRLF: spreadsheets take anything else for another character set or one long line.
         with path.open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
+            writer.writerow(COLUMNS)
             for number, row in enumerate(users, start=1):  # noqa: B007 - the last number is the count
                 writer.writerow([_harmless(cell) for cell in row])
     except OSError as error:

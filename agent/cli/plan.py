@@ -15,7 +15,8 @@ from agent.connection import Connection
 from agent.cycle import Resolved, resolve
 from agent.cycle_report import describe_source, problems_now
 from agent.errors import ExitCode
-from agent.plan.difference import Difference
+from agent.notices import notices_of_cycle
+from agent.plan.difference import Difference, Retry
 from agent.plan.operations import Phase
 from agent.state.database import State, scratch_copy
 from connectors.base import Completeness
@@ -45,9 +46,10 @@ def command(options: argparse.Namespace) -> ExitCode:
     with rehearsal(connection, bars=not options.json) as (state, resolved):
         with state.read() as reader:
             problems = problems_now(reader, connection.population)
+            notices = notices_of_cycle(reader, connection.locks)
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         if options.json:
-            difference = Difference(state, retry_at_once=True)
+            difference = Difference(state, retry=Retry.AT_ONCE, locks=connection.locks)
             print_json(
                 {
                     "digest": resolved.plan.digest,
@@ -57,6 +59,7 @@ def command(options: argparse.Namespace) -> ExitCode:
                     "removals_allowed": resolved.verdict.lets_through,
                     "sources": [describe_source(outcome) for outcome in resolved.outcomes],
                     "problems": problems,
+                    "notices": notices,
                     "steps": [
                         {
                             "verb": operation.verb,
@@ -74,6 +77,8 @@ def command(options: argparse.Namespace) -> ExitCode:
             print_plan(out, resolved.plan, all_read=not incomplete)
             for sentence in (*incomplete, *resolved.verdict.reasons, *problems):
                 out.print(f"- {sentence}", style="yellow")
+            for sentence in notices:
+                out.print(f"- {sentence}")
             if resolved.plan.removals and resolved.verdict.asks_for_approval:
                 out.print(
                     f"The removals would be held. To let exactly these through: rollcall approve {resolved.plan.digest}"

@@ -7,13 +7,17 @@ import json
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection as Transaction
+from sqlalchemy import func, select
 
 from agent.cli.configuration import open_connection
+from agent.cli.external import describe_decision
 from agent.cli.terminal import EXIT_MEANING, console, print_json
+from agent.connection import Connection
 from agent.cycle_report import problems_now, rejections_now, unresolved_now
 from agent.errors import ExitCode
-from agent.population.desired import Population
+from agent.notices import notices_now
+from agent.population.opt_in import decisions
 from agent.state.database import FILE_NAME, open_state
 from agent.state.tables import cycle, entry, ledger_group, ledger_member, ledger_user, source
 
@@ -40,7 +44,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     state = open_state(directory)
     try:
         with state.read() as reader:
-            document = _document(reader, connection.population, {item.name for item in connection.sources})
+            document = _document(reader, connection)
     finally:
         state.close()
     if options.json:
@@ -51,7 +55,8 @@ def command(options: argparse.Namespace) -> ExitCode:
     return ExitCode(cycles[0]["exit_code"]) if cycles else ExitCode.DONE
 
 
-def _document(reader: Connection, population: Population, configured: set[str]) -> dict[str, Any]:
+def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
+    configured = {item.name for item in connection.sources}
     rows = reader.execute(select(cycle.c.report).order_by(cycle.c.started_at.desc()).limit(_CYCLES)).scalars()
     sources = [
         {
@@ -81,12 +86,14 @@ def _document(reader: Connection, population: Population, configured: set[str]) 
             "memberships": _count(reader, ledger_member),
         },
         "rejected": rejections_now(reader),
-        "problems": problems_now(reader, population),
+        "problems": problems_now(reader, connection.population),
+        "notices": notices_now(reader, connection.locks),
+        "decisions": [describe_decision(made) for made in decisions(reader)],
         "unresolved": unresolved_now(reader),
     }
 
 
-def _count(reader: Connection, table: Any) -> int:  # noqa: ANN401 - one of the tables
+def _count(reader: Transaction, table: Any) -> int:  # noqa: ANN401 - one of the tables
     return int(reader.execute(select(func.count()).select_from(table)).scalar_one())
 
 
@@ -121,6 +128,13 @@ def _show(out: Console, document: dict[str, Any]) -> None:
         )
     for sentence in document["problems"]:
         out.print(f"- {sentence}", style="yellow")
+    for sentence in document["notices"]:
+        out.print(f"- {sentence}")
+    for item in document["decisions"][-1:]:
+        out.print(
+            f"external users: {item['verb']} by {item['by']} at {item['at']}, for the list {item['list']} of "
+            f"{item['users']} users"
+        )
     for item in document["cycles"]:
         meaning = EXIT_MEANING[ExitCode(item["exit_code"])]
         out.print(f"cycle {item['cycle_id']} at {item['started_at']}: {meaning}; {item['counts']['writes']} writes")

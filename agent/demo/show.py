@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.rule import Rule
 
-from agent.cli.external import by_domain, by_group, show
+from agent.cli.external import show
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import print_plan, print_report, progress_bars
 from agent.connection import Connection, connect
@@ -20,6 +20,7 @@ from agent.demo.directory import SUFFIX, DemoDirectory
 from agent.demo.service import DemoService
 from agent.errors import ExitCode
 from agent.observe.logs import configure_logs
+from agent.population.overview import by_domain, by_group, totals
 from agent.state.database import State, open_state
 
 LEAVER = "mira.iversen"
@@ -40,7 +41,7 @@ def run_demo(out: Console, place: Path | None = None) -> ExitCode:
 
         _title(out, "1  Who is who in the selected groups (name:app-*)")
         with rehearsal(connection, bars=out.is_terminal) as (copy, _resolved), copy.read() as reader:
-            show(out, by_domain(reader), by_group(reader))
+            show(out, by_domain(reader), by_group(reader), totals(reader))
 
         state = open_state(connection.settings.agent.state_dir)
         try:

@@ -9,28 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import partial
 from itertools import groupby
 
 import orjson
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    case,
-    delete,
-    false,
-    or_,
-    select,
-    true,
-    union,
-)
+from sqlalchemy import Row, Select, select
 
+from agent.plan.locks import UNLOCKED, Locks
 from agent.plan.operations import (
     AddMembers,
+    Address,
     CreateGroup,
     CreateUser,
     DeactivateUser,
@@ -39,32 +28,41 @@ from agent.plan.operations import (
     Phase,
     ReadMembers,
     RemoveMembers,
+    RetireAccount,
     Subject,
     UpdateGroup,
     UpdateUser,
 )
-from agent.state.database import State, batched
-from agent.state.tables import (
-    create_attempt,
-    desired_group,
-    desired_member,
-    desired_user,
-    entry,
-    ledger_group,
-    ledger_member,
-    ledger_user,
-    mark,
-    rejected,
+from agent.plan.queries import (
+    accounts_to_retire,
+    groups_in_doubt,
+    groups_to_create,
+    groups_to_update,
+    locked,
+    members_to_add,
+    members_to_remove,
+    replaced,
+    union_of,
+    users_to_create,
+    users_to_deactivate,
+    users_to_replace,
+    users_to_update,
 )
+from agent.state.database import State, batched
+from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected
 
 _BATCH = 500
 _Query = Select[tuple[object, ...]]
 _Row = Row[tuple[object, ...]]
 _Within = int | None  # the number of the one group that is asked for
 
-# A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
-# that somebody left.
-_PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
+
+class Retry(StrEnum):
+    """What is tried of what was refused before: what is due, all but what is refused for good, or all."""
+
+    WHEN_DUE = "when due"
+    AT_ONCE = "at once"
+    FOR_GOOD_TOO = "for good, too"
 
 
 class Difference:
@@ -73,9 +71,10 @@ class Difference:
     retry_at_once: also what was rejected and whose next attempt is not due yet.
     """
 
-    def __init__(self, state: State, *, retry_at_once: bool) -> None:
+    def __init__(self, state: State, *, retry: Retry = Retry.WHEN_DUE, locks: Locks = UNLOCKED) -> None:
         self._state = state
-        self._waiting = {} if retry_at_once else _rejected_and_not_due(state)
+        self._locks = locks
+        self._waiting = _rejected_and_waiting(state, retry)
 
     def operations(self, phase: Phase, *, foresee: bool = False, waiting_too: bool = False) -> Iterator[Operation]:
         """Yield the operations of one phase; with `waiting_too`, also those whose next attempt is not due yet.
@@ -105,20 +104,28 @@ class Difference:
                     yield operation
                 yield from self._doubts(but=adding)
             case Phase.REMOVE_MEMBERS:
-                yield from self._members(members_to_remove, RemoveMembers)
+                yield from self._members(partial(members_to_remove, locks=self._locks), RemoveMembers)
             case Phase.DEACTIVATE_USERS:
                 yield from self._deactivations()
+                yield from self._retirements(foresee=foresee)
 
     def _numbers(self, query: _Query) -> list[int]:
         with self._state.read() as connection:
             return sorted(connection.execute(query).scalars().all())  # type: ignore[arg-type]
 
     def _users(self) -> Iterator[Operation]:
-        numbers = self._numbers(union_of(users_to_create(), users_to_update()))
+        new = union_of(users_to_create(), users_to_replace(self._locks))
+        numbers = self._numbers(union_of(new, users_to_update(self._locks)))
         for some in batched(numbers, _BATCH):
             with self._state.read() as connection:
                 rows = connection.execute(
-                    select(desired_user, ledger_user.c.scim_id, create_attempt.c.started_at)
+                    select(
+                        desired_user,
+                        ledger_user.c.scim_id,
+                        create_attempt.c.started_at,
+                        locked(self._locks).label("locked"),
+                        replaced(self._locks).label("replaced"),
+                    )
                     .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
                     .outerjoin(create_attempt, create_attempt.c.entry_id == desired_user.c.entry_id)
                     .where(desired_user.c.entry_id.in_(some))
@@ -127,10 +134,19 @@ class Difference:
             for row in rows:
                 subject = Subject(row.entry_id, row.user_name)
                 payload: Mapping[str, object] = orjson.loads(row.payload)
-                if row.scim_id is None:
-                    yield CreateUser(subject, payload, row.digest, attempted=row.started_at is not None)
+                address = Address(row.email, row.domain, row.external, row.protected)
+                if row.scim_id is None or row.replaced:
+                    yield CreateUser(
+                        subject,
+                        payload,
+                        row.digest,
+                        attempted=row.started_at is not None,
+                        address=address,
+                        locked=row.external and self._locks.address,
+                        replaces=row.scim_id,
+                    )
                 else:
-                    yield UpdateUser(subject, row.scim_id, payload, row.digest)
+                    yield UpdateUser(subject, row.scim_id, payload, row.digest, address, locked=bool(row.locked))
 
     def _groups(self) -> Iterator[Operation]:
         for some in batched(self._numbers(union_of(groups_to_create(), groups_to_update())), _BATCH):
@@ -176,202 +192,28 @@ class Difference:
                 yield ReadMembers(Subject(row.entry_id, row.display_name), row.scim_id)
 
     def _deactivations(self) -> Iterator[Operation]:
-        query = users_to_deactivate().subquery()
+        query = users_to_deactivate(self._locks).subquery()
         for some in batched(self._numbers(select(query.c.entry_id)), _BATCH):
             with self._state.read() as connection:
                 rows = connection.execute(
                     select(query).where(query.c.entry_id.in_(some)).order_by(query.c.entry_id)
                 ).all()
             for row in rows:
-                yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause)
+                yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause, bool(row.locked))
+
+    def _retirements(self, *, foresee: bool) -> Iterator[Operation]:
+        with self._state.read() as connection:
+            rows = connection.execute(accounts_to_retire(foresee=foresee)).all()
+        for row in rows:
+            cause = f"replaced: the address of this person is another one since {row.replaced_at:%Y-%m-%d}"
+            yield RetireAccount(Subject(row.entry_id, row.user_name), row.scim_id, cause, row.external)
 
 
-def users_to_create() -> _Query:
-    """Select the users that should stand upstream and do not."""
-    return (
-        select(desired_user.c.entry_id)
-        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
-        .where(_marked(desired_user.c.entry_id), ledger_user.c.entry_id.is_(None), _PUSHABLE)
-    )
-
-
-def users_to_update() -> _Query:
-    """Select the users that stand upstream otherwise than they should, the inactive who return among them."""
-    return (
-        select(desired_user.c.entry_id)
-        .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
-        .where(
-            _marked(desired_user.c.entry_id),
-            _PUSHABLE,
-            or_(ledger_user.c.digest != desired_user.c.digest, ledger_user.c.active.is_(false())),
-        )
-    )
-
-
-def groups_to_create() -> _Query:
-    """Select the selected groups that do not stand upstream."""
-    return (
-        select(desired_group.c.entry_id)
-        .outerjoin(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
-        .where(_marked(desired_group.c.entry_id), ledger_group.c.entry_id.is_(None), desired_group.c.problem.is_(None))
-    )
-
-
-def groups_to_update() -> _Query:
-    """Select the groups whose name changed."""
-    return (
-        select(desired_group.c.entry_id)
-        .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
-        .where(
-            _marked(desired_group.c.entry_id),
-            ledger_group.c.digest != desired_group.c.digest,
-            desired_group.c.problem.is_(None),
-        )
-    )
-
-
-def groups_in_doubt() -> _Query:
-    """Select the groups whose members upstream are not known: a change was begun and its outcome is not recorded."""
-    return select(ledger_group.c.entry_id).where(_marked(ledger_group.c.entry_id), ledger_group.c.in_doubt)
-
-
-def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
-    """Select the memberships that are missing upstream, of one group or of all, with the SCIM ids of both ends."""
-    both_ends = and_(ledger_group.c.entry_id.is_not(None), ledger_user.c.active)
-    query = (
-        select(
-            desired_member.c.group_id,
-            desired_member.c.user_id,
-            desired_group.c.display_name.label("label"),
-            ledger_group.c.scim_id.label("group_scim_id"),
-            ledger_user.c.scim_id.label("user_scim_id"),
-        )
-        .join(desired_group, desired_group.c.entry_id == desired_member.c.group_id)
-        .join(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
-        .outerjoin(ledger_group, ledger_group.c.entry_id == desired_member.c.group_id)
-        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_member.c.user_id)
-        .outerjoin(
-            ledger_member,
-            and_(
-                ledger_member.c.group_id == desired_member.c.group_id,
-                ledger_member.c.user_id == desired_member.c.user_id,
-            ),
-        )
-        .where(
-            ledger_member.c.group_id.is_(None),
-            desired_group.c.problem.is_(None),
-            _PUSHABLE,
-            true() if foresee else both_ends,
-            true() if within is None else desired_member.c.group_id == within,
-        )
-    )
-    return union_of(
-        query.where(_marked(desired_member.c.group_id)),
-        query.where(_marked(desired_member.c.user_id)),
-    )
-
-
-def members_to_remove(within: _Within = None) -> _Query:
-    """Select the memberships upstream that the directory proves to be over, of one group or of all.
-
-    A group that is still selected loses members only when its own list and every nested one is complete
-    (invariant 2); one that is gone or no longer selected loses them all.
-    """
-    listed = and_(
-        desired_member.c.group_id == ledger_member.c.group_id, desired_member.c.user_id == ledger_member.c.user_id
-    )
-    left = and_(
-        desired_member.c.group_id.is_(None),
-        or_(desired_group.c.entry_id.is_(None), desired_group.c.members_complete),
-    )
-    skipped = and_(desired_member.c.group_id.is_not(None), desired_user.c.provisioned.is_(false()))
-    query = (
-        select(
-            ledger_member.c.group_id,
-            ledger_member.c.user_id,
-            ledger_group.c.display_name.label("label"),
-            ledger_group.c.scim_id.label("group_scim_id"),
-            ledger_user.c.scim_id.label("user_scim_id"),
-        )
-        .join(ledger_group, ledger_group.c.entry_id == ledger_member.c.group_id)
-        .join(ledger_user, ledger_user.c.entry_id == ledger_member.c.user_id)
-        .outerjoin(desired_member, listed)
-        .outerjoin(desired_group, desired_group.c.entry_id == ledger_member.c.group_id)
-        .outerjoin(desired_user, desired_user.c.entry_id == ledger_member.c.user_id)
-        .where(or_(left, skipped), true() if within is None else ledger_member.c.group_id == within)
-    )
-    return union_of(
-        query.where(_marked(ledger_member.c.group_id)),
-        query.where(_marked(ledger_member.c.user_id)),
-    )
-
-
-def users_to_deactivate() -> _Query:
-    """Select the active users upstream who should not be, with the cause in words."""
-    cause = case(
-        (entry.c.present.is_(false()), entry.c.gone_evidence),
-        (desired_user.c.entry_id.is_(None), "no longer a member of any selected group"),
-        (desired_user.c.active.is_(false()), "disabled in the directory"),
-        else_="external, and the policy is to skip external users",
-    )
-    return (
-        select(
-            ledger_user.c.entry_id,
-            ledger_user.c.scim_id,
-            ledger_user.c.user_name.label("label"),
-            cause.label("cause"),
-        )
-        .join(entry, entry.c.id == ledger_user.c.entry_id)
-        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
-        .where(
-            _marked(ledger_user.c.entry_id),
-            ledger_user.c.active,
-            or_(
-                desired_user.c.entry_id.is_(None),
-                desired_user.c.provisioned.is_(false()),
-                desired_user.c.active.is_(false()),
-            ),
-        )
-    )
-
-
-def settle_marks(connection: Connection) -> None:
-    """Take the mark off everything that agrees with the ledger now, and forget rejections that are overcome."""
-    adds, removes = members_to_add(foresee=True).subquery(), members_to_remove().subquery()
-    open_ends = union(
-        users_to_create(),
-        users_to_update(),
-        groups_to_create(),
-        groups_to_update(),
-        groups_in_doubt(),
-        select(users_to_deactivate().subquery().c.entry_id),
-        select(adds.c.group_id),
-        select(removes.c.group_id),
-    )
-    still_open = set(connection.execute(open_ends).scalars())
-    for table in (mark, rejected):
-        held = connection.execute(select(table.c.entry_id)).scalars().all()
-        for some in batched((number for number in held if number not in still_open), _BATCH):
-            connection.execute(delete(table).where(table.c.entry_id.in_(some)))
-
-
-def _marked(number: Column[int]) -> ColumnElement[bool]:
-    """Restrict a query to what is marked.
-
-    Not a join: a database that does not know how few marks there are would rather look through everything and ask of
-    each row whether it is marked. A list of values it looks up.
-    """
-    return number.in_(select(mark.c.entry_id))
-
-
-def union_of(first: _Query, second: _Query) -> _Query:
-    """Return one query for the rows of both, each row once."""
-    return select(union(first, second).subquery())
-
-
-def _rejected_and_not_due(state: State) -> dict[int, str]:
+def _rejected_and_waiting(state: State, retry: Retry) -> dict[int, str]:
+    if retry is Retry.FOR_GOOD_TOO:
+        return {}
+    waiting = select(rejected.c.entry_id, rejected.c.digest).where(rejected.c.next_attempt_at > datetime.now(UTC))
+    if retry is Retry.AT_ONCE:
+        waiting = waiting.where(rejected.c.final)
     with state.read() as connection:
-        rows = connection.execute(
-            select(rejected.c.entry_id, rejected.c.digest).where(rejected.c.next_attempt_at > datetime.now(UTC))
-        ).all()
-    return {row.entry_id: row.digest for row in rows}
+        return {row.entry_id: row.digest for row in connection.execute(waiting)}

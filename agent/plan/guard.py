@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select, update
 from agent.plan.operations import DeactivateUser, Operation, RemoveMembers
 from agent.settings import GuardSettings
 from agent.state.database import upsert
-from agent.state.tables import approval, desired_group, ledger_group, ledger_member, ledger_user
+from agent.state.tables import approval, desired_group, former_member, ledger_group, ledger_member, ledger_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,12 @@ def judge(connection: Connection, settings: GuardSettings, removals: Sequence[Op
     for operation in removals:
         if not isinstance(operation, RemoveMembers):
             continue
-        size = _count(
-            connection,
-            select(func.count())
-            .select_from(ledger_member)
-            .where(ledger_member.c.group_id == operation.subject.entry_id),
+        size = sum(
+            _count(
+                connection,
+                select(func.count()).select_from(table).where(table.c.group_id == operation.subject.entry_id),
+            )
+            for table in (ledger_member, former_member)
         )
         leaving = len(operation.members)
         emptied += leaving == size

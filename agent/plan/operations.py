@@ -33,35 +33,73 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """The e-mail address a user gets upstream, and where its domain stands by the policy."""
+
+    email: str
+    domain: str
+    external: bool = False
+    protected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CreateUser:
-    """`attempted`: a create was sent before and its outcome is not known, so look before sending it again."""
+    """A new account.
+
+    attempted:  a create was sent before and its outcome is not known, so look before sending it again
+    locked:     whoever is there already is taken over as it is: the upstream does not let us change the profile
+    replaces:   the SCIM id of the account whose place this one takes, because it has another address
+    """
 
     subject: Subject
     payload: Mapping[str, object]
     digest: str
     attempted: bool
+    address: Address
+    locked: bool = False
+    replaces: str | None = None
     verb = "create user"
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateUser:
-    """Replace what the upstream holds by `payload`; reactivation is one of these."""
+    """Replace what the upstream holds by `payload`; reactivation is one of these.
+
+    locked:  the profile is not ours to change, so nothing is sent, and only the memberships come back
+    """
 
     subject: Subject
     scim_id: str
     payload: Mapping[str, object]
     digest: str
+    address: Address
+    locked: bool = False
     verb = "update user"
 
 
 @dataclass(frozen=True, slots=True)
 class DeactivateUser:
-    """Set `active` to false and leave the rest."""
+    """Set `active` to false and leave the rest.
+
+    locked:  the account is not ours to deactivate, so nothing is sent; it has lost its memberships before
+    """
 
     subject: Subject
     scim_id: str
     cause: str
+    locked: bool = False
     verb = "deactivate user"
+
+
+@dataclass(frozen=True, slots=True)
+class RetireAccount:
+    """Let go of an account whose place another one has taken: `locked` as with DeactivateUser."""
+
+    subject: Subject
+    scim_id: str
+    cause: str
+    locked: bool
+    verb = "retire account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,5 +163,13 @@ class ReadMembers:
 
 
 Operation = (
-    CreateUser | UpdateUser | DeactivateUser | CreateGroup | UpdateGroup | AddMembers | RemoveMembers | ReadMembers
+    CreateUser
+    | UpdateUser
+    | DeactivateUser
+    | RetireAccount
+    | CreateGroup
+    | UpdateGroup
+    | AddMembers
+    | RemoveMembers
+    | ReadMembers
 )

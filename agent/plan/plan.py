@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.plan.difference import Difference
-from agent.plan.operations import DESTRUCTIVE, AddMembers, DeactivateUser, Operation, Phase, RemoveMembers
+from agent.plan.operations import (
+    DESTRUCTIVE,
+    AddMembers,
+    DeactivateUser,
+    Operation,
+    Phase,
+    RemoveMembers,
+    RetireAccount,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ def as_planned(
     While a plan is carried out more may come to light: a group that is taken over turns out to have members. What was
     planned is known by its ids upstream, because an account may pass from one entry to another meanwhile.
     """
-    users = {removal.scim_id for removal in plan.removals if isinstance(removal, DeactivateUser)}
+    users = {removal.scim_id for removal in plan.removals if isinstance(removal, DeactivateUser | RetireAccount)}
     members = {
         (removal.scim_id, member.scim_id)
         for removal in plan.removals
@@ -79,7 +87,7 @@ def as_planned(
                 leaving = tuple(item for item in operation.members if (operation.scim_id, item.scim_id) in members)
                 if leaving:
                     yield replace(operation, members=leaving)
-            elif not isinstance(operation, DeactivateUser) or operation.scim_id in users:
+            elif not isinstance(operation, DeactivateUser | RetireAccount) or operation.scim_id in users:
                 yield operation
 
     return planned

@@ -17,10 +17,12 @@ from sqlalchemy import exists as sql_exists
 from agent.directory.marks import mark
 from agent.directory.resolution import flatten, groups_reached_by_marks
 from agent.population.conflicts import settle_group_conflicts, settle_user_conflicts
-from agent.population.mapping import Mapping, digest_of, mapping_of
+from agent.population.mapping import MappedUser, Mapping, digest_of, mapping_of
+from agent.population.opt_in import Gate, gate_of, mark_after_decision, note_policy
 from agent.population.policy import DomainPolicy, Standing, policy_of
 from agent.population.scope import Scope, scope_of
 from agent.population.template import Attributes
+from agent.population.treatment import PROVISIONED, Treatment, treat
 from agent.settings import Settings
 from agent.state.database import batched, upsert
 from agent.state.tables import desired_group, desired_member, desired_user, entry
@@ -52,6 +54,9 @@ def population_of(settings: Settings) -> Population:
 
 def settle(connection: Connection, population: Population) -> None:
     """Bring the desired state up to date with everything that is marked."""
+    note_policy(connection, population.policy)
+    gate = gate_of(connection)
+    mark_after_decision(connection, gate)
     # An entry may have become a person that was a group, and the other way round.
     marked = select(mark_table.c.entry_id)
     were_groups = select(desired_group.c.entry_id).where(desired_group.c.entry_id.in_(marked))
@@ -67,7 +72,7 @@ def settle(connection: Connection, population: Population) -> None:
     )
     touched: set[str] = set()
     for some in batched(connection.execute(marked_users).scalars().all(), _BATCH):
-        touched |= _settle_users(connection, population, some)
+        touched |= _settle_users(connection, population, gate, some)
     settle_user_conflicts(connection, touched)
 
 
@@ -76,19 +81,20 @@ def unmatched_scope(connection: Connection, population: Population) -> list[str]
     rows = connection.execute(
         select(entry.c.dn, desired_group.c.display_name).join(entry, entry.c.id == desired_group.c.entry_id)
     )
-    return population.scope.unmatched([(normalise(row.dn), row.display_name) for row in rows])
+    return population.scope.selection.unmatched([(normalise(row.dn), row.display_name) for row in rows])
 
 
 def _settle_group(connection: Connection, population: Population, group_id: int) -> None:
     row = connection.execute(select(entry).where(entry.c.id == group_id)).one()
     name, payload = population.mapping.group(row.anchor, _attributes(row))
-    held = connection.execute(
-        select(desired_group.c.display_name_key).where(desired_group.c.entry_id == group_id)
-    ).scalar()
+    before = connection.execute(
+        select(desired_group.c.display_name_key, desired_group.c.rule).where(desired_group.c.entry_id == group_id)
+    ).first()
+    held = None if before is None else before.display_name_key
     is_there = row.kind == EntryKind.GROUP.value and row.present
     # A name that is missing is no proof that the group left the scope.
     unknown = not name and held is not None
-    selected = is_there and (unknown or population.scope.selects(normalise(row.dn), name))
+    selected = is_there and (unknown or population.scope.selection.selects(normalise(row.dn), name))
     if not selected:
         if held is not None:
             _set_members(connection, group_id, frozenset())
@@ -97,6 +103,7 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
             settle_group_conflicts(connection, {held})
         return
     flat = flatten(connection, group_id, nested=population.scope.nested)
+    rule = population.policy.rule_for_group(normalise(row.dn), name)
     problem = None
     if not name:
         problem = (
@@ -116,10 +123,13 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
                 "members_complete": flat.complete,
                 "unresolved": flat.unresolved,
                 "problem": problem,
+                "rule": rule,
             }
         ],
     )
     _set_members(connection, group_id, flat.members)
+    if before is not None and before.rule != rule:
+        mark(connection, sorted(flat.members), references_too=False)
     mark(connection, [group_id], references_too=False)
     settle_group_conflicts(connection, {key for key in (held, name.casefold()) if key})
 
@@ -140,28 +150,32 @@ def _set_members(connection: Connection, group_id: int, members: frozenset[int])
     mark(connection, sorted(joined | left), references_too=False)
 
 
-def _settle_users(connection: Connection, population: Population, numbers: Sequence[int]) -> set[str]:
+def _settle_users(connection: Connection, population: Population, gate: Gate, numbers: Sequence[int]) -> set[str]:
     in_scope = sql_exists().where(desired_member.c.user_id == entry.c.id).label("in_scope")
     rows = connection.execute(select(entry, in_scope).where(entry.c.id.in_(numbers))).all()
     held = {
         row.entry_id: row
         for row in connection.execute(select(desired_user).where(desired_user.c.entry_id.in_(numbers)))
     }
-    wanted = [
-        _desired(row, population) for row in rows if row.present and row.in_scope and row.kind != EntryKind.GROUP.value
-    ]
-    kept = {number for row in wanted if isinstance(number := row["entry_id"], int)}
+    people = [row for row in rows if row.present and row.in_scope and row.kind != EntryKind.GROUP.value]
+    mapped = {
+        row.id: population.mapping.user(row.anchor, row.dn, _attributes(row), active=row.active) for row in people
+    }
+    standings = {number: population.policy.standing(user.email) for number, user in mapped.items()}
+    sure = {number: standing for number, standing in standings.items() if mapped[number].problem is None}
+    treatments = treat(connection, population.policy, gate, sure, [row.id for row in people])
+    wanted = [_desired(row, mapped[row.id], standings[row.id], treatments.get(row.id, PROVISIONED)) for row in people]
     upsert(connection, desired_user, wanted)
-    gone = [number for number in held if number not in kept]
+    gone = [number for number in held if number not in mapped]
     if gone:
         connection.execute(delete(desired_user).where(desired_user.c.entry_id.in_(gone)))
     keys: Iterable[object] = [row["user_name_key"] for row in wanted] + [row.user_name_key for row in held.values()]
     return {key for key in keys if isinstance(key, str)}
 
 
-def _desired(row: Row[tuple[object, ...]], population: Population) -> dict[str, object]:
-    mapped = population.mapping.user(row.anchor, row.dn, _attributes(row), active=row.active)
-    standing: Standing = population.policy.standing(mapped.email)
+def _desired(
+    row: Row[tuple[object, ...]], mapped: MappedUser, standing: Standing, treatment: Treatment
+) -> dict[str, object]:
     return {
         "entry_id": row.id,
         "user_name": mapped.user_name,
@@ -170,8 +184,11 @@ def _desired(row: Row[tuple[object, ...]], population: Population) -> dict[str, 
         "email": mapped.email,
         "domain": standing.domain,
         "external": standing.external,
-        # Without an address nobody knows whose domain it would be: that is no reason to take anything away.
-        "provisioned": standing.provisioned or mapped.problem is not None,
+        "protected": standing.protected,
+        "provisioned": treatment.provisioned,
+        "withdrawn": treatment.withdrawn,
+        "held_back": treatment.held_back,
+        "awaits": treatment.awaits,
         "active": row.active,
         "payload": orjson.dumps(mapped.payload).decode(),
         "digest": digest_of(mapped.payload),

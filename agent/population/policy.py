@@ -2,35 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.settings import ExternalSettings
+from agent.population.scope import Selection, selection_of
+from agent.settings import ExternalSettings, Policy
+
+# The strictest of the rules that apply decides.
+_STRICTNESS = {Policy.PROVISION: 1, Policy.REVIEW: 2, Policy.SKIP: 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a user stands: the domain of the address that is sent, and what the policy makes of it."""
+    """Where an address stands.
+
+    rule:  what [external] domains says of it, if anything
+    """
 
     domain: str
     external: bool
-    provisioned: bool
+    blocked: bool = False
+    protected: bool = False
+    rule: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DomainPolicy:
-    """The verified domains and the policy for everybody else."""
+    """The verified domains, and the rules for everybody else."""
 
     managed: frozenset[str]
+    blocked: frozenset[str]
+    protected: frozenset[str]
+    domains: Mapping[str, Policy]
+    groups: tuple[tuple[Selection, Policy], ...]
     subdomains: bool
-    provision_external: bool
+    default: Policy
+    withdraws: bool  # who stands upstream and is not wanted there by the policy is taken out again
+
+    @property
+    def leaves_everybody_out(self) -> bool:
+        """Whether no external user at all is let in."""
+        rules = (self.default, *self.domains.values(), *(rule for _, rule in self.groups))
+        return all(rule is Policy.SKIP for rule in rules)
 
     def standing(self, address: str) -> Standing:
         """Judge an address by its domain, compared as the DNS does (without case, in IDNA form)."""
-        domain = domain_of(address)
-        managed = domain in self.managed or (
-            self.subdomains and any(domain.endswith(f".{parent}") for parent in self.managed)
+        return self.standing_of_domain(domain_of(address))
+
+    def standing_of_domain(self, domain: str) -> Standing:
+        """Judge a domain in lower case and IDNA form."""
+        ruling = self._closest(domain, self.domains)
+        return Standing(
+            domain,
+            external=self._closest(domain, self.managed) is None,
+            blocked=self._closest(domain, self.blocked) is not None,
+            protected=self._closest(domain, self.protected) is not None,
+            rule=None if ruling is None else self.domains[ruling],
         )
-        return Standing(domain, external=not managed, provisioned=managed or self.provision_external)
+
+    def rule_for_group(self, normalised_dn: str, name: str) -> Policy | None:
+        """Return the strictest of the rules of [external] groups that name this group."""
+        return strictest(rule for selection, rule in self.groups if selection.selects(normalised_dn, name))
+
+    def _closest(self, domain: str, named: Iterable[str]) -> str | None:
+        """Return the longest of the named domains that this one is, or is below of."""
+        candidates = [
+            parent for parent in named if domain == parent or (self.subdomains and domain.endswith(f".{parent}"))
+        ]
+        return max(candidates, key=len, default=None)
+
+
+def strictest(rules: Iterable[Policy | None]) -> Policy | None:
+    """Return the strictest of some rules, or None where there is none."""
+    return max((rule for rule in rules if rule is not None), key=_STRICTNESS.__getitem__, default=None)
 
 
 def domain_of(address: str) -> str:
@@ -43,9 +87,14 @@ def domain_of(address: str) -> str:
 
 
 def policy_of(settings: ExternalSettings) -> DomainPolicy:
-    """Read the settings, whose domains are already in IDNA form."""
+    """Read the settings, whose domains are already in IDNA form. Raises UsageProblem."""
     return DomainPolicy(
         managed=frozenset(settings.managed_domains),
+        blocked=frozenset(settings.blocked_domains),
+        protected=frozenset(settings.protected_domains),
+        domains=settings.domains,
+        groups=tuple((selection_of([written], "external.groups"), rule) for written, rule in settings.groups.items()),
         subdomains=settings.subdomains,
-        provision_external=settings.policy == "provision",
+        default=settings.policy,
+        withdraws=settings.withdrawal == "deactivate",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.errors import UsageProblem
@@ -14,12 +15,11 @@ _PATTERN_PREFIX = "name:"
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """The selection: normalised DNs, and patterns on the group's name, compared without case."""
+class Selection:
+    """Groups as an administrator names them: normalised DNs, and patterns on the name, compared without case."""
 
     dns: dict[str, str]  # normalised → as the administrator wrote it
     patterns: tuple[tuple[str, re.Pattern[str]], ...]
-    nested: bool
 
     def selects(self, normalised_dn: str, name: str) -> bool:
         """Tell whether a group is selected."""
@@ -34,22 +34,35 @@ class Scope:
         return missing
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The selected groups, and whether the groups inside them are opened."""
+
+    selection: Selection
+    nested: bool
+
+
 def scope_of(settings: ScopeSettings) -> Scope:
     """Read the settings. Raises UsageProblem for a text that is neither a DN nor a pattern."""
+    return Scope(selection_of(settings.groups, "scope.groups"), nested=settings.nested == "flatten")
+
+
+def selection_of(lines: Iterable[str], where: str) -> Selection:
+    """Read what an administrator wrote under the setting `where`. Raises UsageProblem."""
     dns: dict[str, str] = {}
     patterns = []
-    for written in settings.groups:
+    for written in lines:
         if written.lower().startswith(_PATTERN_PREFIX):
             glob = written[len(_PATTERN_PREFIX) :].strip()
             if not glob:
-                raise UsageProblem(f'scope.groups: "{written}" has no pattern; write it like "name:app-*".')
+                raise UsageProblem(f'{where}: "{written}" has no pattern; write it like "name:app-*".')
             patterns.append((written, re.compile(fnmatch.translate(glob.casefold()))))
             continue
         try:
             dns[normalise(written)] = written
         except DistinguishedNameError as error:
             raise UsageProblem(
-                f'scope.groups: "{written}" is not a distinguished name ({error}). Write a DN like '
+                f'{where}: "{written}" is not a distinguished name ({error}). Write a DN like '
                 '"cn=staff,ou=Groups,dc=corp,dc=example", or "name:" and a pattern like "name:app-*".'
             ) from None
-    return Scope(dns, tuple(patterns), nested=settings.nested == "flatten")
+    return Selection(dns, tuple(patterns))

@@ -24,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    true,
 )
 
 
@@ -151,7 +152,11 @@ desired_user = Table(
     Column("email", Text),
     Column("domain", Text, nullable=False),
     Column("external", Boolean, nullable=False),
-    Column("provisioned", Boolean, nullable=False),  # False where the policy skips this user
+    Column("provisioned", Boolean, nullable=False),  # False where the policy wants this user in none of the groups
+    Column("withdrawn", Boolean, nullable=False, server_default=false()),  # not even upstream, if it stands there
+    Column("held_back", Text),  # why it is not provisioned
+    Column("awaits", Boolean, nullable=False, server_default=false()),  # somebody's decision would let it through
+    Column("protected", Boolean, nullable=False, server_default=false()),
     Column("active", Boolean, nullable=False),
     Column("payload", Text, nullable=False),
     Column("digest", String(64), nullable=False),
@@ -165,6 +170,13 @@ Index(
     sqlite_where=desired_user.c.problem.is_not(None),
     postgresql_where=desired_user.c.problem.is_not(None),
 )
+# So it does of those that are held back.
+Index(
+    "ix_desired_user_held_back",
+    desired_user.c.held_back,
+    sqlite_where=desired_user.c.held_back.is_not(None),
+    postgresql_where=desired_user.c.held_back.is_not(None),
+)
 
 desired_group = Table(
     "desired_group",
@@ -177,6 +189,7 @@ desired_group = Table(
     Column("unresolved", Integer, nullable=False),  # members that no source can name
     Column("problem", Text),
     Column("display_name_key", Text, nullable=False),
+    Column("rule", String(20)),  # what [external] groups says of it
     Index(None, "display_name_key"),
 )
 
@@ -185,7 +198,27 @@ desired_member = Table(
     metadata,
     _entry_number("group_id"),
     _entry_number("user_id"),
+    Column("provisioned", Boolean, nullable=False, server_default=true()),  # the policy wants it upstream
+    Column("withdrawn", Boolean, nullable=False, server_default=false()),  # the policy wants it gone from there
     Index(None, "user_id"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("verb", String(20), nullable=False),  # opt-in or withdraw
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("list_digest", String(64), nullable=False),  # of the external users that were shown
+    Column("users", Integer, nullable=False),
+)
+
+decided_user = Table(
+    "decided_user",
+    metadata,
+    _entry_number(),
+    Column("decision_id", Integer, ForeignKey("decision.id"), nullable=False),
 )
 
 # --- agent/upstream: the ledger --------------------------------------------------------------------------------
@@ -200,6 +233,35 @@ ledger_user = Table(
     Column("active", Boolean, nullable=False),
     Column("origin", String(20), nullable=False),  # created or adopted
     Column("acknowledged_at", UtcDateTime, nullable=False),
+    # The address it has upstream, and where that stands by today's policy.
+    Column("email", Text, nullable=False, server_default=""),
+    Column("domain", Text, nullable=False, server_default=""),
+    Column("external", Boolean, nullable=False, server_default=false()),
+    Column("protected", Boolean, nullable=False, server_default=false()),
+    Column("account_number", Text),  # the vendor's own number of the account, since it was seen
+    Column("unlinked_at", UtcDateTime),  # when that number was found missing
+    Index(None, "domain"),
+)
+
+# An account whose place another one has taken: its memberships are removed, and it is not kept up any more.
+former_account = Table(
+    "former_account",
+    metadata,
+    Column("scim_id", Text, primary_key=True),
+    Column("entry_id", Integer, ForeignKey("entry.id"), nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("external", Boolean, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("replaced_at", UtcDateTime, nullable=False),
+    Index(None, "entry_id"),
+)
+
+former_member = Table(
+    "former_member",
+    metadata,
+    _entry_number("group_id"),
+    Column("scim_id", Text, ForeignKey("former_account.scim_id"), primary_key=True),
+    Index(None, "scim_id"),
 )
 
 ledger_group = Table(
@@ -239,6 +301,7 @@ rejected = Table(
     Column("digest", String(64), nullable=False),  # of what was refused; something else is tried at once
     Column("first_at", UtcDateTime, nullable=False),
     Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("final", Boolean, nullable=False, server_default=false()),  # the same would be refused again
 )
 
 # --- agent/cycle, agent/plan ------------------------------------------------------------------------------------

@@ -94,8 +94,13 @@ class ScimClient:
         path: str,
         body: Mapping[str, object] | None = None,
         params: Mapping[str, str] | None = None,
+        *,
+        may_be_forbidden: bool = False,
     ) -> Answer:
-        """Send a request and return the answer, be it a success or a refusal of this one object."""
+        """Send a request and return the answer, be it a success or a refusal of this one object.
+
+        may_be_forbidden:  a 403 may be about this object, not about the token: the caller makes sure of that
+        """
         for attempt in range(1, self.service.attempts + 1):
             self._brake.wait()
             last = attempt == self.service.attempts
@@ -111,6 +116,8 @@ class ScimClient:
                 if last:
                     raise UpstreamUnreachable(self._unreachable(error)) from error
             else:
+                if may_be_forbidden and response.status_code == HTTPStatus.FORBIDDEN:
+                    return Answer(response.status_code, self._without_token(self._body(response, response.status_code)))
                 answer = self._understand(response, last=last, method=method)
                 if answer is not None:
                     return answer

@@ -48,6 +48,12 @@ def create_group(client: ScimClient, ledger: Ledger, operation: CreateGroup) -> 
 def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> str:
     """Rename a group. Raises Refused."""
     name = str(operation.payload["displayName"])
+    if not client.service.profile.renames_groups:
+        raise Refused(
+            "the upstream does not rename groups. It keeps its old name there, and its members are kept up; give it "
+            "that name back in the directory, or remove the group upstream, and the next cycle makes it anew",
+            final=True,
+        )
     body = {
         "schemas": [PATCH_SCHEMA],
         "Operations": [{"op": "replace", "path": "displayName", "value": name}],

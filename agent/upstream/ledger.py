@@ -7,19 +7,30 @@ is lost, what stands upstream is not known any more, and differs from whatever i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from agent.plan.operations import Member, Operation, Subject
+from agent.plan.operations import Address, Member, Operation, Subject
 from agent.state.database import State, batched, upsert
-from agent.state.tables import create_attempt, entry, ledger_group, ledger_member, ledger_user, rejected
+from agent.state.tables import (
+    create_attempt,
+    entry,
+    former_account,
+    former_member,
+    ledger_group,
+    ledger_member,
+    ledger_user,
+    rejected,
+)
+from agent.upstream.accounts import forget_account, note_account_numbers, take_the_place
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
+FINAL_WAIT = timedelta(days=7)
 UNKNOWN = ""  # the digest of what is not known: it differs from every other
 
 
@@ -63,9 +74,18 @@ class Ledger:
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
 
     def user_acknowledged(
-        self, subject: Subject, *, scim_id: str, user_name: str, digest: str, active: bool, origin: Origin
+        self,
+        subject: Subject,
+        *,
+        scim_id: str,
+        user_name: str,
+        digest: str,
+        active: bool,
+        origin: Origin,
+        address: Address,
+        account_number: str | None = None,
     ) -> None:
-        """The upstream holds this user with this payload under this id."""
+        """The upstream holds this user with this payload under this id, which may take the place of another."""
         row = {
             "entry_id": subject.entry_id,
             "scim_id": scim_id,
@@ -74,8 +94,12 @@ class Ledger:
             "active": active,
             "origin": origin.value,
             "acknowledged_at": _now(),
+            "account_number": account_number,
+            "unlinked_at": None,
+            **asdict(address),
         }
         with self._state.write() as connection:
+            take_the_place(connection, subject.entry_id, scim_id)
             upsert(connection, ledger_user, [row])
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
@@ -87,13 +111,37 @@ class Ledger:
                 update(ledger_user).where(ledger_user.c.entry_id == subject.entry_id).values(digest=UNKNOWN)
             )
 
-    def user_updated(self, subject: Subject, *, user_name: str, digest: str, active: bool) -> None:
+    def user_updated(self, subject: Subject, *, user_name: str, digest: str, active: bool, address: Address) -> None:
         """The upstream took an update of a user the ledger knows."""
-        self._user_changed(subject, user_name=user_name, digest=digest, active=active)
+        self._user_changed(subject, user_name=user_name, digest=digest, active=active, **asdict(address))
 
     def user_deactivated(self, subject: Subject) -> None:
         """The upstream holds this user as inactive. The digest is void: a return is always an update."""
         self._user_changed(subject, digest=UNKNOWN, active=False)
+
+    def user_let_go(self, subject: Subject) -> None:
+        """A user whose account is not ours to deactivate has lost every membership."""
+        self._user_changed(subject, active=False)
+
+    def user_returned(self, subject: Subject) -> None:
+        """A user whose account is not ours is to have memberships again."""
+        self._user_changed(subject, active=True)
+
+    def account_numbers_seen(self, numbers: Mapping[str, str | None]) -> None:
+        """The upstream showed these accounts, by SCIM id, with the vendor's own number or without one."""
+        with self._state.write() as connection:
+            note_account_numbers(connection, numbers)
+
+    @property
+    def has_users(self) -> bool:
+        """Whether the upstream holds any user of ours."""
+        with self._state.read() as connection:
+            return connection.execute(select(ledger_user.c.entry_id).limit(1)).first() is not None
+
+    def account_retired(self, scim_id: str) -> None:
+        """An account whose place another has taken is not the agent's any more."""
+        with self._state.write() as connection:
+            forget_account(connection, scim_id)
 
     def user_lost(self, subject: Subject) -> None:
         """The upstream no longer has this user (404): the next difference creates it again where it is wanted."""
@@ -139,7 +187,8 @@ class Ledger:
     def group_lost(self, subject: Subject) -> None:
         """The upstream no longer has this group (404)."""
         with self._state.write() as connection:
-            connection.execute(delete(ledger_member).where(ledger_member.c.group_id == subject.entry_id))
+            for table in (ledger_member, former_member):
+                connection.execute(delete(table).where(table.c.group_id == subject.entry_id))
             connection.execute(delete(ledger_group).where(ledger_group.c.entry_id == subject.entry_id))
 
     def group(self, subject: Subject) -> LedgerGroup | None:
@@ -171,10 +220,16 @@ class Ledger:
         """The upstream acknowledged these removals."""
         with self._state.write() as connection:
             for member in members:
+                # By the SCIM id: a person whose account was replaced has two of them for a while.
+                held = select(ledger_user.c.entry_id).where(ledger_user.c.scim_id == member.scim_id)
                 connection.execute(
                     delete(ledger_member).where(
-                        ledger_member.c.group_id == subject.entry_id,
-                        ledger_member.c.user_id == member.entry_id,
+                        ledger_member.c.group_id == subject.entry_id, ledger_member.c.user_id.in_(held)
+                    )
+                )
+                connection.execute(
+                    delete(former_member).where(
+                        former_member.c.group_id == subject.entry_id, former_member.c.scim_id == member.scim_id
                     )
                 )
 
@@ -200,16 +255,29 @@ class Ledger:
                         ledger_member.c.group_id == subject.entry_id, ledger_member.c.user_id == user_id
                     )
                 )
+            former = connection.execute(
+                select(former_member.c.scim_id).where(former_member.c.group_id == subject.entry_id)
+            ).scalars()
+            for scim_id in set(former) - scim_ids:
+                connection.execute(
+                    delete(former_member).where(
+                        former_member.c.group_id == subject.entry_id, former_member.c.scim_id == scim_id
+                    )
+                )
 
-    def object_rejected(self, operation: Operation, reason: str) -> datetime:
-        """Remember a refusal with its reason. Returns when the next attempt is due: the wait doubles each time."""
+    def object_rejected(self, operation: Operation, reason: str, *, final: bool = False) -> datetime:
+        """Remember a refusal with its reason. Returns when the next attempt is due.
+
+        The wait doubles each time, but for what is `final`: that is tried again rarely.
+        """
         now = _now()
         entry_id = operation.subject.entry_id
         digest = getattr(operation, "digest", "")
         with self._state.write() as connection:
             before = connection.execute(select(rejected).where(rejected.c.entry_id == entry_id)).first()
             attempts = 1 if before is None or before.digest != digest else before.attempts + 1
-            wait: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
+            doubled: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
+            wait = FINAL_WAIT if final else doubled
             row = {
                 "entry_id": entry_id,
                 "operation": operation.verb,
@@ -218,6 +286,7 @@ class Ledger:
                 "digest": digest,
                 "first_at": now if before is None else before.first_at,
                 "next_attempt_at": now + wait,
+                "final": final,
             }
             upsert(connection, rejected, [row])
         return now + wait
@@ -277,6 +346,7 @@ def pass_on(connection: Connection, before: int, now: int) -> None:
         connection.execute(update(ledger_member).where(column == before).values({column.name: now}))
     for table in (ledger_user, ledger_group):
         connection.execute(update(table).where(table.c.entry_id == before).values(entry_id=now))
+    connection.execute(update(former_account).where(former_account.c.entry_id == before).values(entry_id=now))
 
 
 def _now() -> datetime:

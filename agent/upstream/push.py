@@ -26,6 +26,7 @@ from agent.plan.operations import (
     Phase,
     ReadMembers,
     RemoveMembers,
+    RetireAccount,
     UpdateGroup,
     UpdateUser,
 )
@@ -33,10 +34,11 @@ from agent.upstream.brake import Brake, Stopped
 from agent.upstream.client import ScimClient, verification
 from agent.upstream.groups import create_group, update_group
 from agent.upstream.ledger import Ledger
+from agent.upstream.links import look_at_links
 from agent.upstream.members import change_members, read_members
 from agent.upstream.refusal import Refused
 from agent.upstream.service import Service
-from agent.upstream.users import create_user, deactivate_user, update_user
+from agent.upstream.users import create_user, deactivate_user, retire_account, update_user
 
 BUDGET_NUMBER = 10
 BUDGET_SHARE = 0.10
@@ -77,6 +79,7 @@ class PushReport:
 
     done:               operations that succeeded, by verb
     rejected:           the first refusals, rejections counts them all
+    tolerated:          refusals that are in nobody's way: the service does not want an external user
     trouble:            why the whole push was stopped
     removals_withheld:  why the destructive phases did not run although they were allowed to
     """
@@ -84,6 +87,7 @@ class PushReport:
     done: Counter[str] = field(default_factory=Counter)
     rejected: list[Rejection] = field(default_factory=list)
     rejections: int = 0
+    tolerated: int = 0
     requests: int = 0
     writes: int = 0
     trouble: UpstreamError | None = None
@@ -114,12 +118,22 @@ class Push:
         self._report = PushReport()
         self._context: ssl.SSLContext | None = None
 
-    def run(self, operations: Callable[[Phase], Iterator[Operation]], *, removals_allowed: bool) -> PushReport:
+    def run(
+        self,
+        operations: Callable[[Phase], Iterator[Operation]],
+        *,
+        removals_allowed: bool,
+        look_at_accounts: bool = False,
+    ) -> PushReport:
         """Carry out every phase in order. `operations` is asked for a phase when its turn comes.
+
+        look_at_accounts:  look first whether the accounts upstream are still linked, where the vendor shows that
 
         A defect in this program is raised here after the workers have ended; everything else is in the report.
         """
         constructive = 0
+        if look_at_accounts and self._service.profile.account_schema and self._ledger.has_users:
+            self._look_at_links()
         for phase in Phase:
             if self._halted():
                 break
@@ -134,15 +148,27 @@ class Push:
             raise self._defect
         return self._report
 
+    def _look_at_links(self) -> None:
+        with ScimClient(self._service, self._brake, self._verification()) as client:
+            try:
+                look_at_links(client, self._ledger)
+            except UpstreamError as error:
+                self._report.trouble = error
+                self._halt.set()
+            except Stopped:
+                pass
+            self._report.requests += client.requests
+
     def _halted(self) -> bool:
         return self._halt.is_set() or self._stop.is_set()
 
     def _over_budget(self, constructive: int) -> bool:
         budget = max(BUDGET_NUMBER, int(BUDGET_SHARE * constructive))
-        if self._report.rejections <= budget:
+        refused = self._report.rejections - self._report.tolerated
+        if refused <= budget:
             return False
         self._report.removals_withheld = (
-            f"{self._report.rejections} of {constructive} creates, updates and additions were refused, more than the "
+            f"{refused} of {constructive} creates, updates and additions were refused, more than the "
             f"{budget} that are tolerated. Nothing was removed; correct what the refusals name, then sync again."
         )
         return True
@@ -203,7 +229,7 @@ class Push:
         try:
             detail = _send(client, self._ledger, operation)
         except Refused as refused:
-            self._ledger.object_rejected(operation, str(refused))
+            self._ledger.object_rejected(operation, str(refused), final=refused.final)
             self._finished(Outcome(operation, Result.REJECTED, str(refused)), failed=refused.temporary)
             return
         except Exception as error:
@@ -229,6 +255,7 @@ class Push:
                 self._report.done[verb] += 1
             else:
                 self._report.rejections += 1
+                self._report.tolerated += not failed and _is_of_an_external_user(outcome.operation)
                 if len(self._report.rejected) < _SHOWN:
                     self._report.rejected.append(Rejection(verb, outcome.operation.subject.label, outcome.detail))
             self._recent.append(failed)
@@ -249,6 +276,8 @@ def _send(client: ScimClient, ledger: Ledger, operation: Operation) -> str:
             detail = update_user(client, ledger, operation)
         case DeactivateUser():
             detail = deactivate_user(client, ledger, operation)
+        case RetireAccount():
+            detail = retire_account(client, ledger, operation)
         case CreateGroup():
             detail = create_group(client, ledger, operation)
         case UpdateGroup():
@@ -258,6 +287,10 @@ def _send(client: ScimClient, ledger: Ledger, operation: Operation) -> str:
         case ReadMembers():
             detail = read_members(client, ledger, operation)
     return detail
+
+
+def _is_of_an_external_user(operation: Operation) -> bool:
+    return isinstance(operation, CreateUser) and operation.address.external
 
 
 def _beginning_with(first: Operation, rest: Iterator[Operation]) -> Iterator[Operation]:

@@ -6,9 +6,11 @@ from __future__ import annotations
 class Refused(Exception):
     """The upstream, or a rule of ours, refuses one object. The text is the reason, for the administrator.
 
-    `temporary`: the service was in trouble, which counts towards pausing the whole push.
+    temporary:  the service was in trouble, which counts towards pausing the whole push
+    final:      the same would be refused again: it is tried again rarely
     """
 
-    def __init__(self, reason: str, *, temporary: bool = False) -> None:
+    def __init__(self, reason: str, *, temporary: bool = False, final: bool = False) -> None:
         super().__init__(reason)
         self.temporary = temporary
+        self.final = final

@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from agent.errors import UsageProblem
+from agent.upstream.profile import PROFILES, ExternalUsers, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Service:
     attempts: int = 5
     members_per_patch: int = 100
     adopt: bool = True
+    profile: Profile = PROFILES["generic"]
+    external_users: ExternalUsers = ExternalUsers.ORDINARY
     transport: Callable[[], httpx.BaseTransport] | None = None
 
     def __post_init__(self) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote
 
-from agent.plan.operations import CreateUser, DeactivateUser, UpdateUser
+from agent.plan.operations import CreateUser, DeactivateUser, RetireAccount, UpdateUser
+from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
 from agent.upstream.lookup import USERS, Found, by_external_id, user_by_name
+from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
 PATCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -18,15 +21,14 @@ _LOOKS = 3
 
 def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> str:
     """Create a user, or take over the one that is already there. Returns what was done. Raises Refused."""
-    user_name = str(operation.payload["userName"])
-    external_id = str(operation.payload["externalId"])
     look_first = operation.attempted
     for _ in range(_LOOKS):
-        if look_first and (found := _find(client, user_name, external_id)):
+        if look_first and (found := _find(client, operation)):
             return _take_over(client, ledger, operation, found)
         ledger.create_begins(operation.subject)
         try:
-            answer = client.request("POST", USERS, operation.payload)
+            external = operation.address.external
+            answer = client.request("POST", USERS, operation.payload, may_be_forbidden=external)
         except OutcomeUnknown as unknown:
             look_first, lost = True, unknown
             continue
@@ -36,11 +38,21 @@ def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> st
 
 def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> str:
     """Replace what the upstream holds (PUT carries every attribute). Raises Refused."""
+    if operation.locked:
+        ledger.user_returned(operation.subject)
+        return "back in its groups; its profile is left as it is"
     body = {**operation.payload, "id": operation.scim_id}
     ledger.user_change_begins(operation.subject)
     answer = client.request("PUT", _address(operation.scim_id), body)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.user_lost(operation.subject)
+        if operation.address.external and client.service.external_users is ExternalUsers.INVITE:
+            # Another create is another invitation by e-mail to somebody who may have declined this one.
+            raise Refused(
+                "it is not there any more: the invitation has expired or was declined, or somebody deleted it. "
+                "rollcall sync --full invites the person again; take them out of the groups if that is not wanted",
+                final=True,
+            )
         raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
     _expect_success(answer)
     ledger.user_updated(
@@ -48,18 +60,18 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
         user_name=str(operation.payload["userName"]),
         digest=operation.digest,
         active=bool(operation.payload["active"]),
+        address=operation.address,
     )
     return "updated"
 
 
 def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUser) -> str:
     """Set active to false. Somebody who is not there any more is as good as deactivated. Raises Refused."""
-    body = {
-        "schemas": [PATCH_SCHEMA],
-        "Operations": [{"op": "replace", "path": "active", "value": False}],
-    }
+    if operation.locked:
+        ledger.user_let_go(operation.subject)
+        return "in no group any more; the account is the person's own and left as it is"
     ledger.user_change_begins(operation.subject)
-    answer = client.request("PATCH", _address(operation.scim_id), body)
+    answer = _set_inactive(client, operation.scim_id)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.user_lost(operation.subject)
         return "was already deleted upstream"
@@ -68,22 +80,39 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
     return "deactivated"
 
 
+def retire_account(client: ScimClient, ledger: Ledger, operation: RetireAccount) -> str:
+    """Deactivate an account whose place another has taken, unless it is the person's own. Raises Refused."""
+    if not operation.locked:
+        answer = _set_inactive(client, operation.scim_id)
+        if answer.status != HTTPStatus.NOT_FOUND:
+            _expect_success(answer)
+    ledger.account_retired(operation.scim_id)
+    return "in no group any more" if operation.locked else "deactivated"
+
+
+def _set_inactive(client: ScimClient, scim_id: str) -> Answer:
+    body = {
+        "schemas": [PATCH_SCHEMA],
+        "Operations": [{"op": "replace", "path": "active", "value": False}],
+    }
+    return client.request("PATCH", _address(scim_id), body)
+
+
 def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: Answer) -> str:
-    user_name = str(operation.payload["userName"])
     if answer.ok:
         scim_id = answer.body.get("id")
         if not isinstance(scim_id, str) or not scim_id:
-            found = _find(client, user_name, str(operation.payload["externalId"]))
+            found = _find(client, operation)
             if found is None:
                 raise Refused(
                     "the upstream says that it created the user, and gives no id and shows none", temporary=True
                 )
             scim_id = found.scim_id
         verify_new(client.service, ledger, operation.subject, scim_id)
-        _acknowledge(ledger, operation, scim_id, Origin.CREATED)
+        _acknowledge(client, ledger, operation, scim_id, Origin.CREATED, answer.body)
         return "created"
     if answer.status == HTTPStatus.CONFLICT:
-        found = _find(client, user_name, str(operation.payload["externalId"]))
+        found = _find(client, operation)
         if found is None:
             ledger.create_refused(operation.subject)
             raise Refused(
@@ -92,23 +121,39 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
             )
         return _take_over(client, ledger, operation, found)
     ledger.create_refused(operation.subject)
-    raise Refused(answer.words)
+    if answer.status == HTTPStatus.FORBIDDEN:
+        # If it is the token that is refused, so is this, and the whole push stops.
+        client.request("GET", USERS, params={"count": "1"})
+    refuses = operation.address.external and client.service.external_users is ExternalUsers.REFUSE
+    raise Refused(answer.words, final=refuses)
 
 
-def _find(client: ScimClient, user_name: str, external_id: str) -> Found | None:
-    return by_external_id(client, USERS, external_id) or user_by_name(client, user_name)
+def _find(client: ScimClient, operation: CreateUser) -> Found | None:
+    """Look for the account. Where another address means another account, it is known by its name alone."""
+    user_name, external_id = str(operation.payload["userName"]), str(operation.payload["externalId"])
+    by_anchor = None if operation.locked or operation.replaces else by_external_id(client, USERS, external_id)
+    return by_anchor or user_by_name(client, user_name)
 
 
 def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found: Found) -> str:
-    """Adopt a verified match and make it equal to what is wanted."""
+    """Adopt a verified match and make it equal to what is wanted, unless its profile is locked."""
     ours = verify_match(client.service, ledger, operation.subject, str(operation.payload["externalId"]), found)
-    answer = client.request("PUT", _address(found.scim_id), {**operation.payload, "id": found.scim_id})
-    _expect_success(answer)
-    _acknowledge(ledger, operation, found.scim_id, Origin.CREATED if ours else Origin.ADOPTED)
+    if not operation.locked:
+        answer = client.request("PUT", _address(found.scim_id), {**operation.payload, "id": found.scim_id})
+        _expect_success(answer)
+    origin = Origin.CREATED if ours else Origin.ADOPTED
+    _acknowledge(client, ledger, operation, found.scim_id, origin, found.resource)
     return "found again" if ours else "adopted"
 
 
-def _acknowledge(ledger: Ledger, operation: CreateUser, scim_id: str, origin: Origin) -> None:
+def _acknowledge(
+    client: ScimClient,
+    ledger: Ledger,
+    operation: CreateUser,
+    scim_id: str,
+    origin: Origin,
+    resource: Mapping[str, object],
+) -> None:
     ledger.user_acknowledged(
         operation.subject,
         scim_id=scim_id,
@@ -116,6 +161,8 @@ def _acknowledge(ledger: Ledger, operation: CreateUser, scim_id: str, origin: Or
         digest=operation.digest,
         active=bool(operation.payload["active"]),
         origin=origin,
+        address=operation.address,
+        account_number=account_number(client.service.profile, resource),
     )
 
 

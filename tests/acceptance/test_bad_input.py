@@ -33,7 +33,7 @@ def synced(agent: Agent, scim: ScimService) -> Agent:
         ("schedule", {"cron": "every day"}, []),
         ("guard", {"users_share": 5}, ['guard.users_share: write a share as a text like "5%"']),
         ("external", {"managed_domains": ["@example.com"]}, ['"@example.com" is not a domain', 'like "corp.example"']),
-        ("external", {"policy": "maybe"}, ["external.policy", "'provision' or 'skip'"]),
+        ("external", {"policy": "maybe"}, ["external.policy", "'provision', 'skip' or 'review'"]),
         ("scope", {"groups": []}, ["scope.groups: is empty; name at least one"]),
         ("scope", {"groups": ["app-all"]}, ['"app-all" is not a distinguished name', '"name:app-*"']),
         ("mapping", {"email": "{mail"}, ["mapping.email", "is never closed"]),

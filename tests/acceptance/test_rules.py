@@ -73,7 +73,7 @@ def test_external_lists_every_external_user_as_csv(ready: Agent) -> None:
 
     assert done.code == 0
     assert file.read_text(encoding="utf-8-sig").splitlines()[1:] == [
-        f'\'=a@partner.example,partner.example,external,True,True,"{person_dn("a")}",corp,app-a; app-b'
+        f'\'=a@partner.example,partner.example,external,True,True,False,,"{person_dn("a")}",corp,app-a; app-b'
     ]
     assert not (ready.state / "rollcall.sqlite3").exists()
 

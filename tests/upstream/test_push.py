@@ -17,6 +17,7 @@ from sqlalchemy import insert, select
 from agent.errors import UpstreamRefusedToken, UpstreamUnreachable, UsageProblem
 from agent.plan.operations import (
     AddMembers,
+    Address,
     CreateGroup,
     CreateUser,
     DeactivateUser,
@@ -52,7 +53,8 @@ def service_of(scim: ScimService, **changes: object) -> Service:
 
 def create(number: int, *, attempted: bool = False) -> CreateUser:
     payload = {"userName": f"u{number}@example.com", "externalId": f"a{number}", "active": True}
-    return CreateUser(Subject(number, f"u{number}"), payload, f"digest {number}", attempted)
+    address = Address(f"u{number}@example.com", "example.com")
+    return CreateUser(Subject(number, f"u{number}"), payload, f"digest {number}", attempted, address)
 
 
 def push(
@@ -243,7 +245,7 @@ def test_a_stop_finishes_what_is_in_flight_and_begins_nothing_more(state: State,
 
 
 def test_a_defect_of_ours_is_raised_and_hangs_nothing(state: State, scim: ScimService) -> None:
-    broken = CreateUser(Subject(1, "u1"), {"externalId": "a1"}, "d", attempted=False)
+    broken = CreateUser(Subject(1, "u1"), {"externalId": "a1"}, "d", attempted=False, address=Address("", ""))
 
     with pytest.raises(KeyError, match="userName"):
         push(state, service_of(scim), {Phase.USERS: [broken, *(create(number) for number in range(2, 200))]})

@@ -1,0 +1,96 @@
+"""What an administrator has to know although nothing failed: who is held back, and what is left as it is upstream."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Row, func, select
+
+from agent.plan.locks import Locks
+from agent.plan.queries import profiles_that_differ, protected_from_removal
+from agent.state.tables import desired_user, ledger_user
+
+_SHOWN = 20
+_KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; memberships are kept up"
+
+
+def notices_now(connection: Connection, locks: Locks) -> list[str]:
+    """Return every notice, in sentences, with some examples of each kind."""
+    return [
+        *held_back(connection),
+        *differing_profiles(connection, locks),
+        *_unlinked(connection),
+        *_protected(connection),
+    ]
+
+
+def notices_of_cycle(connection: Connection, locks: Locks) -> list[str]:
+    """Return the notices of a cycle, before its marks are settled. Of profiles that differ, only what is new."""
+    return [
+        *held_back(connection),
+        *differing_profiles(connection, locks, marked_only=True),
+        *_unlinked(connection),
+        *_protected(connection),
+    ]
+
+
+def held_back(connection: Connection) -> list[str]:
+    """Tell how many users the policy holds back, by reason."""
+    rows = connection.execute(
+        select(desired_user.c.held_back, func.count())
+        .where(desired_user.c.held_back.is_not(None), desired_user.c.active, desired_user.c.problem.is_(None))
+        .group_by(desired_user.c.held_back)
+        .order_by(func.count().desc(), desired_user.c.held_back)
+    )
+    return [f"{_users(number)} not provisioned: {reason}." for reason, number in rows]
+
+
+def differing_profiles(connection: Connection, locks: Locks, *, marked_only: bool = False) -> list[str]:
+    """Tell whose locked profile upstream is not what the directory says."""
+    if not locks.address:
+        return []
+    rows = connection.execute(profiles_that_differ(locks, marked_only=marked_only).limit(_SHOWN + 1)).all()
+    return _examples([_differs(row) for row in rows], "more locked profiles differ from the directory")
+
+
+def _differs(row: Row[tuple[object, ...]]) -> str:
+    if str(row.held).casefold() != str(row.email).casefold():
+        return (
+            f"{row.user_name} has another address in the directory ({row.email}) than upstream ({row.held}). The "
+            "account belongs to the address it has, and is kept. If it is to be another account, set [external] "
+            'changed_address = "replace"; else the person changes the address there.'
+        )
+    return f"{row.user_name} was changed in the directory. {_KEPT_AS_IT_IS}."
+
+
+def _unlinked(connection: Connection) -> list[str]:
+    rows = connection.execute(
+        select(ledger_user.c.user_name, ledger_user.c.scim_id, ledger_user.c.unlinked_at)
+        .where(ledger_user.c.unlinked_at.is_not(None))
+        .order_by(ledger_user.c.user_name)
+        .limit(_SHOWN + 1)
+    ).all()
+    sentences = [
+        f"{row.user_name} is probably unlinked upstream: {row.scim_id} had an account there and shows none since "
+        f"{row.unlinked_at:%Y-%m-%d}. Its memberships give no access any more. Look the person up in the vendor's "
+        "console; deleting the user there makes the next cycle create it anew."
+        for row in rows
+    ]
+    return _examples(sentences, "more are probably unlinked")
+
+
+def _protected(connection: Connection) -> list[str]:
+    number = connection.execute(
+        select(func.count(func.distinct(protected_from_removal().subquery().c.entry_id)))
+    ).scalar_one()
+    sentence = (
+        f"{_users(number)} kept upstream although the directory or the policy does not have them there any more: "
+        "their domain is protected ([external] protected_domains)."
+    )
+    return [sentence] if number else []
+
+
+def _examples(sentences: list[str], more: str) -> list[str]:
+    return sentences if len(sentences) <= _SHOWN else [*sentences[:_SHOWN], f"And {more}."]
+
+
+def _users(number: int) -> str:
+    return "1 user is" if number == 1 else f"{number} users are"

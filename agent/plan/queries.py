@@ -1,0 +1,337 @@
+"""The queries of the difference: one for each kind of operation, restricted to what is marked."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    union,
+)
+
+from agent.plan.locks import Locks
+from agent.state.database import batched
+from agent.state.tables import (
+    desired_group,
+    desired_member,
+    desired_user,
+    entry,
+    former_account,
+    former_member,
+    ledger_group,
+    ledger_member,
+    ledger_user,
+    mark,
+    rejected,
+)
+
+_BATCH = 500
+_Query = Select[tuple[object, ...]]
+_Within = int | None  # the number of the one group that is asked for
+
+# A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
+# that somebody left.
+_PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
+# The account upstream is the organisation's own only where both the address it has and the one it should have are.
+_EXTERNAL = or_(ledger_user.c.external, desired_user.c.external)
+_MOVED = func.lower(ledger_user.c.email) != func.lower(desired_user.c.email)
+
+
+def locked(locks: Locks) -> ColumnElement[bool]:
+    """Tell whether what stands upstream may not be made equal to what should."""
+    if locks.profile:
+        return _EXTERNAL
+    return and_(_EXTERNAL, _MOVED) if locks.address else false()
+
+
+def replaced(locks: Locks) -> ColumnElement[bool]:
+    """Tell whether another address means another account."""
+    return and_(_EXTERNAL, _MOVED) if locks.address and locks.replaced else false()
+
+
+def users_to_create() -> _Query:
+    """Select the users that should stand upstream and do not."""
+    return (
+        select(desired_user.c.entry_id)
+        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
+        .where(_marked(desired_user.c.entry_id), ledger_user.c.entry_id.is_(None), _PUSHABLE)
+    )
+
+
+def users_to_replace(locks: Locks) -> _Query:
+    """Select the users whose account has another address than they have, where that means another account."""
+    return (
+        select(desired_user.c.entry_id)
+        .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
+        .where(_marked(desired_user.c.entry_id), _PUSHABLE, replaced(locks))
+    )
+
+
+def users_to_update(locks: Locks) -> _Query:
+    """Select the users that stand upstream otherwise than they should, the inactive who return among them.
+
+    Of a locked profile nothing is sent, but whoever returns has to be taken note of.
+    """
+    differs, inactive = ledger_user.c.digest != desired_user.c.digest, ledger_user.c.active.is_(false())
+    free = not_(locked(locks))
+    return (
+        select(desired_user.c.entry_id)
+        .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
+        .where(
+            _marked(desired_user.c.entry_id),
+            _PUSHABLE,
+            or_(and_(differs, free), inactive if locks.profile else and_(inactive, free)),
+            not_(replaced(locks)),
+        )
+    )
+
+
+def profiles_that_differ(locks: Locks, *, marked_only: bool) -> _Query:
+    """Select the users who have other attributes in the directory than upstream, where that stays so."""
+    return (
+        select(ledger_user.c.user_name, ledger_user.c.email.label("held"), desired_user.c.email)
+        .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
+        .where(
+            _marked(desired_user.c.entry_id) if marked_only else true(),
+            _PUSHABLE,
+            ledger_user.c.digest != desired_user.c.digest,
+            locked(locks),
+            not_(replaced(locks)),
+        )
+        .order_by(ledger_user.c.user_name)
+    )
+
+
+def groups_to_create() -> _Query:
+    """Select the selected groups that do not stand upstream."""
+    return (
+        select(desired_group.c.entry_id)
+        .outerjoin(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
+        .where(_marked(desired_group.c.entry_id), ledger_group.c.entry_id.is_(None), desired_group.c.problem.is_(None))
+    )
+
+
+def groups_to_update() -> _Query:
+    """Select the groups whose name changed."""
+    return (
+        select(desired_group.c.entry_id)
+        .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
+        .where(
+            _marked(desired_group.c.entry_id),
+            ledger_group.c.digest != desired_group.c.digest,
+            desired_group.c.problem.is_(None),
+        )
+    )
+
+
+def groups_in_doubt() -> _Query:
+    """Select the groups whose members upstream are not known: a change was begun and its outcome is not recorded."""
+    return select(ledger_group.c.entry_id).where(_marked(ledger_group.c.entry_id), ledger_group.c.in_doubt)
+
+
+def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
+    """Select the memberships that are missing upstream, of one group or of all, with the SCIM ids of both ends."""
+    both_ends = and_(ledger_group.c.entry_id.is_not(None), ledger_user.c.active)
+    query = (
+        select(
+            desired_member.c.group_id,
+            desired_member.c.user_id,
+            desired_group.c.display_name.label("label"),
+            ledger_group.c.scim_id.label("group_scim_id"),
+            ledger_user.c.scim_id.label("user_scim_id"),
+        )
+        .join(desired_group, desired_group.c.entry_id == desired_member.c.group_id)
+        .join(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
+        .outerjoin(ledger_group, ledger_group.c.entry_id == desired_member.c.group_id)
+        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_member.c.user_id)
+        .outerjoin(
+            ledger_member,
+            and_(
+                ledger_member.c.group_id == desired_member.c.group_id,
+                ledger_member.c.user_id == desired_member.c.user_id,
+            ),
+        )
+        .where(
+            ledger_member.c.group_id.is_(None),
+            desired_group.c.problem.is_(None),
+            _PUSHABLE,
+            desired_member.c.provisioned,
+            true() if foresee else both_ends,
+            true() if within is None else desired_member.c.group_id == within,
+        )
+    )
+    return union_of(
+        query.where(_marked(desired_member.c.group_id)),
+        query.where(_marked(desired_member.c.user_id)),
+    )
+
+
+def members_to_remove(within: _Within = None, *, locks: Locks) -> _Query:
+    """Select the memberships upstream that the directory proves to be over, of one group or of all.
+
+    A group that is still selected loses members only when its own list and every nested one is complete
+    (invariant 2); one that is gone or no longer selected loses them all. Whoever would be deactivated, and cannot be
+    because the account is not ours, loses every membership.
+    """
+    listed = and_(
+        desired_member.c.group_id == ledger_member.c.group_id, desired_member.c.user_id == ledger_member.c.user_id
+    )
+    left = and_(
+        desired_member.c.group_id.is_(None),
+        or_(desired_group.c.entry_id.is_(None), desired_group.c.members_complete),
+    )
+    withdrawn = and_(desired_member.c.group_id.is_not(None), desired_member.c.withdrawn)
+    let_go = and_(ledger_user.c.external, _unwanted()) if locks.profile else false()
+    query = (
+        select(
+            ledger_member.c.group_id,
+            ledger_member.c.user_id,
+            ledger_group.c.display_name.label("label"),
+            ledger_group.c.scim_id.label("group_scim_id"),
+            ledger_user.c.scim_id.label("user_scim_id"),
+        )
+        .join(ledger_group, ledger_group.c.entry_id == ledger_member.c.group_id)
+        .join(ledger_user, ledger_user.c.entry_id == ledger_member.c.user_id)
+        .outerjoin(desired_member, listed)
+        .outerjoin(desired_group, desired_group.c.entry_id == ledger_member.c.group_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_member.c.user_id)
+        .where(
+            or_(left, withdrawn, let_go),
+            ledger_user.c.protected.is_(false()),
+            true() if within is None else ledger_member.c.group_id == within,
+        )
+    )
+    standing = union_of(
+        query.where(_marked(ledger_member.c.group_id)),
+        query.where(_marked(ledger_member.c.user_id)),
+    )
+    return union_of(standing, _former_members(within))
+
+
+def _former_members(within: _Within) -> _Query:
+    """Select the memberships of accounts that were replaced, once the new account has them or nobody shall."""
+    same = and_(
+        desired_member.c.group_id == former_member.c.group_id, desired_member.c.user_id == former_account.c.entry_id
+    )
+    return (
+        select(
+            former_member.c.group_id,
+            former_account.c.entry_id.label("user_id"),
+            ledger_group.c.display_name.label("label"),
+            ledger_group.c.scim_id.label("group_scim_id"),
+            former_member.c.scim_id.label("user_scim_id"),
+        )
+        .join(former_account, former_account.c.scim_id == former_member.c.scim_id)
+        .join(ledger_group, ledger_group.c.entry_id == former_member.c.group_id)
+        .outerjoin(desired_member, same)
+        .where(
+            _marked(former_account.c.entry_id),
+            or_(desired_member.c.group_id.is_(None), _taken_over()),
+            true() if within is None else former_member.c.group_id == within,
+        )
+    )
+
+
+def users_to_deactivate(locks: Locks) -> _Query:
+    """Select the active users upstream who should not be, with the cause in words."""
+    cause = case(
+        (entry.c.present.is_(false()), entry.c.gone_evidence),
+        (desired_user.c.entry_id.is_(None), "no longer a member of any selected group"),
+        (desired_user.c.active.is_(false()), "disabled in the directory"),
+        else_=desired_user.c.held_back,
+    )
+    return (
+        select(
+            ledger_user.c.entry_id,
+            ledger_user.c.scim_id,
+            ledger_user.c.user_name.label("label"),
+            cause.label("cause"),
+            (ledger_user.c.external if locks.profile else false()).label("locked"),
+        )
+        .join(entry, entry.c.id == ledger_user.c.entry_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+        .where(
+            _marked(ledger_user.c.entry_id),
+            ledger_user.c.active,
+            ledger_user.c.protected.is_(false()),
+            _unwanted(),
+        )
+    )
+
+
+def protected_from_removal() -> _Query:
+    """Select the users whom only the protection of their domain keeps active upstream."""
+    return (
+        select(ledger_user.c.entry_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+        .where(ledger_user.c.protected, ledger_user.c.active, _unwanted())
+    )
+
+
+def accounts_to_retire(*, foresee: bool) -> _Query:
+    """Select the accounts that were replaced and are in no group any more; with `foresee`, will be in none."""
+    kept = exists().where(former_member.c.scim_id == former_account.c.scim_id)
+    if foresee:
+        wanted = exists().where(
+            desired_member.c.group_id == former_member.c.group_id,
+            desired_member.c.user_id == former_account.c.entry_id,
+        )
+        kept = kept.where(wanted, ~_taken_over())
+    return select(former_account).where(_marked(former_account.c.entry_id), ~kept).order_by(former_account.c.scim_id)
+
+
+def _taken_over() -> ColumnElement[bool]:
+    return exists().where(
+        ledger_member.c.group_id == former_member.c.group_id, ledger_member.c.user_id == former_account.c.entry_id
+    )
+
+
+def _unwanted() -> ColumnElement[bool]:
+    return or_(desired_user.c.entry_id.is_(None), desired_user.c.withdrawn, desired_user.c.active.is_(false()))
+
+
+def settle_marks(connection: Connection, locks: Locks) -> None:
+    """Take the mark off everything that agrees with the ledger now, and forget rejections that are overcome."""
+    adds, removes = members_to_add(foresee=True).subquery(), members_to_remove(locks=locks).subquery()
+    open_ends = union(
+        users_to_create(),
+        users_to_replace(locks),
+        users_to_update(locks),
+        groups_to_create(),
+        groups_to_update(),
+        groups_in_doubt(),
+        select(users_to_deactivate(locks).subquery().c.entry_id),
+        select(former_account.c.entry_id).where(_marked(former_account.c.entry_id)),
+        select(adds.c.group_id),
+        select(removes.c.group_id),
+    )
+    still_open = set(connection.execute(open_ends).scalars())
+    for table in (mark, rejected):
+        held = connection.execute(select(table.c.entry_id)).scalars().all()
+        for some in batched((number for number in held if number not in still_open), _BATCH):
+            connection.execute(delete(table).where(table.c.entry_id.in_(some)))
+
+
+def _marked(number: Column[int]) -> ColumnElement[bool]:
+    """Restrict a query to what is marked.
+
+    Not a join: a database that does not know how few marks there are would rather look through everything and ask of
+    each row whether it is marked. A list of values it looks up.
+    """
+    return number.in_(select(mark.c.entry_id))
+
+
+def union_of(first: _Query, second: _Query) -> _Query:
+    """Return one query for the rows of both, each row once."""
+    return select(union(first, second).subquery())

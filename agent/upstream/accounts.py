@@ -1,0 +1,107 @@
+"""Accounts upstream: whose address is whose by today's policy, which one took the place of another, and their numbers.
+
+An account is the organisation's own, or the person's. That follows from the address it has upstream, not from the one
+it should have; and it changes when a domain is verified or sold, without a word from anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from agent.plan.operations import Address
+from agent.state.database import batched, upsert
+from agent.state.tables import former_account, former_member, ledger_member, ledger_user
+from agent.upstream.profile import Profile
+
+_BATCH = 500
+_UNKNOWN = ""
+
+
+def judge_addresses(connection: Connection, judge: Callable[[str], Address], *, locks_profiles: bool) -> None:
+    """Set down anew where the addresses upstream stand, after the policy has changed.
+
+    An account that becomes the organisation's own may have been changed by the person meanwhile: where that could not
+    be undone before, its digest is void, so that it is made equal. One that is no longer its own costs no request.
+    """
+    unjudged = connection.execute(select(ledger_user.c.email).where(ledger_user.c.domain == "").distinct()).scalars()
+    for email in unjudged.all():
+        domain = judge(email).domain
+        connection.execute(update(ledger_user).where(ledger_user.c.email == email).values(domain=domain))
+    rows = connection.execute(
+        select(ledger_user.c.domain, ledger_user.c.external, ledger_user.c.protected).distinct()
+    ).all()
+    for row in rows:
+        address = judge(f"@{row.domain}")
+        if (address.external, address.protected) == (row.external, row.protected):
+            continue
+        values: dict[str, object] = {"external": address.external, "protected": address.protected}
+        if locks_profiles and row.external and not address.external:
+            values["digest"] = _UNKNOWN
+        connection.execute(
+            update(ledger_user)
+            .where(ledger_user.c.domain == row.domain, ledger_user.c.external == row.external)
+            .values(**values)
+        )
+
+
+def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:
+    """Before an entry gets another account: set the one it has aside, with its memberships.
+
+    Whoever returns to an account that was set aside has it back with what it is still a member of.
+    """
+    held = connection.execute(select(ledger_user).where(ledger_user.c.entry_id == entry_id)).first()
+    if held is not None and held.scim_id != scim_id:
+        connection.execute(
+            insert(former_account).values(
+                scim_id=held.scim_id,
+                entry_id=entry_id,
+                user_name=held.user_name,
+                external=held.external,
+                active=held.active,
+                replaced_at=datetime.now(UTC),
+            )
+        )
+        groups = connection.execute(select(ledger_member.c.group_id).where(ledger_member.c.user_id == entry_id))
+        rows = [{"group_id": group_id, "scim_id": held.scim_id} for group_id in groups.scalars()]
+        for some in batched(rows, _BATCH):
+            connection.execute(insert(former_member), some)
+        connection.execute(delete(ledger_member).where(ledger_member.c.user_id == entry_id))
+    groups = connection.execute(select(former_member.c.group_id).where(former_member.c.scim_id == scim_id))
+    rows = [{"group_id": group_id, "user_id": entry_id} for group_id in groups.scalars()]
+    for some in batched(rows, _BATCH):
+        upsert(connection, ledger_member, some)
+    forget_account(connection, scim_id)
+
+
+def forget_account(connection: Connection, scim_id: str) -> None:
+    """Let go of an account that was set aside."""
+    connection.execute(delete(former_member).where(former_member.c.scim_id == scim_id))
+    connection.execute(delete(former_account).where(former_account.c.scim_id == scim_id))
+
+
+def note_account_numbers(connection: Connection, numbers: Mapping[str, str | None]) -> None:
+    """Record the vendor's numbers of accounts, by SCIM id. One that was there and is not any more is noted as such."""
+    rows = connection.execute(
+        select(ledger_user.c.scim_id, ledger_user.c.account_number, ledger_user.c.unlinked_at).where(
+            ledger_user.c.scim_id.in_(list(numbers))
+        )
+    ).all()
+    for row in rows:
+        number = numbers[row.scim_id]
+        missing = number is None and row.account_number is not None
+        unlinked_at = (row.unlinked_at or datetime.now(UTC)) if missing else None
+        values = {"account_number": number or row.account_number, "unlinked_at": unlinked_at}
+        if (values["account_number"], unlinked_at) != (row.account_number, row.unlinked_at):
+            connection.execute(update(ledger_user).where(ledger_user.c.scim_id == row.scim_id).values(**values))
+
+
+def account_number(profile: Profile, resource: Mapping[str, object]) -> str | None:
+    """Return the vendor's own number of an account, from the extension whose URN begins as the profile says."""
+    for schema, extension in resource.items():
+        if profile.account_schema and schema.startswith(profile.account_schema) and isinstance(extension, dict):
+            number = extension.get(profile.account_number)
+            return str(number) if number else None
+    return None
