@@ -43,10 +43,8 @@ from agent.plan.queries import (
     members_to_remove,
     replaced,
     union_of,
-    users_to_create,
     users_to_deactivate,
-    users_to_replace,
-    users_to_update,
+    users_to_push,
 )
 from agent.state.database import State, batched
 from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected
@@ -114,8 +112,7 @@ class Difference:
             return sorted(connection.execute(query).scalars().all())  # type: ignore[arg-type]
 
     def _users(self) -> Iterator[Operation]:
-        new = union_of(users_to_create(), users_to_replace(self._locks))
-        numbers = self._numbers(union_of(new, users_to_update(self._locks)))
+        numbers = self._numbers(users_to_push(self._locks))
         for some in batched(numbers, _BATCH):
             with self._state.read() as connection:
                 rows = connection.execute(

@@ -60,6 +60,12 @@ def replaced(locks: Locks) -> ColumnElement[bool]:
     return and_(_EXTERNAL, _MOVED) if locks.address and locks.replaced else false()
 
 
+def users_to_push(locks: Locks) -> _Query:
+    """Select the users of whom something has to be created or updated."""
+    pushed = union_of(users_to_create(), users_to_update(locks))
+    return union_of(pushed, users_to_replace(locks)) if locks.address and locks.replaced else pushed
+
+
 def users_to_create() -> _Query:
     """Select the users that should stand upstream and do not."""
     return (
@@ -305,9 +311,7 @@ def settle_marks(connection: Connection, locks: Locks) -> None:
     """Take the mark off everything that agrees with the ledger now, and forget rejections that are overcome."""
     adds, removes = members_to_add(foresee=True).subquery(), members_to_remove(locks=locks).subquery()
     open_ends = union(
-        users_to_create(),
-        users_to_replace(locks),
-        users_to_update(locks),
+        users_to_push(locks),
         groups_to_create(),
         groups_to_update(),
         groups_in_doubt(),

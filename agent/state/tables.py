@@ -242,6 +242,19 @@ ledger_user = Table(
     Column("unlinked_at", UtcDateTime),  # when that number was found missing
     Index(None, "domain"),
 )
+Index(
+    "ix_ledger_user_protected",
+    ledger_user.c.entry_id,
+    # Written out: SQLite takes an index on some rows only for a condition with the same words.
+    sqlite_where=ledger_user.c.protected == true(),
+    postgresql_where=ledger_user.c.protected == true(),
+)
+Index(
+    "ix_ledger_user_unlinked",
+    ledger_user.c.entry_id,
+    sqlite_where=ledger_user.c.unlinked_at.is_not(None),
+    postgresql_where=ledger_user.c.unlinked_at.is_not(None),
+)
 
 # An account whose place another one has taken: its memberships are removed, and it is not kept up any more.
 former_account = Table(

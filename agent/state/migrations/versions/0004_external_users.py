@@ -39,6 +39,11 @@ def upgrade() -> None:
         postgresql_where=held_back,
     )
     op.create_index("ix_ledger_user_domain", "ledger_user", ["domain"])
+    for name, rows in {
+        "protected": sa.column("protected", sa.Boolean()) == sa.true(),
+        "unlinked": sa.column("unlinked_at").is_not(None),
+    }.items():
+        op.create_index(f"ix_ledger_user_{name}", "ledger_user", ["entry_id"], sqlite_where=rows, postgresql_where=rows)
     op.execute("UPDATE ledger_user SET email = user_name")
     op.create_table(
         "decision",
