@@ -12,7 +12,7 @@ from agent.directory.mirror import SourceOutcome
 from agent.errors import ExitCode, UpstreamError
 from agent.plan.guard import Verdict
 from agent.plan.plan import Plan
-from agent.population.desired import Population, unmatched_scope
+from agent.population.desired import Population, unmatched_groups
 from agent.state.database import State, upsert
 from agent.state.tables import cycle, desired_group, desired_user, entry, rejected
 from agent.upstream.push import PushReport
@@ -109,8 +109,8 @@ def record_cycle(
 def problems_now(connection: Connection, population: Population) -> list[str]:
     """Return what keeps objects from being pushed although no upstream has refused them."""
     sentences = [
-        f'[scope] groups: no group answers to "{written}". Correct it, or check that the account may read the group.'
-        for written in unmatched_scope(connection, population)
+        f'{setting}: no group answers to "{written}". Correct it, or check that the account may read the group.'
+        for setting, written in unmatched_groups(connection, population)
     ]
     for table in (desired_group, desired_user):
         wanted = select(table.c.problem).where(table.c.problem.is_not(None)).order_by(table.c.entry_id)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, func, select, update
 
-from agent.plan.operations import DeactivateUser, Operation, RemoveMembers
+from agent.plan.operations import DeactivateUser, Operation, RemoveMembers, RetireAccount
 from agent.settings import GuardSettings
 from agent.state.database import upsert
 from agent.state.tables import approval, desired_group, former_member, ledger_group, ledger_member, ledger_user
@@ -43,7 +43,7 @@ class Verdict:
 def judge(connection: Connection, settings: GuardSettings, removals: Sequence[Operation]) -> Verdict:
     """Judge the removals of a plan against what the ledger says stands upstream."""
     reasons = []
-    users = sum(1 for operation in removals if isinstance(operation, DeactivateUser))
+    users = sum(1 for operation in removals if isinstance(operation, DeactivateUser | RetireAccount))
     active = _count(connection, select(func.count()).select_from(ledger_user).where(ledger_user.c.active))
     if users > (limit := max(settings.users, int(settings.users_share * active))):
         reasons.append(

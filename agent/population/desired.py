@@ -76,12 +76,16 @@ def settle(connection: Connection, population: Population) -> None:
     settle_user_conflicts(connection, touched)
 
 
-def unmatched_scope(connection: Connection, population: Population) -> list[str]:
-    """Return the lines of [scope] groups that no group of any source answers to."""
+def unmatched_groups(connection: Connection, population: Population) -> list[tuple[str, str]]:
+    """Return the lines of the settings that name groups and no selected group answers to, with their setting."""
     rows = connection.execute(
         select(entry.c.dn, desired_group.c.display_name).join(entry, entry.c.id == desired_group.c.entry_id)
     )
-    return population.scope.selection.unmatched([(normalise(row.dn), row.display_name) for row in rows])
+    groups = [(normalise(row.dn), row.display_name) for row in rows]
+    missing = [("[scope] groups", written) for written in population.scope.selection.unmatched(groups)]
+    for selection, _ in population.policy.groups:
+        missing += [("[external] groups", written) for written in selection.unmatched(groups)]
+    return missing
 
 
 def _settle_group(connection: Connection, population: Population, group_id: int) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from agent.population.opt_in import Gate
 from agent.population.policy import DomainPolicy, Standing, strictest
 from agent.settings import Policy
+from agent.state.database import upsert
 from agent.state.tables import decided_user, desired_group, desired_member
 
 
@@ -76,6 +77,7 @@ def treat(
         .where(desired_member.c.user_id.in_(numbers))
     ).all()
     judged: dict[int, list[Treatment]] = {}
+    changed: list[dict[str, object]] = []
     for row in rows:
         treatment = PROVISIONED
         if row.user_id in standings:
@@ -83,11 +85,15 @@ def treat(
             treatment = treatment_of(policy, gate, standings[row.user_id], rule, decided=row.user_id in decided)
         judged.setdefault(row.user_id, []).append(treatment)
         if (row.provisioned, row.withdrawn) != (treatment.provisioned, treatment.withdrawn):
-            connection.execute(
-                update(desired_member)
-                .where(desired_member.c.group_id == row.group_id, desired_member.c.user_id == row.user_id)
-                .values(provisioned=treatment.provisioned, withdrawn=treatment.withdrawn)
+            changed.append(
+                {
+                    "group_id": row.group_id,
+                    "user_id": row.user_id,
+                    "provisioned": treatment.provisioned,
+                    "withdrawn": treatment.withdrawn,
+                }
             )
+    upsert(connection, desired_member, changed)
     return {number: _of_user(treatments) for number, treatments in judged.items()}
 
 

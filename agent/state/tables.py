@@ -264,7 +264,6 @@ former_account = Table(
     Column("entry_id", Integer, ForeignKey("entry.id"), nullable=False),
     Column("user_name", Text, nullable=False),
     Column("external", Boolean, nullable=False),
-    Column("active", Boolean, nullable=False),
     Column("replaced_at", UtcDateTime, nullable=False),
     Index(None, "entry_id"),
 )

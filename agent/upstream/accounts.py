@@ -60,7 +60,6 @@ def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:
                 entry_id=entry_id,
                 user_name=held.user_name,
                 external=held.external,
-                active=held.active,
                 replaced_at=datetime.now(UTC),
             )
         )

@@ -129,10 +129,22 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
 
 
 def _find(client: ScimClient, operation: CreateUser) -> Found | None:
-    """Look for the account. Where another address means another account, it is known by its name alone."""
+    """Look for the account, by its anchor first. Where another address means another account, by its name alone."""
     user_name, external_id = str(operation.payload["userName"]), str(operation.payload["externalId"])
-    by_anchor = None if operation.locked or operation.replaces else by_external_id(client, USERS, external_id)
+    by_anchor = None
+    if not (operation.locked or operation.replaces):
+        by_anchor = by_external_id(client, USERS, external_id)
+    if by_anchor and _is_of_another_domain(client, operation, by_anchor):
+        by_anchor = None
     return by_anchor or user_by_name(client, user_name)
+
+
+def _is_of_another_domain(client: ScimClient, operation: CreateUser, found: Found) -> bool:
+    """Tell whether the account may be the person's own, although its successor would be the organisation's."""
+    if client.service.external_users not in {ExternalUsers.LOCKED, ExternalUsers.INVITE}:
+        return False
+    held = str(found.resource.get("userName", "")).rpartition("@")[2]
+    return held.casefold() != str(operation.payload["userName"]).rpartition("@")[2].casefold()
 
 
 def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found: Found) -> str:

@@ -194,6 +194,13 @@ def test_a_blocked_domain_is_taken_out_and_a_protected_one_never_is(agent: Agent
     assert [text for text in report["notices"] if "domain is protected" in text]
 
 
+def test_a_rule_for_a_group_that_is_not_selected_is_told_of(agent: Agent, scim: ScimService) -> None:
+    report = configured(agent, scim, people(1) + group("app-a", "u0"), groups={"name:finance-*": "skip"})
+
+    assert report["exit_code"] == 1
+    assert [text for text in report["sentences"] if text.startswith('[external] groups: no group answers to "name:fin')]
+
+
 def test_domains_are_the_same_however_they_are_written(agent: Agent, scim: ScimService) -> None:
     content = (
         person("a", mail="a@B\u00dcCHER.example") + person("b", mail="b@xn--bcher-kva.example")

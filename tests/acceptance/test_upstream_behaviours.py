@@ -229,6 +229,19 @@ def test_an_account_that_is_there_already_is_taken_over_without_a_change(agent: 
     assert locked.breaches == []
 
 
+def test_after_a_lost_state_no_account_of_a_person_is_taken_for_one_of_the_organisation(
+    agent: Agent, locked: VendorService
+) -> None:
+    settled(agent, locked, GUEST + STAFF + group("app-a", "guest", "staff"))
+    (agent.state / "rollcall.sqlite3").unlink()
+    agent.ldif.write_text(person("guest") + STAFF + group("app-a", "guest", "staff"))
+
+    agent.sync()
+
+    assert locked.breaches == []
+    assert {"guest@example.com", "staff@example.com"} <= locked.membership()["app-a"]
+
+
 def test_an_account_whose_number_vanishes_is_told_of_as_probably_unlinked(agent: Agent, locked: VendorService) -> None:
     settled(agent, locked, GUEST + STAFF + group("app-a", "guest", "staff"))
     guest = next(user for user in locked.users.values() if user["userName"].startswith("guest"))

@@ -69,7 +69,6 @@ def upgrade() -> None:
         sa.Column("entry_id", sa.Integer(), nullable=False),
         sa.Column("user_name", sa.Text(), nullable=False),
         sa.Column("external", sa.Boolean(), nullable=False),
-        sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("replaced_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_former_account_entry_id")),
         sa.PrimaryKeyConstraint("scim_id", name=op.f("pk_former_account")),
