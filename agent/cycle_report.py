@@ -24,7 +24,11 @@ _SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """One cycle in figures and sentences. `sentences` is what an administrator has to know, worst first."""
+    """One cycle in figures and sentences.
+
+    sentences:  what an administrator has to know, worst first
+    notices:    what is good to know and no trouble: the exit code does not tell of it
+    """
 
     cycle_id: str
     started_at: datetime
@@ -34,6 +38,7 @@ class CycleReport:
     counts: dict[str, int]
     sources: list[dict[str, object]]
     sentences: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     plan_digest: str = ""
 
     def as_json(self) -> dict[str, object]:
@@ -47,6 +52,7 @@ class CycleReport:
             "counts": self.counts,
             "sources": self.sources,
             "sentences": self.sentences,
+            "notices": self.notices,
             "plan_digest": self.plan_digest,
         }
 

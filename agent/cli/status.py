@@ -126,3 +126,5 @@ def _show(out: Console, document: dict[str, Any]) -> None:
         out.print(f"cycle {item['cycle_id']} at {item['started_at']}: {meaning}; {item['counts']['writes']} writes")
     for sentence in document["cycles"][0]["sentences"] if document["cycles"] else []:
         out.print(f"- {sentence}", style="yellow")
+    for notice in document["cycles"][0].get("notices", []) if document["cycles"] else []:
+        out.print(f"- {notice}")

@@ -44,6 +44,8 @@ def print_report(out: Console, report: CycleReport) -> None:
     out.print(f"{counts['writes']} writes sent upstream, {counts['requests']} requests in all, {report.seconds:.1f} s")
     for sentence in report.sentences:
         out.print(f"- {sentence}", style="yellow")
+    for notice in report.notices:
+        out.print(f"- {notice}")
     if report.exit_code is not ExitCode.DONE:
         out.print(f"exit code {int(report.exit_code)}: {EXIT_MEANING[report.exit_code]}", style="bold")
 
