@@ -98,6 +98,7 @@ def run_cycle(
             plan=resolved.plan,
             verdict=resolved.verdict,
             pushed=pushed,
+            sources=[source.settings for source in connection.sources],
         )
         log.info("cycle ends", exit_code=int(report.exit_code), **report.counts)
     return report

@@ -47,6 +47,7 @@ class NameKind(StrEnum):
     GUID = "guid"  # Active Directory's objectGUID, unique everywhere and for ever
     SID = "sid"  # Active Directory's objectSid, by which another domain or forest names a member
     PRIMARY_GROUP = "primary group"  # the SID of a group: whoever has it as primary group shares this name
+    FOREIGN_DN = "foreign dn"  # in a list, beside the GUID of a member in another domain: "GUID DN"; it names nobody
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,7 +65,7 @@ class MemberList:
     `complete` is False when the list is known to have been cut short (a range without its end, a page lost):
     then what is listed counts, and what is not listed proves nothing.
 
-    A PRIMARY_GROUP name in it stands for any number of people, or none.
+    A PRIMARY_GROUP name in it stands for any number of people, or none, and a FOREIGN_DN for nobody at all.
     """
 
     names: frozenset[Name]
@@ -236,6 +237,14 @@ class Finding:
     remedy: str = ""
 
 
+class Reach(StrEnum):
+    """Where an entry lies, as seen from a source."""
+
+    ELSEWHERE = "elsewhere"  # in another directory or domain, as far as the settings tell
+    OUTSIDE = "outside"  # in its directory, but not where it is read
+    WITHIN = "within"  # where it is read: but for filters and rights it would be found
+
+
 class SourceSettings(BaseModel):
     """What every source has. A connector's own settings class derives from it."""
 
@@ -243,6 +252,16 @@ class SourceSettings(BaseModel):
 
     name: str
     connector: str
+
+    def reach(self, dn: str) -> Reach:
+        """Tell where a normalised name lies. Of a source that reads no tree of names nothing is known."""
+        del dn
+        return Reach.ELSEWHERE
+
+    @property
+    def other_domains(self) -> str:
+        """How this source could also look up members in other domains: what to do, for people. Empty: it cannot."""
+        return ""
 
 
 class Connector(Protocol):

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from agent.cli.configuration import open_connection
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, print_json
+from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode, UsageProblem
 from agent.state.tables import desired_group, desired_member, desired_user, entry
 from connectors.base import Completeness
@@ -36,7 +37,13 @@ def command(options: argparse.Namespace) -> ExitCode:
     with rehearsal(connection, bars=not options.json) as (state, resolved), state.read() as reader:
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         domains, groups = by_domain(reader), by_group(reader)
-        document: dict[str, object] = {"domains": domains, "groups": groups}
+        settings = [source.settings for source in connection.sources]
+        unknown = unknown_members(reader, settings, nested=connection.population.scope.nested)
+        document: dict[str, object] = {
+            "domains": domains,
+            "groups": groups,
+            "unknown_members": [group.as_json() for group in unknown],
+        }
         if options.csv:
             written = _write_csv(options.csv, external_users(reader))
             document["csv"] = {"file": str(options.csv), "users": written}
@@ -47,6 +54,8 @@ def command(options: argparse.Namespace) -> ExitCode:
             show(console(), domains, groups)
             if options.csv:
                 console().print(f"{written} external users written to {options.csv}")
+            for group in unknown:
+                console().print(f"- {group.sentence()}")
             for sentence in incomplete:
                 console().print(f"- {sentence}", style="yellow")
     return ExitCode.SOURCE_INCOMPLETE if incomplete else ExitCode.DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,10 +13,12 @@ from sqlalchemy import Connection, func, select
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import EXIT_MEANING, console, print_json
 from agent.cycle_report import problems_now, rejections_now, unresolved_now
+from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode
 from agent.population.desired import Population
 from agent.state.database import FILE_NAME, open_state
 from agent.state.tables import cycle, entry, ledger_group, ledger_member, ledger_user, source
+from connectors.base import SourceSettings
 
 _CYCLES = 10
 
@@ -40,7 +43,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     state = open_state(directory)
     try:
         with state.read() as reader:
-            document = _document(reader, connection.population, {item.name for item in connection.sources})
+            document = _document(reader, connection.population, [item.settings for item in connection.sources])
     finally:
         state.close()
     if options.json:
@@ -51,7 +54,8 @@ def command(options: argparse.Namespace) -> ExitCode:
     return ExitCode(cycles[0]["exit_code"]) if cycles else ExitCode.DONE
 
 
-def _document(reader: Connection, population: Population, configured: set[str]) -> dict[str, Any]:
+def _document(reader: Connection, population: Population, settings: Sequence[SourceSettings]) -> dict[str, Any]:
+    configured = {item.name for item in settings}
     rows = reader.execute(select(cycle.c.report).order_by(cycle.c.started_at.desc()).limit(_CYCLES)).scalars()
     sources = [
         {
@@ -83,6 +87,9 @@ def _document(reader: Connection, population: Population, configured: set[str]) 
         "rejected": rejections_now(reader),
         "problems": problems_now(reader, population),
         "unresolved": unresolved_now(reader),
+        "unknown_members": [
+            group.as_json() for group in unknown_members(reader, settings, nested=population.scope.nested)
+        ],
     }
 
 
@@ -113,6 +120,8 @@ def _show(out: Console, document: dict[str, Any]) -> None:
     )
     for item in document["unresolved"]:
         out.print(f"- group {item['group']}: {item['members']} members that no source can name; they are left alone")
+    for item in document["unknown_members"]:
+        out.print(f"- {item['sentence']}")
     for item in document["rejected"]:
         out.print(
             f"- {item['operation']} {item['dn']}: {item['reason']} "
@@ -126,5 +135,7 @@ def _show(out: Console, document: dict[str, Any]) -> None:
         out.print(f"cycle {item['cycle_id']} at {item['started_at']}: {meaning}; {item['counts']['writes']} writes")
     for sentence in document["cycles"][0]["sentences"] if document["cycles"] else []:
         out.print(f"- {sentence}", style="yellow")
+    told = {item["sentence"] for item in document["unknown_members"]}  # as it is now
     for notice in document["cycles"][0].get("notices", []) if document["cycles"] else []:
-        out.print(f"- {notice}")
+        if notice not in told:
+            out.print(f"- {notice}")

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from connectors.active_directory.locator import DomainSearch, check_domain, check_site, controllers_of, read_dns_server
+from connectors.base import Reach
+from connectors.distinguished_name import domain_of, normalise
 from connectors.ldap.settings import DirectoryServer, DirectorySettings
 
 _CONTAINERS = ("organizationalUnit", "organization", "locality", "country", "domainDNS", "container")
@@ -103,6 +105,12 @@ class ActiveDirectorySettings(DirectorySettings):
             seconds=self.connect_timeout,
             proved_by_logon=self.ca_file is not None or self.logon == "kerberos",
         )
+
+    def reach(self, dn: str) -> Reach:
+        """A domain below another has a name below that of the other, and is another all the same."""
+        domain = domain_of(dn)
+        same = any(domain_of(normalise(base)) == domain for base in self.scopes)
+        return super().reach(dn) if same else Reach.ELSEWHERE
 
     @property
     def place(self) -> str:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.base import SourceSettings
-from connectors.distinguished_name import DistinguishedNameError, normalise
+from connectors.base import Reach, SourceSettings
+from connectors.distinguished_name import DistinguishedNameError, domain_of, is_under, normalise
 from connectors.entries import EntrySettings
 
 _PORTS = {"ldap": 389, "ldaps": 636}
@@ -184,6 +184,15 @@ class DirectorySettings(SourceSettings):
     def place(self) -> str:
         """Where the directory is, for people."""
         return ", ".join(self.urls)
+
+    def reach(self, dn: str) -> Reach:
+        """Compare with the bases; without one above it, whoever has the same domain is taken for the same directory."""
+        bases = [normalise(base) for base in self.scopes]
+        if any(is_under(dn, base) for base in bases):
+            return Reach.WITHIN
+        domain = domain_of(dn)
+        same = domain and any(domain_of(base) == domain for base in bases)
+        return Reach.OUTSIDE if same else Reach.ELSEWHERE
 
     @property
     def scopes(self) -> dict[str, str]:
