@@ -96,7 +96,14 @@ def record_cycle(
             },
             sources=[describe_source(outcome) for outcome in outcomes],
             sentences=sentences,
-            notices=_about_unknown_members(connection, population, outcomes, sources),
+            notices=[
+                *(
+                    outcome.reason
+                    for outcome in outcomes
+                    if outcome.completeness is Completeness.COMPLETE and outcome.reason and not outcome.emptied
+                ),
+                *_about_unknown_members(connection, population, outcomes, sources),
+            ],
             plan_digest=plan.digest if plan.removals and verdict.asks_for_approval else "",
         )
         row = {

@@ -50,6 +50,7 @@ def absorb(
     full_due: bool = False,
     why: str = "",
     meant: bool = False,
+    sources: frozenset[str] = frozenset(),
 ) -> SourceOutcome:
     """Take one read into the mirror and return how it went.
 
@@ -59,8 +60,9 @@ def absorb(
     full_due: the agent asked for a FULL read; until one is COMPLETE it goes on asking
     why:      the reason for that, where the connector gives none
     meant:    an administrator wants what answers to be taken as it is; it is, if the read before told what is odd of it
+    sources:  all that are configured
     """
-    reading = Reading(source_name, meant=meant)
+    reading = Reading(source_name, meant=meant, sources=sources)
     with state.write() as connection:
         attempt = connection.begin_nested()
         outcome = reading.take(connection, events)

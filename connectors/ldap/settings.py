@@ -83,17 +83,7 @@ class DirectorySettings(SourceSettings):
     @field_validator("urls")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
-            if "@" in url:  # never repeated in the message: it may hold a password
-                raise ValueError("an address in urls holds no name or password; use bind_dn and bind_password_file")
-            try:
-                parts = urlsplit(url)
-                valid = parts.scheme in _PORTS and parts.hostname and (parts.port is None or parts.port > 0)
-            except ValueError:
-                valid = False
-            if not valid or parts.path.strip("/") or parts.query:
-                raise ValueError(f'"{url}" is not an address; write it like "ldaps://ldap1.corp.example"')
-        return value
+        return check_addresses(value)
 
     @field_validator("base_dn", "user_base_dn", "group_base_dn")
     @classmethod
@@ -232,6 +222,21 @@ class LdapSettings(DirectorySettings, EntrySettings):
     group_filter: str = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
     changes: Literal["auto", "syncrepl", "timestamps", "full"] = "auto"
     timestamp_overlap: int = Field(default=300, ge=0, le=86_400)
+
+
+def check_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return addresses that servers can be reached at. Raises ValueError."""
+    for url in value:
+        if "@" in url:  # never repeated in the message: it may hold a password
+            raise ValueError("an address in urls holds no name or password; use bind_dn and bind_password_file")
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in _PORTS and parts.hostname and (parts.port is None or parts.port > 0)
+        except ValueError:
+            valid = False
+        if not valid or parts.path.strip("/") or parts.query:
+            raise ValueError(f'"{url}" is not an address; write it like "ldaps://ldap1.corp.example"')
+    return value
 
 
 def default_port(scheme: str) -> int:

@@ -187,7 +187,11 @@ def test_in_a_domain_people_of_other_domains_and_well_known_principals_are_told_
         before = told(agent)
         agent.sync("--full")
         assert told(agent) == before
-    assert rows["emea.corp.test"] == ([emea.lower()], "add a source for emea.corp.test")
+    remedy = (
+        "add a source for emea.corp.test, or set global_catalog = true in source corp, if that is a domain of the same "
+        "forest"
+    )
+    assert rows["emea.corp.test"] == ([emea.lower()], remedy)
     assert rows["corp.test"][1].startswith("source corp was read and does not show them")
     assert rows["S-1-5-21-7-8-9"] == (
         ["s-1-5-21-7-8-9-1104"],
