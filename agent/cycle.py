@@ -178,7 +178,7 @@ def read_source(
             events = _watched(connector.read(wanted, since), source.name, stop, progress)
             return absorb(
                 state, source.name, events, fingerprint, full_due=full_due, why=why, meant=whichever_directory,
-                sources=frozenset(configured.name for configured in connection.sources),
+                sources=[configured.settings for configured in connection.sources],
             )  # fmt: skip
 
         outcome = read(full_due=due)

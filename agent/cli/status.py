@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import EXIT_MEANING, console, print_json
 from agent.cycle_report import problems_now, rejections_now, unresolved_now
+from agent.directory.second_hand import CATALOGUE
 from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode
 from agent.population.desired import Population
@@ -73,9 +74,11 @@ def _document(reader: Connection, population: Population, settings: Sequence[Sou
         }
         for row in reader.execute(select(source).order_by(source.c.name))
     ]
+    known_second_hand = select(func.count()).select_from(entry).where(entry.c.source == CATALOGUE, entry.c.present)
     return {
         "cycles": [json.loads(row) for row in rows],
         "sources": sources,
+        "global_catalogue": reader.execute(known_second_hand).scalar_one(),
         "upstream": {
             "users": _count(reader, ledger_user),
             "active": reader.execute(
@@ -98,21 +101,7 @@ def _count(reader: Connection, table: Any) -> int:  # noqa: ANN401 - one of the 
 
 
 def _show(out: Console, document: dict[str, Any]) -> None:
-    for item in document["sources"]:
-        fresh = item["last_complete_at"] or "never"
-        out.print(
-            f"source {item['name']}: last read {item['completeness']}, last complete read {fresh}, "
-            f"{item['entries']} entries"
-        )
-        if item["note"]:
-            out.print(f"- how it was read: {item['note']}")
-        if item["reason"]:
-            out.print(f"- {item['reason']}", style="yellow")
-        if not item["configured"]:
-            out.print(
-                f"- source {item['name']} is no longer configured: its people are kept as they were",
-                style="yellow",
-            )
+    _show_sources(out, document)
     held = document["upstream"]
     out.print(
         f"upstream: {held['users']} users ({held['active']} active), {held['groups']} groups, "
@@ -136,6 +125,27 @@ def _show(out: Console, document: dict[str, Any]) -> None:
     for sentence in document["cycles"][0]["sentences"] if document["cycles"] else []:
         out.print(f"- {sentence}", style="yellow")
     told = {item["sentence"] for item in document["unknown_members"]}  # as it is now
+    told |= {item["reason"] for item in document["sources"]}
     for notice in document["cycles"][0].get("notices", []) if document["cycles"] else []:
         if notice not in told:
             out.print(f"- {notice}")
+
+
+def _show_sources(out: Console, document: dict[str, Any]) -> None:
+    for item in document["sources"]:
+        fresh = item["last_complete_at"] or "never"
+        out.print(
+            f"source {item['name']}: last read {item['completeness']}, last complete read {fresh}, "
+            f"{item['entries']} entries"
+        )
+        if item["note"]:
+            out.print(f"- how it was read: {item['note']}")
+        if item["reason"]:
+            out.print(f"- {item['reason']}", style="yellow")
+        if not item["configured"]:
+            out.print(
+                f"- source {item['name']} is no longer configured: its people are kept as they were",
+                style="yellow",
+            )
+    if document["global_catalogue"]:
+        out.print(f"global catalogue: {document['global_catalogue']} people of other domains")

@@ -6,7 +6,7 @@ Whatever a read changes is marked; planning follows the marks, not the size of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from agent.directory.outcome import SourceOutcome
 from agent.directory.reading import Reading
 from agent.state.database import State, upsert
 from agent.state.tables import source
-from connectors.base import Checkpoint, Completeness, ReadEvent
+from connectors.base import Checkpoint, Completeness, ReadEvent, SourceSettings
 
 __all__ = ["SourceOutcome", "absorb", "checkpoint_of", "owes_full_read"]
 
@@ -50,7 +50,7 @@ def absorb(
     full_due: bool = False,
     why: str = "",
     meant: bool = False,
-    sources: frozenset[str] = frozenset(),
+    sources: Sequence[SourceSettings] = (),
 ) -> SourceOutcome:
     """Take one read into the mirror and return how it went.
 

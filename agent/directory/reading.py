@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, select
@@ -45,6 +45,7 @@ from connectors.base import (
     ReadEnded,
     ReadEvent,
     ReadStarted,
+    SourceSettings,
 )
 
 _BATCH = 500
@@ -55,10 +56,10 @@ class Reading:
     """Takes the events of one read. The caller owns the transaction, and rolls back a read that does not count.
 
     meant:    what the read before did not take over, because it was hardly meant, is meant
-    sources:  all that are configured: what one of them reads itself is not taken second-hand
+    sources:  all that are configured: what is one of theirs to tell is not taken second-hand
     """
 
-    def __init__(self, source_name: str, *, meant: bool = False, sources: frozenset[str] = frozenset()) -> None:
+    def __init__(self, source_name: str, *, meant: bool = False, sources: Sequence[SourceSettings] = ()) -> None:
         self.source = source_name
         self._meant = meant
         self._sources = sources

@@ -7,7 +7,7 @@ one itself, under the same anchor, that entry takes the place of this one (agent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, update
@@ -16,7 +16,7 @@ from agent.directory.content import Received, receive
 from agent.directory.presence import lose
 from agent.state.database import State, batched
 from agent.state.tables import entry, membership, name, source
-from connectors.base import Entry, EntryDeleted, EntryKind, NameKind
+from connectors.base import Completeness, Entry, EntryDeleted, EntryKind, NameKind, Reach, SourceSettings
 
 CATALOGUE = "(global catalogue)"
 # Another catalogue may know less than the one that was asked before, for about as long as replication takes.
@@ -30,28 +30,44 @@ _of_catalogue = (entry.c.source == CATALOGUE, entry.c.present)
 
 
 def receive_second_hand(
-    connection: Connection, found: Sequence[Entry], read_number: int, sources: Iterable[str]
+    connection: Connection, found: Sequence[Entry], read_number: int, sources: Sequence[SourceSettings]
 ) -> Received:
-    """Take in entries that none of these sources has itself."""
+    """Take in entries that lie in the domain of none of these sources, and that none of them has itself.
+
+    What lies in the domain of a source is that one's to tell: it knows sooner who was deleted, and whoever it leaves
+    out by its bases and filters is not to come in by another way. Once it has been read, what was known goes.
+    """
     anchors = [item.anchor for item in found]
+    names = [settings.name for settings in sources]
     first_hand = set(
         connection.execute(
-            select(entry.c.anchor).where(
-                entry.c.source.in_(sorted(sources)), entry.c.anchor.in_(anchors), entry.c.present
-            )
+            select(entry.c.anchor).where(entry.c.source.in_(names), entry.c.anchor.in_(anchors), entry.c.present)
         ).scalars()
     )
-    connection.execute(
-        update(entry)
-        .where(
-            entry.c.source == CATALOGUE,
-            entry.c.anchor.in_(anchors),
-            entry.c.gone_evidence.is_not(None),
-            entry.c.present,
-        )
-        .values(gone_evidence=None)
+    owners = {item.anchor: owner for item in found if (owner := _owner(item, sources))}
+    kept = [item for item in found if item.anchor not in first_hand and item.anchor not in owners]
+    seen_again = entry.c.anchor.in_([item.anchor for item in kept]), entry.c.gone_evidence.is_not(None)
+    connection.execute(update(entry).where(*_of_catalogue, *seen_again).values(gone_evidence=None))
+    _leave_to_owners(connection, {anchor: owner for anchor, owner in owners.items() if anchor not in first_hand})
+    return receive(connection, CATALOGUE, kept, read_number, {})
+
+
+def _owner(item: Entry, sources: Sequence[SourceSettings]) -> str:
+    """Return the source in whose domain it lies."""
+    dn = next((name.value for name in item.names if name.kind is NameKind.DN), "")
+    return next((settings.name for settings in sources if settings.reach(dn) is not Reach.ELSEWHERE), "")
+
+
+def _leave_to_owners(connection: Connection, owners: Mapping[str, str]) -> None:
+    read = select(source.c.name).where(
+        source.c.name.in_(sorted({*owners.values()})),
+        source.c.last_complete_at.is_not(None),
+        source.c.completeness == Completeness.COMPLETE.value,
     )
-    return receive(connection, CATALOGUE, [item for item in found if item.anchor not in first_hand], read_number, {})
+    for owner in connection.execute(read).scalars().all():
+        theirs = [anchor for anchor, its in owners.items() if its == owner]
+        numbers = connection.execute(select(entry.c.id).where(*_of_catalogue, entry.c.anchor.in_(theirs))).scalars()
+        lose(connection, list(numbers), f"source {owner} reads its domain, and does not have it", _NO_READ)
 
 
 def delete_second_hand(connection: Connection, event: EntryDeleted, read_number: int) -> int:

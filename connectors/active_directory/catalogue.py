@@ -69,6 +69,23 @@ def with_catalogue(
         yield event
 
 
+def open_catalogue(settings: ActiveDirectorySettings, forest: Callable[[], str]) -> ActiveDirectorySession:
+    """Open a session with a catalogue that has received every domain. The caller closes it. Raises SourceError."""
+    session = open_as(ActiveDirectorySession, settings.catalogue(forest))
+    try:
+        root = session.look_up("", [_READY])  # MS-ADTS 3.1.1.3.2
+    except ReadInterrupted:
+        session.close()
+        raise
+    if root is not None and list(root.attributes.get(_READY, ())) == [b"TRUE"]:
+        return session
+    session.close()
+    raise ReadInterrupted(
+        f"source {settings.name}: {session.url} is no global catalogue, or not ready to be one (isGlobalCatalogReady). "
+        "Name one in global_catalog_urls."
+    )
+
+
 def _in_other_domains(event: ReadEvent) -> dict[str, str]:
     names: frozenset[Name] = frozenset()
     if isinstance(event, EntryFound) and event.entry.members is not None:
@@ -86,12 +103,11 @@ def _looked_up(
     if not asked:
         return ""
     try:
-        session = open_as(ActiveDirectorySession, settings.catalogue(forest))
+        session = open_catalogue(settings, forest)
     except SourceError as error:
         return _not_asked(settings, str(error))
     try:
         catalogue = _Catalogue(session, settings, wanted)
-        catalogue.make_sure()
         anchors = sorted(asked)
         for start in range(0, len(anchors), _TOGETHER):
             yield from catalogue.look_up({anchor: asked[anchor] for anchor in anchors[start : start + _TOGETHER]})
@@ -120,15 +136,6 @@ class _Catalogue:
         self._reader: ActiveDirectoryReader = replace(reader_of(states, wanted, _NoGroups()), lists=False)
         self._shown: dict[str, bool] = {}  # by domain: whether anybody of it can be seen
         self._doubts: list[str] = []
-
-    def make_sure(self) -> None:
-        """Raise ReadInterrupted unless it is a catalogue that has received every domain (MS-ADTS 3.1.1.3.2)."""
-        root = self._session.look_up("", [_READY])
-        if root is None or list(root.attributes.get(_READY, ())) != [b"TRUE"]:
-            raise ReadInterrupted(
-                f"{self._session.url} is not a global catalogue, or not ready to be one (isGlobalCatalogReady). Name "
-                "one in global_catalog_urls."
-            )
 
     def look_up(self, asked: Mapping[str, str]) -> Iterator[ReadEvent]:
         """Yield what became of these. Raises ReadInterrupted."""

@@ -60,6 +60,12 @@ class Forest:
     def set(self, name: str, **attributes: Sequence[bytes]) -> None:
         self.domain.elsewhere[f"CN={name},{EMEA_PEOPLE}"] |= attributes
 
+    def move(self, name: str, to: str) -> None:
+        """Nothing is logged of the groups that list the member: the names of members are not theirs."""
+        dn, listed = f"CN={name},{EMEA_PEOPLE}", self.domain.entries[APP_ALL]
+        self.domain.elsewhere[to] = self.domain.elsewhere.pop(dn)
+        listed["member"] = [to.encode() if value == dn.encode() else value for value in listed["member"]]
+
     def unknown(self) -> list[tuple[str, int]]:
         rows: list[dict[str, Any]] = self.agent.run("status", "--json").document["unknown_members"]
         return [(row["domain"], row["members"]) for row in rows]
@@ -127,11 +133,7 @@ def test_what_changes_there_is_noticed_though_nothing_changes_here(play: Forest)
 
 
 def test_who_is_renamed_or_moves_to_a_third_domain_is_the_same_person(play: Forest) -> None:
-    held = play.domain.elsewhere.pop(f"CN=ann,{EMEA_PEOPLE}")
-    moved = "CN=ann smith,OU=People,DC=apac,DC=corp,DC=test"
-    play.domain.elsewhere[moved] = held
-    listed = play.domain.entries[APP_ALL]
-    listed["member"] = [moved.encode() if b"CN=ann," in value else value for value in listed["member"]]
+    play.move("ann", "CN=ann smith,OU=People,DC=apac,DC=corp,DC=test")
     before = set(play.scim.users)
 
     for full in (False, True):
@@ -283,6 +285,42 @@ def test_a_source_of_its_own_takes_the_same_people_over_and_gives_them_back(play
             assert play.cycle(full=full).exit_code == 0
             assert play.members() == {*HERE, ANN, BEN}
     assert {key: user["userName"] for key, user in play.scim.users.items()} == before
+
+
+def test_whoever_the_source_of_their_own_domain_does_not_have_goes_though_the_catalogue_shows_them(
+    play: Forest,
+) -> None:
+    """It may not know yet that somebody was deleted; and who lies outside of the base is not to come in by it."""
+    play.add("eve")
+    other = ScriptedEmea(play)
+    with other:
+        play.agent.sources.append(other.settings(name="emea", base_dn=[EMEA_PEOPLE]))
+        play.agent.write()
+        play.cycle()
+        other.delete(f"CN=ben,{EMEA_PEOPLE}")
+        other.move(f"CN=ann,{EMEA_PEOPLE}", f"CN=ann,{EMEA}")
+        for full in (False, False, True):
+            assert play.cycle(full=full).exit_code == 0
+            assert play.members() == HERE
+            assert play.scim.active() == HERE
+
+
+def test_whoever_is_outside_of_the_base_of_a_new_source_goes_when_that_was_read(play: Forest) -> None:
+    other = ScriptedEmea(play)
+    staff = f"OU=Staff,{EMEA}"
+    other.add(staff, unit(staff))
+    other.move(f"CN=ann,{EMEA_PEOPLE}", f"CN=ann,{staff}")
+    play.move("ann", f"CN=ann,{staff}")
+    with other:
+        other.script = busy
+        play.agent.sources.append(other.settings(name="emea", base_dn=[staff]))
+        play.agent.write()
+        assert play.cycle().exit_code == 4
+        assert play.members() == {*HERE, ANN, BEN}
+        other.script = lambda _search, honest: honest
+        for _ in range(3):
+            assert play.cycle().exit_code == 0
+    assert play.members() == {*HERE, ANN}
 
 
 class ScriptedEmea(ScriptedActiveDirectory):
