@@ -272,6 +272,11 @@ class SourceSettings(BaseModel):
         return Reach.ELSEWHERE
 
     @property
+    def asks_second_hand(self) -> bool:
+        """Whether it looks up members in other domains (`EntryFound.second_hand`)."""
+        return False
+
+    @property
     def other_domains(self) -> str:
         """How this source could also look up members in other domains: what to do, for people. Empty: it cannot."""
         return ""

@@ -78,7 +78,10 @@ def _document(reader: Connection, population: Population, settings: Sequence[Sou
     return {
         "cycles": [json.loads(row) for row in rows],
         "sources": sources,
-        "global_catalogue": reader.execute(known_second_hand).scalar_one(),
+        "global_catalogue": {
+            "people": reader.execute(known_second_hand).scalar_one(),
+            "asked": any(item.asks_second_hand for item in settings),
+        },
         "upstream": {
             "users": _count(reader, ledger_user),
             "active": reader.execute(
@@ -147,5 +150,10 @@ def _show_sources(out: Console, document: dict[str, Any]) -> None:
                 f"- source {item['name']} is no longer configured: its people are kept as they were",
                 style="yellow",
             )
-    if document["global_catalogue"]:
-        out.print(f"global catalogue: {document['global_catalogue']} people of other domains")
+    catalogue = document["global_catalogue"]
+    if catalogue["people"]:
+        out.print(f"global catalogue: {catalogue['people']} people of other domains")
+        if not catalogue["asked"]:
+            out.print(
+                "- no source asks the global catalogue any more: its people are kept as they were", style="yellow"
+            )

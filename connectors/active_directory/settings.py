@@ -127,6 +127,11 @@ class ActiveDirectorySettings(DirectorySettings):
         return CatalogueSettings.model_construct(**here | {"urls": urls}, forest="" if urls else forest())
 
     @property
+    def asks_second_hand(self) -> bool:
+        """Whether the global catalogue is asked."""
+        return self.global_catalog
+
+    @property
     def other_domains(self) -> str:
         """Ask the global catalogue."""
         if self.global_catalog:

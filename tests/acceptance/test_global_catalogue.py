@@ -143,6 +143,35 @@ def test_who_is_renamed_or_moves_to_a_third_domain_is_the_same_person(play: Fore
     assert set(play.scim.users) == before
 
 
+def test_of_many_people_some_are_looked_at_in_each_cycle_and_all_in_time(
+    play: Forest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_hand, "_AT_ONCE", 1)
+    play.domain.join(APP_ALL, play.add("eve"), play.add("max"))
+    play.cycle()
+    for name in ("ann", "ben", "eve", "max"):
+        play.set(name, useraccountcontrol=[b"514"])
+
+    left = []
+    for _ in range(4):
+        assert play.cycle().sources[0]["extent"] == "incremental"
+        left.append(len(play.scim.active() - HERE))
+
+    assert left == [3, 2, 1, 0]
+
+
+def test_people_are_kept_when_the_catalogue_is_asked_no_longer_and_status_says_so(play: Forest) -> None:
+    assert "global catalogue: 2 people of other domains" in play.agent.run("status").out
+    play.agent.sources[0] |= {"global_catalog": False}
+    del play.agent.sources[0]["global_catalog_urls"]
+    play.agent.write()
+
+    for full in (False, True):
+        assert play.cycle(full=full).exit_code == 0
+        assert play.members() == {*HERE, ANN, BEN}
+    assert "no source asks the global catalogue any more" in play.agent.run("status").out
+
+
 @pytest.mark.usefixtures("later")
 def test_who_is_deleted_there_goes_when_the_catalogue_misses_them_again(play: Forest) -> None:
     del play.domain.elsewhere[f"CN=ben,{EMEA_PEOPLE}"]
