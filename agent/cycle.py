@@ -24,6 +24,7 @@ from agent.cycle_report import CycleReport, record_cycle
 from agent.directory.former_sources import let_go_of_doubles
 from agent.directory.marks import mark_everything
 from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of, owes_full_read
+from agent.directory.second_hand import forget_unlisted, to_look_up
 from agent.directory.unreadable import to_look_at_again
 from agent.errors import RollcallError
 from agent.notices import notices_of_cycle
@@ -109,6 +110,7 @@ def run_cycle(
             verdict=resolved.verdict,
             pushed=pushed,
             notices=notices,
+            sources=[source.settings for source in connection.sources],
         )
         log.info("cycle ends", exit_code=int(report.exit_code), **report.counts)
     return report
@@ -145,6 +147,8 @@ def resolve(
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
             pass_on(transaction, before, now)
+        if everything:
+            forget_unlisted(transaction)
         settle(transaction, connection.population)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not any(owes_full_read(state, source.name) for source in connection.sources):
@@ -188,12 +192,15 @@ def read_source(
         since = None if whichever_directory else checkpoint_of(state, source.name, fingerprint)
 
         def read(*, full_due: bool, why: str = "") -> SourceOutcome:
-            again = frozenset() if full_due else to_look_at_again(state, source.name)
-            wanted = replace(connection.wanted, full=full_due, again=again)
+            wanted = replace(connection.wanted, full=full_due)
+            if not full_due:
+                again, elsewhere = to_look_at_again(state, source.name), to_look_up(state, source.name)
+                wanted = replace(wanted, again=again, elsewhere=elsewhere)
             events = _watched(connector.read(wanted, since), source.name, stop, progress)
             return absorb(
-                state, source.name, events, fingerprint, full_due=full_due, why=why, meant=whichever_directory
-            )
+                state, source.name, events, fingerprint, full_due=full_due, why=why, meant=whichever_directory,
+                sources=[configured.settings for configured in connection.sources],
+            )  # fmt: skip
 
         outcome = read(full_due=due)
         if outcome.needs_full:
@@ -207,6 +214,7 @@ def read_source(
             server=heard.server,
             extent=heard.extent.value,
             note=heard.note,
+            reason=heard.reason,
             seen=heard.seen,
             changed=heard.changed,
             gone=heard.gone,

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, select
 
 from agent.directory.mirror import SourceOutcome
+from agent.directory.unknown import any_unknown, unknown_members
 from agent.errors import ExitCode, UpstreamError
 from agent.plan.guard import Verdict
 from agent.plan.plan import Plan
 from agent.population.desired import Population, unmatched_groups
 from agent.state.database import State, upsert
+from agent.state.facts import fact_of, write_fact
 from agent.state.tables import cycle, desired_group, desired_user, entry, rejected
 from agent.upstream.push import PushReport
-from connectors.base import Completeness
+from connectors.base import Completeness, Extent, SourceSettings
 
 _KEPT = timedelta(days=90)
 _SHOWN = 100
+_DOMAINS_SHOWN = 20
+_UNKNOWN = "unknown members"
 
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """One cycle in figures and sentences. `sentences` is what an administrator has to know, worst first.
+    """One cycle in figures and sentences.
 
-    notices:  what is as it was decided, and good to know
+    sentences:  what an administrator has to know, worst first
+    notices:    what is good to know and no trouble: the exit code does not tell of it
     """
 
     cycle_id: str
@@ -68,6 +74,7 @@ def record_cycle(
     verdict: Verdict,
     pushed: PushReport,
     notices: list[str],
+    sources: Sequence[SourceSettings] = (),
 ) -> CycleReport:
     """Work out the exit code and the sentences, and keep them for `rollcall status`."""
     with state.write() as connection:
@@ -90,7 +97,15 @@ def record_cycle(
             },
             sources=[describe_source(outcome) for outcome in outcomes],
             sentences=sentences,
-            notices=notices,
+            notices=[
+                *(
+                    outcome.reason
+                    for outcome in outcomes
+                    if outcome.completeness is Completeness.COMPLETE and outcome.reason and not outcome.emptied
+                ),
+                *_about_unknown_members(connection, population, outcomes, sources),
+                *notices,
+            ],
             plan_digest=plan.digest if plan.removals and verdict.asks_for_approval else "",
         )
         row = {
@@ -146,6 +161,34 @@ def unresolved_now(connection: Connection) -> list[dict[str, object]]:
         .order_by(func.lower(desired_group.c.display_name))
     )
     return [{"group": row.display_name, "members": row.unresolved} for row in rows]
+
+
+def _about_unknown_members(
+    connection: Connection,
+    population: Population,
+    outcomes: tuple[SourceOutcome, ...],
+    sources: Sequence[SourceSettings],
+) -> list[str]:
+    """Tell where the unknown members point to. Where no read changed anything, that is as it was the last time."""
+    if not any_unknown(connection):
+        return []
+    told = fact_of(connection, _UNKNOWN)
+    if told is not None and not any(_may_change_what_is_known(outcome) for outcome in outcomes):
+        notices: list[str] = json.loads(told)
+        return notices
+    found = unknown_members(connection, sources, nested=population.scope.nested)
+    notices = [group.sentence() for group in found[:_DOMAINS_SHOWN]]
+    if len(found) > _DOMAINS_SHOWN:
+        notices.append(
+            f"There are {len(found) - _DOMAINS_SHOWN} more domains with unknown members: see rollcall status."
+        )
+    write_fact(connection, _UNKNOWN, json.dumps(notices))
+    return notices
+
+
+def _may_change_what_is_known(outcome: SourceOutcome) -> bool:
+    quiet = outcome.extent is Extent.INCREMENTAL and outcome.completeness is Completeness.COMPLETE
+    return not quiet or bool(outcome.changed or outcome.gone)
 
 
 def describe_source(outcome: SourceOutcome) -> dict[str, object]:

@@ -47,6 +47,7 @@ class NameKind(StrEnum):
     GUID = "guid"  # Active Directory's objectGUID, unique everywhere and for ever
     SID = "sid"  # Active Directory's objectSid, by which another domain or forest names a member
     PRIMARY_GROUP = "primary group"  # the SID of a group: whoever has it as primary group shares this name
+    FOREIGN_DN = "foreign dn"  # in a list, beside the GUID of a member in another domain: "GUID DN"; it names nobody
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,7 +65,7 @@ class MemberList:
     `complete` is False when the list is known to have been cut short (a range without its end, a page lost):
     then what is listed counts, and what is not listed proves nothing.
 
-    A PRIMARY_GROUP name in it stands for any number of people, or none.
+    A PRIMARY_GROUP name in it stands for any number of people, or none, and a FOREIGN_DN for nobody at all.
     """
 
     names: frozenset[Name]
@@ -133,9 +134,14 @@ class ReadStarted:
 
 @dataclass(frozen=True, slots=True)
 class EntryFound:
-    """An entry as it is now: new, changed or unchanged, the agent finds out which."""
+    """An entry as it is now: new, changed or unchanged, the agent finds out which.
+
+    second_hand:  somebody else's entry, that a member list of this source names, as a third party knows it (the global
+                  catalogue). A source that reads it itself knows better. That it is not mentioned proves nothing
+    """
 
     entry: Entry
+    second_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,9 @@ class EntryDeleted:
     names:        with `from_groups`, by what names they may have listed it, as far as the source knows: it may be an
                   entry that was never sent, or whose names another source has taken. Tell of the deletion before
                   anything that was found out after it, or the read has to be made again in full
+    second_hand:  it was found second-hand, if at all, and the third party knows it no longer: another one, or the same
+                  later, may. So it is believed when it was said again a while after; at once with `exists`, which
+                  here says that it is none of the entries to tell of
     """
 
     anchor: str
@@ -166,6 +175,7 @@ class EntryDeleted:
     exists: bool = False
     from_groups: bool = False
     names: frozenset[Name] = frozenset()
+    second_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +202,8 @@ class EntryUnreadable:
 class ReadEnded:
     """The last event of a stream.
 
-    reason:      why a read is PARTIAL or FAILED and what to do about it
+    reason:      why a read is PARTIAL or FAILED and what to do about it; of a COMPLETE one, what it could not find out
+                 besides
     checkpoint:  after a COMPLETE read, from where the next one may go on; None: it has to be FULL. After a PARTIAL one,
                  which the agent always follows with a FULL one, what that has to know: which directory was read, and
                  how much it knew; None: the one before still tells. After a FAILED one, of no account
@@ -216,11 +227,14 @@ class Wanted:
     full:        everything, even if the checkpoint would serve; it then only tells which directory was read before
     again:       anchors that could not be understood: an increment looks at them again, groups with their members, for
                  a right that was given back leaves no trace on the entry
+    elsewhere:   members in other domains, by GUID with their DN, for an increment to look up second-hand: those that
+                 nobody can name, and some of those that were found so
     """
 
     attributes: frozenset[str] = field(default_factory=frozenset)
     full: bool = False
     again: frozenset[str] = frozenset()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +250,14 @@ class Finding:
     remedy: str = ""
 
 
+class Reach(StrEnum):
+    """Where an entry lies, as seen from a source."""
+
+    ELSEWHERE = "elsewhere"  # in another directory or domain, as far as the settings tell
+    OUTSIDE = "outside"  # in its directory, but not where it is read
+    WITHIN = "within"  # where it is read: but for filters and rights it would be found
+
+
 class SourceSettings(BaseModel):
     """What every source has. A connector's own settings class derives from it."""
 
@@ -243,6 +265,21 @@ class SourceSettings(BaseModel):
 
     name: str
     connector: str
+
+    def reach(self, dn: str) -> Reach:
+        """Tell where a normalised name lies. Of a source that reads no tree of names nothing is known."""
+        del dn
+        return Reach.ELSEWHERE
+
+    @property
+    def asks_second_hand(self) -> bool:
+        """Whether it looks up members in other domains (`EntryFound.second_hand`)."""
+        return False
+
+    @property
+    def other_domains(self) -> str:
+        """How this source could also look up members in other domains: what to do, for people. Empty: it cannot."""
+        return ""
 
 
 class Connector(Protocol):

@@ -75,6 +75,19 @@ def is_under(dn: str, base: str) -> bool:
     return head != dn and (len(head) - len(head.rstrip("\\"))) % 2 == 0
 
 
+def domain_of(dn: str) -> str:
+    """Return the DNS name that the dc parts at the end of a normalised name make (RFC 2247); empty without any."""
+    labels: list[str] = []
+    while dn:
+        head, _, last = dn.rpartition(",")
+        # As in is_under: such a comma parts nothing.
+        if not last.startswith("dc=") or (len(head) - len(head.rstrip("\\"))) % 2:
+            break
+        labels.insert(0, last.removeprefix("dc="))
+        dn = head
+    return ".".join(labels)
+
+
 def relative_name(dn: str) -> str:
     """Return the first part of a name, normalised. Raises DistinguishedNameError."""
     return next((_joined(rdn) for rdn in _parsed(dn)), "")

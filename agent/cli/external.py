@@ -17,6 +17,7 @@ from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, print_json
 from agent.connection import Connection
 from agent.cycle import settings_are_settled
+from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode, UsageProblem
 from agent.population.opt_in import OPT_IN, WITHDRAW, Decision, decide, last_decision
 from agent.population.overview import COLUMNS, OpenList, by_domain, by_group, external_users, open_list, totals
@@ -52,10 +53,13 @@ def command(options: argparse.Namespace) -> ExitCode:
         domains, groups = by_domain(reader), by_group(reader)
         waiting, last = open_list(reader), last_decision(reader)
         counts = totals(reader)
+        settings = [source.settings for source in connection.sources]
+        unknown = unknown_members(reader, settings, nested=connection.population.scope.nested)
         document: dict[str, object] = {
             "totals": counts,
             "domains": domains,
             "groups": groups,
+            "unknown_members": [group.as_json() for group in unknown],
             "list": {"digest": waiting.digest, "users": len(waiting.numbers)},
             "decision": None if last is None else describe_decision(last),
         }
@@ -69,6 +73,8 @@ def command(options: argparse.Namespace) -> ExitCode:
             show(console(), domains, groups, counts)
             if options.csv:
                 console().print(f"{written} external users written to {options.csv}")
+            for group in unknown:
+                console().print(f"- {group.sentence()}")
             _show_open(console(), waiting)
             for sentence in incomplete:
                 console().print(f"- {sentence}", style="yellow")

@@ -15,6 +15,8 @@ from agent.cli.external import describe_decision
 from agent.cli.terminal import EXIT_MEANING, console, print_json
 from agent.connection import Connection
 from agent.cycle_report import problems_now, rejections_now, unresolved_now
+from agent.directory.second_hand import CATALOGUE
+from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode
 from agent.notices import notices_now
 from agent.population.opt_in import decisions
@@ -56,7 +58,8 @@ def command(options: argparse.Namespace) -> ExitCode:
 
 
 def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
-    configured = {item.name for item in connection.sources}
+    settings = [item.settings for item in connection.sources]
+    configured = {item.name for item in settings}
     rows = reader.execute(select(cycle.c.report).order_by(cycle.c.started_at.desc()).limit(_CYCLES)).scalars()
     sources = [
         {
@@ -74,9 +77,14 @@ def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
         }
         for row in reader.execute(select(source).order_by(source.c.name))
     ]
+    known_second_hand = select(func.count()).select_from(entry).where(entry.c.source == CATALOGUE, entry.c.present)
     return {
         "cycles": [json.loads(row) for row in rows],
         "sources": sources,
+        "global_catalogue": {
+            "people": reader.execute(known_second_hand).scalar_one(),
+            "asked": any(item.asks_second_hand for item in settings),
+        },
         "upstream": {
             "users": _count(reader, ledger_user),
             "active": reader.execute(
@@ -90,6 +98,9 @@ def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
         "notices": notices_now(reader, connection.locks),
         "decisions": [describe_decision(made) for made in decisions(reader)],
         "unresolved": unresolved_now(reader),
+        "unknown_members": [
+            group.as_json() for group in unknown_members(reader, settings, nested=connection.population.scope.nested)
+        ],
     }
 
 
@@ -98,21 +109,7 @@ def _count(reader: Transaction, table: Any) -> int:  # noqa: ANN401 - one of the
 
 
 def _show(out: Console, document: dict[str, Any]) -> None:
-    for item in document["sources"]:
-        fresh = item["last_complete_at"] or "never"
-        out.print(
-            f"source {item['name']}: last read {item['completeness']}, last complete read {fresh}, "
-            f"{item['entries']} entries"
-        )
-        if item["note"]:
-            out.print(f"- how it was read: {item['note']}")
-        if item["reason"]:
-            out.print(f"- {item['reason']}", style="yellow")
-        if not item["configured"]:
-            out.print(
-                f"- source {item['name']} is no longer configured: its people are kept as they were",
-                style="yellow",
-            )
+    _show_sources(out, document)
     held = document["upstream"]
     out.print(
         f"upstream: {held['users']} users ({held['active']} active), {held['groups']} groups, "
@@ -120,6 +117,8 @@ def _show(out: Console, document: dict[str, Any]) -> None:
     )
     for item in document["unresolved"]:
         out.print(f"- group {item['group']}: {item['members']} members that no source can name; they are left alone")
+    for item in document["unknown_members"]:
+        out.print(f"- {item['sentence']}")
     for item in document["rejected"]:
         out.print(
             f"- {item['operation']} {item['dn']}: {item['reason']} "
@@ -140,3 +139,33 @@ def _show(out: Console, document: dict[str, Any]) -> None:
         out.print(f"cycle {item['cycle_id']} at {item['started_at']}: {meaning}; {item['counts']['writes']} writes")
     for sentence in document["cycles"][0]["sentences"] if document["cycles"] else []:
         out.print(f"- {sentence}", style="yellow")
+    told = {item["sentence"] for item in document["unknown_members"]}  # as it is now
+    told |= {item["reason"] for item in document["sources"]} | set(document["notices"])
+    for notice in document["cycles"][0].get("notices", []) if document["cycles"] else []:
+        if notice not in told:
+            out.print(f"- {notice}")
+
+
+def _show_sources(out: Console, document: dict[str, Any]) -> None:
+    for item in document["sources"]:
+        fresh = item["last_complete_at"] or "never"
+        out.print(
+            f"source {item['name']}: last read {item['completeness']}, last complete read {fresh}, "
+            f"{item['entries']} entries"
+        )
+        if item["note"]:
+            out.print(f"- how it was read: {item['note']}")
+        if item["reason"]:
+            out.print(f"- {item['reason']}", style="yellow")
+        if not item["configured"]:
+            out.print(
+                f"- source {item['name']} is no longer configured: its people are kept as they were",
+                style="yellow",
+            )
+    catalogue = document["global_catalogue"]
+    if catalogue["people"]:
+        out.print(f"global catalogue: {catalogue['people']} people of other domains")
+        if not catalogue["asked"]:
+            out.print(
+                "- no source asks the global catalogue any more: its people are kept as they were", style="yellow"
+            )

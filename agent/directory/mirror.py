@@ -6,7 +6,7 @@ Whatever a read changes is marked; planning follows the marks, not the size of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from agent.directory.outcome import SourceOutcome
 from agent.directory.reading import Reading
 from agent.state.database import State, upsert
 from agent.state.tables import source
-from connectors.base import Checkpoint, Completeness, ReadEvent
+from connectors.base import Checkpoint, Completeness, ReadEvent, SourceSettings
 
 __all__ = ["SourceOutcome", "absorb", "checkpoint_of", "owes_full_read"]
 
@@ -50,6 +50,7 @@ def absorb(
     full_due: bool = False,
     why: str = "",
     meant: bool = False,
+    sources: Sequence[SourceSettings] = (),
 ) -> SourceOutcome:
     """Take one read into the mirror and return how it went.
 
@@ -59,8 +60,9 @@ def absorb(
     full_due: the agent asked for a FULL read; until one is COMPLETE it goes on asking
     why:      the reason for that, where the connector gives none
     meant:    an administrator wants what answers to be taken as it is; it is, if the read before told what is odd of it
+    sources:  all that are configured
     """
-    reading = Reading(source_name, meant=meant)
+    reading = Reading(source_name, meant=meant, sources=sources)
     with state.write() as connection:
         attempt = connection.begin_nested()
         outcome = reading.take(connection, events)

@@ -74,6 +74,8 @@ def _take_over(connection: Connection, claims: list[Claim]) -> list[TakenOver]:
     taken = []
     for kind in NameKind:
         owner_of = {claimed.value: number for number, claimed in claims if claimed.kind is kind}
+        if not owner_of:
+            continue
         others = connection.execute(
             select(name.c.value, name.c.entry_id, name.c.former_since).where(
                 name.c.kind == kind.value, name.c.value.in_(list(owner_of))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, select
@@ -21,6 +21,7 @@ from agent.directory.presence import (
     populated_kinds,
     unmentioned_kind,
 )
+from agent.directory.second_hand import delete_second_hand, receive_second_hand
 from agent.directory.unreadable import (
     forget_unreadable,
     forget_unseen,
@@ -44,6 +45,7 @@ from connectors.base import (
     ReadEnded,
     ReadEvent,
     ReadStarted,
+    SourceSettings,
 )
 
 _BATCH = 500
@@ -53,12 +55,14 @@ _UNREADABLE_SHOWN = 20
 class Reading:
     """Takes the events of one read. The caller owns the transaction, and rolls back a read that does not count.
 
-    meant: what the read before did not take over, because it was hardly meant, is meant
+    meant:    what the read before did not take over, because it was hardly meant, is meant
+    sources:  all that are configured: what is one of theirs to tell is not taken second-hand
     """
 
-    def __init__(self, source_name: str, *, meant: bool = False) -> None:
+    def __init__(self, source_name: str, *, meant: bool = False, sources: Sequence[SourceSettings] = ()) -> None:
         self.source = source_name
         self._meant = meant
+        self._sources = sources
         self.number = 0
         self.checkpoint: Checkpoint | None = None
         self._started: ReadStarted | None = None
@@ -91,15 +95,16 @@ class Reading:
     # --- the events ----------------------------------------------------------------------------------------------
 
     def _take_events(self, connection: Connection, events: Iterable[ReadEvent]) -> ReadEnded:
-        waiting: list[Entry] = []
+        waiting: list[EntryFound] = []
         for event in events:
             if isinstance(event, EntryFound):
                 self._seen += 1
-                waiting.append(event.entry)
+                waiting.append(event)
                 if len(waiting) < _BATCH:
                     continue
             # The order of the events counts: an entry may be found, and deleted while the read goes on.
-            self._receive(connection, waiting)
+            self._receive(connection, [found.entry for found in waiting if not found.second_hand])
+            self._receive_second_hand(connection, [found.entry for found in waiting if found.second_hand])
             waiting = []
             if isinstance(event, ReadEnded):
                 return event
@@ -114,6 +119,8 @@ class Reading:
         match event:
             case ReadStarted():
                 self._start(event)
+            case EntryDeleted(second_hand=True):
+                self._gone += delete_second_hand(connection, event, self.number)
             case EntryDeleted():
                 forget_unreadable(connection, self.source, [event.anchor])
                 deleted = delete_entry(connection, self.source, event, self.number, self._doubts.entered)
@@ -162,6 +169,10 @@ class Reading:
         self._doubts.note(received)
         self._emptied.note(received.emptied, (exchange.group_id for exchange in received.exchanges))
         self._changed += received.changed
+
+    def _receive_second_hand(self, connection: Connection, found: list[Entry]) -> None:
+        if found:
+            self._changed += receive_second_hand(connection, found, self.number, self._sources).changed
 
     def _list(self, connection: Connection, anchors: list[str]) -> None:
         known = mention(connection, self.source, anchors, self.number)

@@ -13,6 +13,9 @@ from sqlalchemy import CTE, Connection, func, select, union
 from agent.state.tables import entry, mark, membership, name
 from connectors.base import EntryKind, NameKind
 
+# A group that is nobody's primary group lacks nobody.
+NAMES_NOBODY = (NameKind.PRIMARY_GROUP.value, NameKind.FOREIGN_DN.value)
+
 
 @dataclass(frozen=True, slots=True)
 class FlatGroup:
@@ -65,8 +68,7 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         .select_from(opened)
         .join(membership, membership.c.group_id == opened.c.id)
         .outerjoin(name, same_name)
-        # A group that is nobody's primary group lacks nobody.
-        .where(name.c.entry_id.is_(None), membership.c.kind != NameKind.PRIMARY_GROUP.value)
+        .where(name.c.entry_id.is_(None), membership.c.kind.not_in(NAMES_NOBODY))
     ).scalar_one()
     groups = connection.execute(
         select(entry.c.id, entry.c.members_complete, entry.c.present).join(opened, opened.c.id == entry.c.id)

@@ -11,7 +11,12 @@ from agent.state.tables import fact
 def read_fact(state: State, name: str) -> str | None:
     """Return a fact, or None when it was never written."""
     with state.read() as connection:
-        return connection.execute(select(fact.c.value).where(fact.c.name == name)).scalar()
+        return fact_of(connection, name)
+
+
+def fact_of(connection: Connection, name: str) -> str | None:
+    """Return a fact in the caller's transaction, or None when it was never written."""
+    return connection.execute(select(fact.c.value).where(fact.c.name == name)).scalar()
 
 
 def write_fact(connection: Connection, name: str, value: str) -> None:

@@ -6,15 +6,16 @@ from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from connectors.active_directory.catalogue import open_catalogue
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
-from connectors.active_directory.landmarks import CURRENT_TIME, look_around, read_time
+from connectors.active_directory.landmarks import CURRENT_TIME, forest_of, look_around, read_time
 from connectors.active_directory.locator import doubts_about_records
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.sight import sees_tombstones
 from connectors.base import Finding
-from connectors.errors import ReadInterrupted, SourceUnreachable
+from connectors.errors import ReadInterrupted, SourceError, SourceUnreachable
 from connectors.ldap.bases import check_bases
 from connectors.ldap.found import Found
 
@@ -46,6 +47,7 @@ class DomainCheck:
         context = look_around(self._session, self._settings).context
         yield self._well(f"it is a domain controller of {context}")
         yield from self._records()
+        yield from self._catalogue()
         yield self._clock()
         if not (yield from check_bases(self._session, self._settings, self._subject)):
             return
@@ -65,6 +67,17 @@ class DomainCheck:
             return
         for doubt in doubts:
             yield self._well(doubt.message, doubt.remedy)
+
+    def _catalogue(self) -> Iterator[Finding]:
+        if not self._settings.global_catalog:
+            return
+        try:
+            session = open_catalogue(self._settings, lambda: forest_of(self._session, self._settings))
+        except SourceError as error:
+            yield Finding(self._subject, ok=False, message=str(error))
+            return
+        session.close()
+        yield self._well(f"the global catalogue at {session.url} answers")
 
     def _clock(self) -> Finding:
         root = self._session.look_up("", [CURRENT_TIME])

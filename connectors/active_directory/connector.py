@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
+from connectors.active_directory.catalogue import with_catalogue
 from connectors.active_directory.check import DomainCheck
 from connectors.active_directory.entries import reader_of
+from connectors.active_directory.landmarks import forest_of
 from connectors.active_directory.make import ActiveDirectoryMake
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
@@ -34,8 +36,10 @@ class ActiveDirectoryConnector:
 
     def read(self, wanted: Wanted, since: Checkpoint | None) -> Iterator[ReadEvent]:
         """Yield what changed since the checkpoint, or everything."""
+        opened: list[ActiveDirectorySession] = []
 
         def prepare(session: ActiveDirectorySession) -> tuple[Interpretation, Make]:
+            opened.append(session)
             doubts: list[str] = []
             sight = Sight(session, self._settings, doubts)
             reader = reader_of(self._settings.inactive_when, wanted, sight)
@@ -43,7 +47,10 @@ class ActiveDirectoryConnector:
             without_lists = Interpretation(self._settings, replace(reader, lists=False), session.url, doubts=doubts)
             return with_lists, ActiveDirectoryMake(session, self._settings, sight, with_lists, without_lists)
 
-        yield from read_source(self._settings, ActiveDirectorySession, prepare, wanted, since)
+        events = read_source(self._settings, ActiveDirectorySession, prepare, wanted, since)
+        if self._settings.global_catalog:
+            events = with_catalogue(events, self._settings, wanted, lambda: forest_of(opened[0], self._settings))
+        yield from events
 
     def check(self) -> Iterator[Finding]:
         """Log on, and find out what the account can see, and whether it may do more than it needs."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from connectors.active_directory.entries import GUID, MEMBER, member_name, read_guid
+from connectors.active_directory.entries import GUID, MEMBER, member_names, read_guid
 from connectors.active_directory.landmarks import Whereabouts
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight, Part
-from connectors.distinguished_name import DistinguishedNameError
+from connectors.distinguished_name import DistinguishedNameError, domain_of, normalise
 from connectors.errors import CheckpointRefused
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
@@ -114,7 +114,8 @@ def _take_note(notice: Notice, found: Found, signs: AbstractSet[str]) -> None:
         if key.partition(";")[0] != MEMBER:
             continue
         try:
-            names = {member_name(value) for value in values}
+            domain = domain_of(normalise(found.dn))
+            names = {name for value in values for name in member_names(value, domain)}
         except (ValueError, DistinguishedNameError):
             names = set()
             notice.whole = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Protocol
 from connectors.active_directory.extended_name import read_name, sibling, sid_text
 from connectors.active_directory.settings import State
 from connectors.base import Entry, EntryFound, EntryKind, EntryUnreadable, MemberList, Name, NameKind, Wanted
-from connectors.distinguished_name import DistinguishedNameError, normalise
+from connectors.distinguished_name import DistinguishedNameError, domain_of, normalise
 from connectors.entries import RawAttributes
 
 GUID = "objectguid"
@@ -24,6 +25,7 @@ _PROXIES, PRIMARY_ADDRESS = "proxyaddresses", "primaryproxyaddress"
 _GUID_BYTES = 16
 _ACCOUNT_DISABLED, _LOCKED_OUT = 0x0002, 0x0010  # ADS_USER_FLAG (MS-ADTS 2.2.16)
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+_LAST_PARTS = re.compile(r"(?:,DC=[^,]*)+\Z", re.IGNORECASE)
 _ALWAYS = frozenset({"cn", "displayname", "samaccountname"})
 PRINCIPALS = {b"group": EntryKind.GROUP, b"contact": EntryKind.CONTACT, b"user": EntryKind.USER}
 _STATES: Mapping[State, frozenset[str]] = {
@@ -90,7 +92,7 @@ class ActiveDirectoryReader:
                     names=_names(dn, anchor, sid, attributes),
                     attributes=self._kept(attributes),
                     active=kind is EntryKind.GROUP or not any(_in_state(state, attributes) for state in self.inactive),
-                    members=self._members(sid, attributes) if kind is EntryKind.GROUP and self.lists else None,
+                    members=self._members(dn, sid, attributes) if kind is EntryKind.GROUP and self.lists else None,
                 )
             )
         except (ValueError, DistinguishedNameError) as error:
@@ -120,14 +122,15 @@ class ActiveDirectoryReader:
             return MEMBER if self.sight.sees_members() and self.sight.hides_members(dn, anchor) else ""
         return missing
 
-    def _members(self, sid: str, attributes: RawAttributes) -> MemberList:
+    def _members(self, dn: str, sid: str, attributes: RawAttributes) -> MemberList:
         """Read the member list. A value that cannot be read leaves it incomplete, and so does not seeing any."""
         names: set[Name] = {Name(NameKind.PRIMARY_GROUP, sid)}
+        domain = domain_of(normalise(dn))
         lists = _lists(attributes)
         complete = set(lists) <= {MEMBER} and (bool(lists) or self.sight.sees_members())
         for value in (value for values in lists.values() for value in values):
             try:
-                names.add(member_name(value))
+                names |= member_names(value, domain)
             except (ValueError, DistinguishedNameError):
                 complete = False
         return MemberList(frozenset(names), complete=complete)
@@ -156,16 +159,26 @@ def file_time(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1) * 10
 
 
-def member_name(value: bytes) -> Name:
-    """Return how a member list names a member. Raises ValueError.
+def member_names(value: bytes, domain: str) -> set[Name]:
+    """Return how the member list of a group in `domain` names a member. Raises ValueError.
 
     A foreign security principal stands for somebody in another domain or forest, known there by the SID. Everybody
-    else is known by the GUID, which outlasts renames and moves.
+    else is known by the GUID, which outlasts renames and moves; of a member in another domain of the forest the DN is
+    kept beside it, which tells in which.
     """
     named = read_name(value.decode("utf-8"))
     if named.foreign_sid:
-        return Name(NameKind.SID, named.foreign_sid)
-    return Name(NameKind.GUID, named.guid) if named.guid else Name(NameKind.DN, normalise(named.dn))
+        return {Name(NameKind.SID, named.foreign_sid)}
+    if not named.guid:
+        return {Name(NameKind.DN, normalise(named.dn))}
+    names = {Name(NameKind.GUID, named.guid)}
+    # A list may be long, and nearly all of it lies in the group's own domain: the names are compared as they are first.
+    suffix = _LAST_PARTS.search(named.dn)
+    if suffix is not None and suffix[0].lower().replace(",dc=", ".").removeprefix(".") != domain:
+        dn = normalise(named.dn)
+        if domain_of(dn) != domain:
+            names.add(Name(NameKind.FOREIGN_DN, f"{named.guid} {dn}"))
+    return names
 
 
 def _lists(attributes: RawAttributes) -> dict[str, Sequence[bytes]]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from connectors.active_directory.extended_name import read_name
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
-from connectors.distinguished_name import is_under, normalise
+from connectors.distinguished_name import domain_of, is_under, normalise
 from connectors.errors import ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.landmarks import Landmarks, look_at_landmarks
@@ -20,6 +20,7 @@ from connectors.ldap.landmarks import Landmarks, look_at_landmarks
 USN = "usn"  # in a position: the highest number when the controller was looked at, before anything was read
 _NAMING_CONTEXTS, _SERVICE, _HIGHEST = "namingcontexts", "dsservicename", "highestcommittedusn"
 _SCHEMA, CURRENT_TIME = "schemanamingcontext", "currenttime"
+_ROOT_DOMAIN = "rootdomainnamingcontext"
 _TIME, _DIGITS = "%Y%m%d%H%M%S", 14
 
 
@@ -68,6 +69,18 @@ def look_around(session: ActiveDirectorySession, settings: ActiveDirectorySettin
         schema=_name(b"".join(shown.get(_SCHEMA, ()))),
         clock=read_time(b"".join(shown.get(CURRENT_TIME, ()))) or datetime.now(UTC),
     )
+
+
+def forest_of(session: ActiveDirectorySession, settings: ActiveDirectorySettings) -> str:
+    """Return the DNS name of the forest, which is that of its root domain. Raises ReadInterrupted."""
+    root = session.look_up("", [_ROOT_DOMAIN])
+    domain = domain_of(normalise(_name(b"".join(root.attributes.get(_ROOT_DOMAIN, ()))))) if root is not None else ""
+    if not domain:
+        raise ReadInterrupted(
+            f"source {settings.name}: {session.url} does not tell the forest's name (rootDomainNamingContext). Name "
+            "the global catalogues as global_catalog_urls."
+        )
+    return domain
 
 
 def read_time(value: bytes) -> datetime | None:

@@ -34,6 +34,7 @@ class DomainSearch:
     scheme:           ldaps or ldap
     seconds:          how long an answer of DNS may take
     proved_by_logon:  a controller has to prove that it belongs to the organisation, whatever its name is
+    service:          ldap; or gc, for the global catalogues of the forest that `domain` is the root of
     """
 
     source: str
@@ -43,6 +44,12 @@ class DomainSearch:
     scheme: str
     seconds: int
     proved_by_logon: bool
+    service: str = "ldap"
+
+    @property
+    def what(self) -> str:
+        """What is looked for, for people."""
+        return "global catalogues" if self.service == "gc" else "domain controllers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +80,13 @@ def controllers_of(search: DomainSearch) -> Iterator[DirectoryServer]:
     troubles: list[str] = []
     named: list[list[Controller]] = []
     tried: set[str] = set()
-    for name in _service_names(search.domain, search.site):
+    for name in _service_names(search):
         named.append(question.controllers(name))
         for controller in in_order(named[-1], agent):
             if controller.host in tried or not _proves_itself(search, controller.host):
                 continue
             tried.add(controller.host)
-            url = _url(search.scheme, controller)
+            url = _url(search, controller)
             try:
                 for address in question.addresses(controller.host):
                     yield DirectoryServer(url, address)
@@ -87,8 +94,8 @@ def controllers_of(search: DomainSearch) -> Iterator[DirectoryServer]:
                 troubles.append(str(error))
     if not any(named):
         raise SourceUnreachable(
-            f"source {search.source}: DNS knows no domain controllers of {search.domain}: there is no "
-            f"{_service_names(search.domain, '')[0]} (SRV) at {question.asked}. Correct domain; or, if these servers "
+            f"source {search.source}: DNS knows no {search.what} of {search.domain}: there is no "
+            f"{_service_names(search)[-1]} (SRV) at {question.asked}. Correct domain; or, if these servers "
             "do not know it, name the domain's own as dns_servers. Nothing is removed."
         )
     troubles += [
@@ -102,7 +109,7 @@ def controllers_of(search: DomainSearch) -> Iterator[DirectoryServer]:
 def doubts_about_records(search: DomainSearch) -> list[Doubt]:
     """Ask for all records of the site and the domain, and tell what is amiss with them. Raises SourceUnreachable."""
     question = _Question(search)
-    named = [question.controllers(name) for name in _service_names(search.domain, search.site)]
+    named = [question.controllers(name) for name in _service_names(search)]
     return list(_doubts(search, question.asked, named))
 
 
@@ -259,9 +266,9 @@ def _proves_itself(search: DomainSearch, host: str) -> bool:
 def _doubts(search: DomainSearch, asked: str, named: Sequence[Sequence[Controller]]) -> Iterator[Doubt]:
     """Tell what is amiss with answers about `_service_names`."""
     if search.site and not named[0]:
-        of_site = _service_names(search.domain, search.site)[0]
+        of_site = _service_names(search)[0]
         yield Doubt(
-            f"DNS knows no domain controllers of the site {search.site}: there is no {of_site} (SRV) at {asked}; "
+            f"DNS knows no {search.what} of the site {search.site}: there is no {of_site} (SRV) at {asked}; "
             "those of the whole domain are asked",
             "Correct site, or let the controllers that are to serve it register there.",
         )
@@ -269,19 +276,31 @@ def _doubts(search: DomainSearch, asked: str, named: Sequence[Sequence[Controlle
     outside = sorted(host for host in hosts if not _proves_itself(search, host))
     if outside:
         yield Doubt(
-            f"DNS names domain controllers that lie outside of {search.domain} ({', '.join(outside)}): a forged "
+            f"DNS names {search.what} that lie outside of {search.domain} ({', '.join(outside)}): a forged "
             "answer could do so, too, and a certificate of a public authority proves the name only, so no password is "
             "sent there",
             "Name the authority of your domain controllers as ca_file, or the controllers as urls.",
         )
 
 
-def _service_names(domain: str, site: str) -> list[str]:
-    of_domain = f"dc._msdcs.{domain}"
-    return [f"_ldap._tcp.{site}._sites.{of_domain}"] * bool(site) + [f"_ldap._tcp.{of_domain}"]
+def catalogue_port(scheme: str) -> int:
+    """Return the port of the global catalogue (MS-ADTS 3.1.1.3.1)."""
+    return {"ldap": 3268, "ldaps": 3269}[scheme]
 
 
-def _url(scheme: str, controller: Controller) -> str:
+def _service_names(search: DomainSearch) -> list[str]:
+    """The site's, where one is named, and then the domain's; of the global catalogue, the forest's."""
+    place = search.domain if search.service == "gc" else f"dc._msdcs.{search.domain}"
+    service = f"_{search.service}._tcp"
+    return [f"{service}.{search.site}._sites.{place}"] * bool(search.site) + [f"{service}.{place}"]
+
+
+def _url(search: DomainSearch, controller: Controller) -> str:
     # The records are about LDAP without TLS; of LDAPS only its port is known.
-    port = "" if scheme == "ldaps" or controller.port == default_port(scheme) else f":{controller.port}"
-    return f"{scheme}://{controller.host}{port}"
+    port = default_port(search.scheme)
+    if search.scheme == "ldap":
+        port = controller.port
+    elif search.service == "gc":
+        port = catalogue_port(search.scheme)
+    shown = "" if port == default_port(search.scheme) else f":{port}"
+    return f"{search.scheme}://{controller.host}{shown}"

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.base import SourceSettings
-from connectors.distinguished_name import DistinguishedNameError, normalise
+from connectors.base import Reach, SourceSettings
+from connectors.distinguished_name import DistinguishedNameError, domain_of, is_under, normalise
 from connectors.entries import EntrySettings
 
 _PORTS = {"ldap": 389, "ldaps": 636}
@@ -83,17 +83,7 @@ class DirectorySettings(SourceSettings):
     @field_validator("urls")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
-            if "@" in url:  # never repeated in the message: it may hold a password
-                raise ValueError("an address in urls holds no name or password; use bind_dn and bind_password_file")
-            try:
-                parts = urlsplit(url)
-                valid = parts.scheme in _PORTS and parts.hostname and (parts.port is None or parts.port > 0)
-            except ValueError:
-                valid = False
-            if not valid or parts.path.strip("/") or parts.query:
-                raise ValueError(f'"{url}" is not an address; write it like "ldaps://ldap1.corp.example"')
-        return value
+        return check_addresses(value)
 
     @field_validator("base_dn", "user_base_dn", "group_base_dn")
     @classmethod
@@ -185,6 +175,15 @@ class DirectorySettings(SourceSettings):
         """Where the directory is, for people."""
         return ", ".join(self.urls)
 
+    def reach(self, dn: str) -> Reach:
+        """Compare with the bases; without one above it, whoever has the same domain is taken for the same directory."""
+        bases = [normalise(base) for base in self.scopes]
+        if any(is_under(dn, base) for base in bases):
+            return Reach.WITHIN
+        domain = domain_of(dn)
+        same = domain and any(domain_of(base) == domain for base in bases)
+        return Reach.OUTSIDE if same else Reach.ELSEWHERE
+
     @property
     def scopes(self) -> dict[str, str]:
         """Every base with the one filter that finds all people and groups wanted below it."""
@@ -223,6 +222,21 @@ class LdapSettings(DirectorySettings, EntrySettings):
     group_filter: str = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
     changes: Literal["auto", "syncrepl", "timestamps", "full"] = "auto"
     timestamp_overlap: int = Field(default=300, ge=0, le=86_400)
+
+
+def check_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return addresses that servers can be reached at. Raises ValueError."""
+    for url in value:
+        if "@" in url:  # never repeated in the message: it may hold a password
+            raise ValueError("an address in urls holds no name or password; use bind_dn and bind_password_file")
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in _PORTS and parts.hostname and (parts.port is None or parts.port > 0)
+        except ValueError:
+            valid = False
+        if not valid or parts.path.strip("/") or parts.query:
+            raise ValueError(f'"{url}" is not an address; write it like "ldaps://ldap1.corp.example"')
+    return value
 
 
 def default_port(scheme: str) -> int:

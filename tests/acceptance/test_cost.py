@@ -63,7 +63,7 @@ def test_a_cycle_with_nothing_to_do_looks_through_no_large_table(
     place = tmp_path / "server"
     place.mkdir()
     server = OpenLdap(place, history=History.SESSION_LOG)
-    server.load(plain(people(60) + group("app-all", *uids(60))))
+    server.load(plain(people(60) + group("app-all", *uids(60), "nobody", "cn=ann,dc=emea,dc=example")))
     rules = {"policy": "review", "changed_address": "replace", "managed_domains": ["elsewhere.example"]}
     agent.configure(scim, server.settings(), upstream={"external_users": external_users}, external=rules)
     with server:
@@ -88,6 +88,7 @@ def test_a_cycle_with_nothing_to_do_looks_through_no_large_table(
         state.close()
 
     assert report.sources[0]["extent"] == "incremental"
+    assert len(report.notices) == 3
     assert any("FROM ledger_member" in statement for statement in plans)
     scans = [(step, statement) for statement, plan in plans.items() for step in plan if _scanned(step) in LARGE]
     assert scans == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.distinguished_name import DistinguishedNameError, first_value, is_under, normalise
+from connectors.distinguished_name import DistinguishedNameError, domain_of, first_value, is_under, normalise
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,19 @@ def test_a_hundred_thousand_ordinary_names_take_less_than_two_seconds() -> None:
         normalise(name)
 
     assert time.perf_counter() - began < 2  # a quarter of a second when nobody else needs the machine
+
+
+@pytest.mark.parametrize(
+    ("dn", "domain"),
+    [
+        ("cn=ann,ou=people,dc=emea,dc=corp,dc=example", "emea.corp.example"),
+        ("dc=example", "example"),
+        ("cn=ann,o=partner", ""),
+        ("cn=ann,dc=corp,o=partner", ""),
+        (normalise(r"cn=ann\,dc=x,dc=corp"), "corp"),
+        (normalise(r"cn=ann\\,dc=x,dc=corp"), "x.corp"),
+        ("", ""),
+    ],
+)
+def test_the_domain_of_a_name_is_made_of_the_dc_parts_at_its_end(dn: str, domain: str) -> None:
+    assert domain_of(dn) == domain

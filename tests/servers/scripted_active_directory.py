@@ -56,6 +56,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
     page_limit:         entries in one page or one answer (MaxPageSize)
     changes_at_once:    in one part of a DirSync answer
     unseen:             names of entries that the account has no right to see
+    elsewhere:          entries of other domains of the forest, of which this one knows the names
     """
 
     def __init__(self, people: int = 30, *, values_at_once: int = 1500, page_limit: int = 1000) -> None:
@@ -64,6 +65,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
         self.changes_at_once = 1000
         self.log: list[Change] = []
         self.unseen: set[str] = set()
+        self.elsewhere: dict[str, dict[str, Sequence[bytes]]] = {}
         # The container of the deleted objects is marked like what it holds.
         self.tombstones: dict[str, dict[str, Sequence[bytes]]] = {
             DELETED_OBJECTS: {"objectclass": [b"top", b"container"], "isdeleted": [b"TRUE"], **_identity("deleted")}
@@ -235,7 +237,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
     def _named(self, value: bytes) -> bytes:
         """A name in extended form, as far as its entry is known."""
         dn = value.decode("utf-8", "replace")
-        held = self.entries.get(dn) or self.tombstones.get(dn)
+        held = self.entries.get(dn) or self.tombstones.get(dn) or self.elsewhere.get(dn)
         return extended(dn, held) if held is not None else value
 
     def _some(self, held: Attributes, search: Search) -> dict[str, Sequence[bytes]]:
@@ -289,6 +291,19 @@ def contact(name: str) -> dict[str, Sequence[bytes]]:
         **_identity(name),
         "name": [name.encode()],
         "mail": [f"{name}@partner.example".encode()],
+    }
+
+
+def foreign_principal_dn(sid: str) -> str:
+    return f"CN={sid},CN=ForeignSecurityPrincipals,{DOMAIN}"
+
+
+def foreign_principal(sid: str) -> dict[str, Sequence[bytes]]:
+    return {
+        "objectclass": [b"top", b"foreignSecurityPrincipal"],
+        "objectcategory": [b"foreignSecurityPrincipal"],
+        **_identity(sid),
+        "name": [sid.encode()],
     }
 
 
