@@ -34,6 +34,7 @@ from agent.plan.operations import DeactivateUser
 from agent.plan.plan import Plan, as_planned, draw_up
 from agent.plugins import Source
 from agent.population.desired import settle
+from agent.population.persons import heirs_of_the_gone
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.ledger import Ledger, pass_on
@@ -134,6 +135,8 @@ def resolve(
             mark_everything(transaction)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
+            pass_on(transaction, before, now)
+        for before, now in heirs_of_the_gone(transaction, connection.population.same_person):
             pass_on(transaction, before, now)
         settle(transaction, connection.population)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)

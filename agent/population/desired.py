@@ -6,9 +6,9 @@ the policy and the mapping once `settle` is done. Comparing them with the ledger
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, delete, insert, or_, select
@@ -17,10 +17,12 @@ from sqlalchemy import exists as sql_exists
 from agent.directory.marks import mark
 from agent.directory.resolution import flatten, groups_reached_by_marks
 from agent.population.conflicts import settle_group_conflicts, settle_user_conflicts
+from agent.population.correlation import correlate
 from agent.population.mapping import Mapping, digest_of, mapping_of
+from agent.population.persons import Person, attributes_of, leaders_of, persons_led_by
 from agent.population.policy import DomainPolicy, Standing, policy_of
+from agent.population.same_person import SamePerson, same_person_of
 from agent.population.scope import Scope, scope_of
-from agent.population.template import Attributes
 from agent.settings import Settings
 from agent.state.database import batched, upsert
 from agent.state.tables import desired_group, desired_member, desired_user, entry
@@ -38,20 +40,25 @@ class Population:
     scope: Scope
     policy: DomainPolicy
     mapping: Mapping
+    same_person: SamePerson
 
     @property
     def attributes(self) -> frozenset[str]:
         """The attribute types the sources have to be asked for."""
-        return self.mapping.attributes
+        return self.mapping.attributes | self.same_person.attributes
 
 
 def population_of(settings: Settings) -> Population:
     """Read the rules from the settings. Raises UsageProblem."""
-    return Population(scope_of(settings.scope), policy_of(settings.external), mapping_of(settings.mapping))
+    mapping = mapping_of(settings.mapping)
+    sources = [str(source.get("name")) for source in settings.sources]
+    same_person = same_person_of(settings.same_person, sources, mapping.attributes)
+    return Population(scope_of(settings.scope), policy_of(settings.external), mapping, same_person)
 
 
 def settle(connection: Connection, population: Population) -> None:
     """Bring the desired state up to date with everything that is marked."""
+    correlate(connection, population.same_person)
     # An entry may have become a person that was a group, and the other way round.
     marked = select(mark_table.c.entry_id)
     were_groups = select(desired_group.c.entry_id).where(desired_group.c.entry_id.in_(marked))
@@ -81,7 +88,7 @@ def unmatched_scope(connection: Connection, population: Population) -> list[str]
 
 def _settle_group(connection: Connection, population: Population, group_id: int) -> None:
     row = connection.execute(select(entry).where(entry.c.id == group_id)).one()
-    name, payload = population.mapping.group(row.anchor, _attributes(row))
+    name, payload = population.mapping.group(row.anchor, attributes_of(row))
     held = connection.execute(
         select(desired_group.c.display_name_key).where(desired_group.c.entry_id == group_id)
     ).scalar()
@@ -119,7 +126,7 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
             }
         ],
     )
-    _set_members(connection, group_id, flat.members)
+    _set_members(connection, group_id, leaders_of(connection, flat.members))
     mark(connection, [group_id], references_too=False)
     settle_group_conflicts(connection, {key for key in (held, name.casefold()) if key})
 
@@ -147,8 +154,11 @@ def _settle_users(connection: Connection, population: Population, numbers: Seque
         row.entry_id: row
         for row in connection.execute(select(desired_user).where(desired_user.c.entry_id.in_(numbers)))
     }
+    persons = persons_led_by(connection, population.same_person, numbers)
     wanted = [
-        _desired(row, population) for row in rows if row.present and row.in_scope and row.kind != EntryKind.GROUP.value
+        _desired(row, population, persons.get(row.id) or Person(attributes_of(row), row.active, None))
+        for row in rows
+        if row.present and row.in_scope and row.kind != EntryKind.GROUP.value
     ]
     kept = {number for row in wanted if isinstance(number := row["entry_id"], int)}
     upsert(connection, desired_user, wanted)
@@ -159,8 +169,9 @@ def _settle_users(connection: Connection, population: Population, numbers: Seque
     return {key for key in keys if isinstance(key, str)}
 
 
-def _desired(row: Row[tuple[object, ...]], population: Population) -> dict[str, object]:
-    mapped = population.mapping.user(row.anchor, row.dn, _attributes(row), active=row.active)
+def _desired(row: Row[tuple[Any, ...]], population: Population, person: Person) -> dict[str, object]:
+    mapped = population.mapping.user(row.anchor, row.dn, person.attributes, active=person.active)
+    mapped = replace(mapped, problem=person.problem or mapped.problem)
     standing: Standing = population.policy.standing(mapped.email)
     return {
         "entry_id": row.id,
@@ -172,12 +183,8 @@ def _desired(row: Row[tuple[object, ...]], population: Population) -> dict[str, 
         "external": standing.external,
         # Without an address nobody knows whose domain it would be: that is no reason to take anything away.
         "provisioned": standing.provisioned or mapped.problem is not None,
-        "active": row.active,
+        "active": person.active,
         "payload": orjson.dumps(mapped.payload).decode(),
         "digest": digest_of(mapped.payload),
         "problem": mapped.problem,
     }
-
-
-def _attributes(row: Row[tuple[object, ...]]) -> Attributes:
-    return {key: tuple(values) for key, values in json.loads(row.attributes).items()}
