@@ -11,11 +11,11 @@ such a person; but each of its entries that has an active account upstream stand
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, delete, exists, func, insert, or_, select
+from sqlalchemy import Connection, Row, Select, case, delete, exists, false, func, insert, or_, select
 
 from agent.directory.marks import mark
 from agent.population.persons import IS_PERSON, attributes_of
@@ -26,7 +26,8 @@ from agent.state.tables import mark as mark_table
 
 _BATCH = 500
 _SHOWN = 3  # as many entries and keys are named in a sentence
-_ACTIVE, _INACTIVE, _BEGUN, _NOTHING = range(4)  # what an entry has upstream; the leader is the first of these
+# What an entry has upstream; the leader is the first of these. _SECOND is an account that gave way to the leader's.
+_ACTIVE, _INACTIVE, _SECOND, _BEGUN, _NOTHING = range(5)
 _Row = Row[tuple[Any, ...]]
 
 
@@ -55,7 +56,7 @@ def correlate(connection: Connection, rules: SamePerson) -> None:
         connection.execute(delete(person_key))
         return
     marked = _marked(connection)
-    touched: set[int] = set()
+    touched = _no_longer_standing(connection)
     for some in batched(marked, _BATCH):
         touched |= _settle_keys(connection, rules, some)
     for some in batched(marked, _BATCH):
@@ -72,6 +73,17 @@ def _marked(connection: Connection) -> list[int]:
     had_keys = exists().where(person_key.c.entry_id == entry.c.id)
     marked = select(entry.c.id).where(entry.c.id.in_(select(mark_table.c.entry_id)), or_(IS_PERSON, had_keys))
     return sorted(connection.execute(marked).scalars())
+
+
+def _no_longer_standing(connection: Connection) -> set[int]:
+    """Return who stood for itself in spite of a contradiction, and has been deactivated since: a push marks nobody."""
+    stood = select(same_person.c.entry_id).where(
+        same_person.c.problem.is_not(None), same_person.c.leader_id == same_person.c.entry_id
+    )
+    inactive = select(ledger_user.c.entry_id).where(
+        ledger_user.c.entry_id.in_(stood), ledger_user.c.active.is_(false())
+    )
+    return set(connection.execute(inactive).scalars())
 
 
 def _settle_keys(connection: Connection, rules: SamePerson, numbers: Sequence[int]) -> set[int]:
@@ -176,7 +188,7 @@ def _settle(connection: Connection, rules: SamePerson, found: Sequence[_Found]) 
         if len(person.entries) == 1:
             alone += person.entries
         else:
-            now += _led(rules, person, [rows[number] for number in person.entries])
+            now += _led(rules, person, [rows[number] for number in person.entries], before)
     for some in batched(alone, _BATCH):
         connection.execute(delete(same_person).where(same_person.c.entry_id.in_(some)))
     upsert(connection, same_person, [asdict(led) for led in now])
@@ -204,20 +216,26 @@ def _upstream(numbers: Sequence[int]) -> Select[Any]:
     )
 
 
-def _led(rules: SamePerson, person: _Found, rows: list[_Row]) -> list[_Led]:
-    """Say who leads the entries of a person."""
-    rows.sort(key=lambda row: (row.upstream, rules.order(row.source, row.kind, row.id)))
+def _led(rules: SamePerson, person: _Found, rows: list[_Row], before: Mapping[int, int]) -> list[_Led]:
+    """Say who leads the entries of a person. before: who led them until now."""
     times = Counter(row.source for row in rows)
     twice = [row for row in rows if times[row.source] > 1]
+
+    def has(row: _Row) -> int:
+        second = row.upstream <= _INACTIVE and before.get(row.id, row.id) in person.entries - {row.id}
+        return _SECOND if second and (row.upstream == _INACTIVE or not twice) else int(row.upstream)
+
+    rows.sort(key=lambda row: (has(row), rules.order(row.source, row.kind, row.id)))
     problem = _problem(rules, person, rows, twice) if twice else None
     return [_Led(row.id, row.id if twice and row.upstream == _ACTIVE else rows[0].id, problem) for row in rows]
 
 
 def _problem(rules: SamePerson, person: _Found, rows: Sequence[_Row], twice: Sequence[_Row]) -> str:
     keys = _listed(rules.described(key) for key in sorted(person.keys))
+    sources = " and ".join(sorted({row.source for row in twice}))
     entries = _listed(f"{row.dn} (source {row.source})" for row in sorted(rows, key=lambda row: (row.dn, row.id)))
     return (
-        f"{entries} are one person by [same_person] by ({keys}), and source {twice[0].source} has several of them. "
+        f"{entries} are one person by [same_person] by ({keys}), and several of them are of source {sources}. "
         "None of them is pushed, and who stands upstream stays. Correct what they share in the directory, or name "
         "templates in [same_person] by that tell them apart."
     )

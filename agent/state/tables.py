@@ -159,6 +159,12 @@ same_person = Table(
     Column("problem", Text),  # why nobody can tell who is who
     Index(None, "leader_id"),
 )
+Index(
+    "ix_same_person_problem",
+    same_person.c.entry_id,
+    sqlite_where=same_person.c.problem.is_not(None),
+    postgresql_where=same_person.c.problem.is_not(None),
+)
 
 desired_user = Table(
     "desired_user",

@@ -30,3 +30,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_same_person")),
     )
     op.create_index(op.f("ix_same_person_leader_id"), "same_person", ["leader_id"])
+    problem = sa.column("problem").is_not(None)
+    op.create_index(
+        "ix_same_person_problem", "same_person", ["entry_id"], sqlite_where=problem, postgresql_where=problem
+    )
