@@ -61,6 +61,7 @@ class Connection:
             self.settings.scope.model_dump_json(),
             self.settings.external.model_dump_json(),
             self.settings.mapping.model_dump_json(),
+            self.settings.same_person.model_dump_json(),
             self.settings.upstream.url,
             self.service.external_users,
         ]

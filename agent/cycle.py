@@ -37,6 +37,7 @@ from agent.plan.plan import Plan, as_planned, draw_up
 from agent.plan.queries import settle_marks
 from agent.plugins import Source
 from agent.population.desired import settle
+from agent.population.persons import heirs_of_the_gone
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.accounts import judge_addresses
@@ -146,6 +147,8 @@ def resolve(
             judge_addresses(transaction, connection.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
+            pass_on(transaction, before, now)
+        for before, now in heirs_of_the_gone(transaction, connection.population.same_person):
             pass_on(transaction, before, now)
         if everything:
             forget_unlisted(transaction)

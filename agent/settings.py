@@ -16,7 +16,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -154,6 +163,22 @@ class MappingSettings(_Section):
     user: dict[str, str] = Field(default={})
 
 
+class SamePersonSettings(_Section):
+    """[same_person]: when entries of several sources are one person (agent/population/same_person.py).
+
+    `by` are templates; an empty list turns it off. `attributes`: attribute type → the source that wins for it.
+    """
+
+    by: tuple[str, ...] = ()
+    precedence: tuple[str, ...] = ()
+    attributes: dict[str, str] = Field(default={})
+
+    @field_validator("attributes")
+    @classmethod
+    def _without_case(cls, value: dict[str, str]) -> dict[str, str]:
+        return {attribute.lower(): source for attribute, source in value.items()}
+
+
 class GuardSettings(_Section):
     """[guard]: how much one cycle may take away. More than *both* the number and the share stops the removals."""
 
@@ -202,6 +227,7 @@ class Settings(BaseSettings):
     scope: ScopeSettings
     external: ExternalSettings
     mapping: MappingSettings = MappingSettings()
+    same_person: SamePersonSettings = SamePersonSettings()
     guard: GuardSettings = GuardSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 

@@ -34,6 +34,7 @@ from agent.state.tables import (
     ledger_user,
     mark,
     rejected,
+    same_person,
 )
 
 _BATCH = 500
@@ -196,9 +197,10 @@ def members_to_remove(within: _Within = None, *, locks: Locks) -> _Query:
     left = and_(
         desired_member.c.group_id.is_(None),
         or_(desired_group.c.entry_id.is_(None), desired_group.c.members_complete),
+        ~_claimed(ledger_member.c.group_id),
     )
     withdrawn = and_(desired_member.c.group_id.is_not(None), desired_member.c.withdrawn)
-    let_go = and_(ledger_user.c.external, _unwanted()) if locks.profile else false()
+    let_go = and_(ledger_user.c.external, _unwanted(~_claimed())) if locks.profile else false()
     query = (
         select(
             ledger_member.c.group_id,
@@ -251,8 +253,10 @@ def _former_members(within: _Within) -> _Query:
 
 def users_to_deactivate(locks: Locks) -> _Query:
     """Select the active users upstream who should not be, with the cause in words."""
+    leader = entry.alias("leader")
     cause = case(
         (entry.c.present.is_(false()), entry.c.gone_evidence),
+        (leader.c.id.is_not(None), "the same person as " + leader.c.dn + " ([same_person] by), whose account stays"),
         (desired_user.c.entry_id.is_(None), "no longer a member of any selected group"),
         (desired_user.c.active.is_(false()), "disabled in the directory"),
         else_=desired_user.c.held_back,
@@ -267,11 +271,13 @@ def users_to_deactivate(locks: Locks) -> _Query:
         )
         .join(entry, entry.c.id == ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+        .outerjoin(same_person, same_person.c.entry_id == ledger_user.c.entry_id)
+        .outerjoin(leader, and_(leader.c.id == same_person.c.leader_id, leader.c.id != ledger_user.c.entry_id))
         .where(
             _marked(ledger_user.c.entry_id),
             ledger_user.c.active,
             ledger_user.c.protected.is_(false()),
-            _unwanted(),
+            _unwanted(or_(entry.c.present.is_(false()), ~_claimed())),
         )
     )
 
@@ -281,7 +287,7 @@ def protected_from_removal() -> _Query:
     return (
         select(ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
-        .where(ledger_user.c.protected, ledger_user.c.active, _unwanted())
+        .where(ledger_user.c.protected, ledger_user.c.active, _unwanted(true()))
     )
 
 
@@ -303,8 +309,37 @@ def _taken_over() -> ColumnElement[bool]:
     )
 
 
-def _unwanted() -> ColumnElement[bool]:
-    return or_(desired_user.c.entry_id.is_(None), desired_user.c.withdrawn, desired_user.c.active.is_(false()))
+def _unwanted(sure: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Tell whether a user should not be active upstream. sure: that nobody wants the user is proven."""
+    nobody_wants = and_(desired_user.c.entry_id.is_(None), sure)
+    return or_(nobody_wants, desired_user.c.withdrawn, desired_user.c.active.is_(false()))
+
+
+def _claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
+    """Ask whether an entry of another source claims this account by its user name: in that group, or in any.
+
+    It is not pushed, because the account belongs to an entry that is there; but both may be one person, whom
+    [same_person] does not connect (any more). So that nobody is listed under this name is not proven.
+    """
+    claim, led = desired_user.alias("claim"), same_person.alias("led")
+    claimant, owner = entry.alias("claimant"), entry.alias("owner")
+    listed = select(desired_member.c.group_id).where(
+        desired_member.c.group_id == group_id, desired_member.c.user_id == claim.c.entry_id
+    )
+    return (
+        select(claim.c.entry_id)
+        .join(claimant, claimant.c.id == claim.c.entry_id)
+        .join(owner, owner.c.source != claimant.c.source)
+        .where(
+            claim.c.user_name_key == func.lower(ledger_user.c.user_name),
+            owner.c.id == ledger_user.c.entry_id,
+            # Who leads the owner has an account of its own.
+            claim.c.entry_id.not_in(select(led.c.leader_id).where(led.c.entry_id == ledger_user.c.entry_id)),
+            true() if group_id is None else listed.correlate(claim, ledger_member).exists(),
+        )
+        .correlate(ledger_user, ledger_member)
+        .exists()
+    )
 
 
 def settle_marks(connection: Connection, locks: Locks) -> None:

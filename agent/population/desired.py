@@ -6,9 +6,9 @@ the policy and the mapping once `settle` is done. Comparing them with the ledger
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, delete, insert, or_, select
@@ -17,11 +17,13 @@ from sqlalchemy import exists as sql_exists
 from agent.directory.marks import mark
 from agent.directory.resolution import flatten, groups_reached_by_marks
 from agent.population.conflicts import settle_group_conflicts, settle_user_conflicts
+from agent.population.correlation import correlate
 from agent.population.mapping import MappedUser, Mapping, digest_of, mapping_of
 from agent.population.opt_in import Gate, gate_of, mark_after_decision, note_policy
+from agent.population.persons import Person, attributes_of, leaders_of, persons_led_by
 from agent.population.policy import DomainPolicy, Standing, policy_of
+from agent.population.same_person import SamePerson, same_person_of
 from agent.population.scope import Scope, scope_of
-from agent.population.template import Attributes
 from agent.population.treatment import PROVISIONED, Treatment, treat
 from agent.settings import Settings
 from agent.state.database import batched, upsert
@@ -40,20 +42,25 @@ class Population:
     scope: Scope
     policy: DomainPolicy
     mapping: Mapping
+    same_person: SamePerson
 
     @property
     def attributes(self) -> frozenset[str]:
         """The attribute types the sources have to be asked for."""
-        return self.mapping.attributes
+        return self.mapping.attributes | self.same_person.attributes
 
 
 def population_of(settings: Settings) -> Population:
     """Read the rules from the settings. Raises UsageProblem."""
-    return Population(scope_of(settings.scope), policy_of(settings.external), mapping_of(settings.mapping))
+    mapping = mapping_of(settings.mapping)
+    sources = [str(source.get("name")) for source in settings.sources]
+    same_person = same_person_of(settings.same_person, sources, mapping.attributes)
+    return Population(scope_of(settings.scope), policy_of(settings.external), mapping, same_person)
 
 
 def settle(connection: Connection, population: Population) -> None:
     """Bring the desired state up to date with everything that is marked."""
+    correlate(connection, population.same_person)
     note_policy(connection, population.policy)
     gate = gate_of(connection)
     mark_after_decision(connection, gate)
@@ -90,7 +97,7 @@ def unmatched_groups(connection: Connection, population: Population) -> list[tup
 
 def _settle_group(connection: Connection, population: Population, group_id: int) -> None:
     row = connection.execute(select(entry).where(entry.c.id == group_id)).one()
-    name, payload = population.mapping.group(row.anchor, _attributes(row))
+    name, payload = population.mapping.group(row.anchor, attributes_of(row))
     before = connection.execute(
         select(desired_group.c.display_name_key, desired_group.c.rule).where(desired_group.c.entry_id == group_id)
     ).first()
@@ -131,9 +138,10 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
             }
         ],
     )
-    _set_members(connection, group_id, flat.members)
+    members = leaders_of(connection, flat.members)
+    _set_members(connection, group_id, members)
     if before is not None and before.rule != rule:
-        mark(connection, sorted(flat.members), references_too=False)
+        mark(connection, sorted(members), references_too=False)
     mark(connection, [group_id], references_too=False)
     settle_group_conflicts(connection, {key for key in (held, name.casefold()) if key})
 
@@ -162,13 +170,16 @@ def _settle_users(connection: Connection, population: Population, gate: Gate, nu
         for row in connection.execute(select(desired_user).where(desired_user.c.entry_id.in_(numbers)))
     }
     people = [row for row in rows if row.present and row.in_scope and row.kind != EntryKind.GROUP.value]
-    mapped = {
-        row.id: population.mapping.user(row.anchor, row.dn, _attributes(row), active=row.active) for row in people
-    }
+    led = persons_led_by(connection, population.same_person, numbers)
+    persons = {row.id: led.get(row.id) or Person(attributes_of(row), row.active, None) for row in people}
+    mapped = {row.id: _mapped(population, row, persons[row.id]) for row in people}
     standings = {number: population.policy.standing(user.email) for number, user in mapped.items()}
     sure = {number: standing for number, standing in standings.items() if mapped[number].problem is None}
     treatments = treat(connection, population.policy, gate, sure, [row.id for row in people])
-    wanted = [_desired(row, mapped[row.id], standings[row.id], treatments.get(row.id, PROVISIONED)) for row in people]
+    wanted = [
+        _desired(row.id, mapped[row.id], standings[row.id], treatments.get(row.id, PROVISIONED), persons[row.id].active)
+        for row in people
+    ]
     upsert(connection, desired_user, wanted)
     gone = [number for number in held if number not in mapped]
     if gone:
@@ -177,11 +188,20 @@ def _settle_users(connection: Connection, population: Population, gate: Gate, nu
     return {key for key in keys if isinstance(key, str)}
 
 
+def _mapped(population: Population, row: Row[tuple[Any, ...]], person: Person) -> MappedUser:
+    mapped = population.mapping.user(row.anchor, row.dn, person.attributes, active=person.active)
+    return replace(mapped, problem=person.problem or mapped.problem)
+
+
 def _desired(
-    row: Row[tuple[object, ...]], mapped: MappedUser, standing: Standing, treatment: Treatment
+    number: int,
+    mapped: MappedUser,
+    standing: Standing,
+    treatment: Treatment,
+    active: bool,  # noqa: FBT001 - it is one of the columns
 ) -> dict[str, object]:
     return {
-        "entry_id": row.id,
+        "entry_id": number,
         "user_name": mapped.user_name,
         # Without a usable resource there is no name that could be in conflict with another.
         "user_name_key": None if mapped.problem else mapped.user_name.casefold(),
@@ -193,12 +213,8 @@ def _desired(
         "withdrawn": treatment.withdrawn,
         "held_back": treatment.held_back,
         "awaits": treatment.awaits,
-        "active": row.active,
+        "active": active,
         "payload": orjson.dumps(mapped.payload).decode(),
         "digest": digest_of(mapped.payload),
         "problem": mapped.problem,
     }
-
-
-def _attributes(row: Row[tuple[object, ...]]) -> Attributes:
-    return {key: tuple(values) for key, values in json.loads(row.attributes).items()}

@@ -62,6 +62,11 @@ class Template:
             return ""
         return " ".join("".join(filled).split())
 
+    def whole(self, attributes: Attributes) -> str:
+        """Fill in the template, but only if every brace has something: half a name tells nobody from another."""
+        fields = [part for part in self.parts if isinstance(part, _Field)]
+        return self.value(attributes) if all(part.value(attributes).strip() for part in fields) else ""
+
 
 def parse(text: str) -> Template:
     """Parse a template. Raises TemplateError."""

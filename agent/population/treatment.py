@@ -15,7 +15,7 @@ from agent.population.opt_in import Gate
 from agent.population.policy import DomainPolicy, Standing, strictest
 from agent.settings import Policy
 from agent.state.database import upsert
-from agent.state.tables import decided_user, desired_group, desired_member
+from agent.state.tables import decided_user, desired_group, desired_member, same_person
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,7 @@ def treat(
     A user without a standing has no address. Nobody knows whose domain it would be: that is no reason to hold
     anything back or to take anything away.
     """
-    decided = set(
-        connection.execute(select(decided_user.c.entry_id).where(decided_user.c.entry_id.in_(numbers))).scalars()
-    )
+    decided = _decided(connection, numbers)
     rows = connection.execute(
         select(desired_member, desired_group.c.rule)
         .join(desired_group, desired_group.c.entry_id == desired_member.c.group_id)
@@ -95,6 +93,17 @@ def treat(
             )
     upsert(connection, desired_member, changed)
     return {number: _of_user(treatments) for number, treatments in judged.items()}
+
+
+def _decided(connection: Connection, numbers: Sequence[int]) -> set[int]:
+    """Return which of these users were decided about. What was decided of any entry of a person holds for its leader."""
+    own = select(decided_user.c.entry_id).where(decided_user.c.entry_id.in_(numbers))
+    led = (
+        select(same_person.c.leader_id)
+        .join(decided_user, decided_user.c.entry_id == same_person.c.entry_id)
+        .where(same_person.c.leader_id.in_(numbers))
+    )
+    return {*connection.execute(own).scalars(), *connection.execute(led).scalars()}
 
 
 def _of_user(treatments: list[Treatment]) -> Treatment:

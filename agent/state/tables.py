@@ -143,6 +143,30 @@ mark = Table(
 
 # --- agent/population: the desired state -----------------------------------------------------------------------
 
+person_key = Table(
+    "person_key",
+    metadata,
+    Column("key", Text, primary_key=True),  # what a template of [same_person] by gives for an entry that is there
+    _entry_number(),
+    Column("source", String(200), nullable=False),  # that of the entry
+    Index(None, "entry_id"),
+)
+
+same_person = Table(
+    "same_person",  # the entries of persons who have several
+    metadata,
+    _entry_number(),
+    Column("leader_id", Integer, ForeignKey("entry.id"), nullable=False),  # the entry that stands for the person
+    Column("problem", Text),  # why nobody can tell who is who
+    Index(None, "leader_id"),
+)
+Index(
+    "ix_same_person_problem",
+    same_person.c.entry_id,
+    sqlite_where=same_person.c.problem.is_not(None),
+    postgresql_where=same_person.c.problem.is_not(None),
+)
+
 desired_user = Table(
     "desired_user",
     metadata,

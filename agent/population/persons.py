@@ -1,0 +1,92 @@
+"""Who stands for whom: what the rest of the agent asks about people who have several entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select
+
+from agent.population.same_person import PersonEntry, SamePerson, active_of
+from agent.population.template import Attributes
+from agent.state.database import batched
+from agent.state.tables import entry, ledger_user, mark, same_person
+from connectors.base import EntryKind
+
+_BATCH = 500
+IS_PERSON = and_(entry.c.present, entry.c.kind != EntryKind.GROUP.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What the entries of one person amount to."""
+
+    attributes: Attributes
+    active: bool
+    problem: str | None
+
+
+def leaders_of(connection: Connection, numbers: frozenset[int]) -> frozenset[int]:
+    """Return who stands for these people."""
+    if connection.execute(select(same_person.c.entry_id).limit(1)).first() is None:
+        return numbers
+    leaders = dict[int, int]()
+    for some in batched(sorted(numbers), _BATCH):
+        rows = select(same_person.c.entry_id, same_person.c.leader_id).where(same_person.c.entry_id.in_(some))
+        leaders |= {row.entry_id: row.leader_id for row in connection.execute(rows)}
+    return frozenset(leaders.get(number, number) for number in numbers)
+
+
+def persons_led_by(connection: Connection, rules: SamePerson, numbers: Sequence[int]) -> dict[int, Person]:
+    """Return, of these entries, the leaders of several, and what the person is."""
+    rows = connection.execute(
+        select(entry, same_person.c.leader_id, same_person.c.problem)
+        .join(same_person, same_person.c.entry_id == entry.c.id)
+        .where(same_person.c.leader_id.in_(numbers))
+    ).all()
+    problems = {row.leader_id: row.problem for row in rows}
+    entries: dict[int, list[PersonEntry]] = {}
+    for row in rows:
+        # What is whose is not known of people who cannot be told apart: the leader is no more than its own entry.
+        if row.problem is None or row.id == row.leader_id:
+            found = PersonEntry(row.id, row.source, row.kind, row.active, attributes_of(row))
+            entries.setdefault(row.leader_id, []).append(found)
+    ordered = {leader: rules.sorted(some) for leader, some in entries.items()}
+    return {leader: Person(rules.merged(some), active_of(some), problems[leader]) for leader, some in ordered.items()}
+
+
+def heirs_of_the_gone(connection: Connection, rules: SamePerson) -> list[tuple[int, int]]:
+    """Return leaders with an account who are no persons any more, and who of those they led comes first.
+
+    It goes by who was whose leader until now, so it is asked before the persons are worked out again. Of people who
+    cannot be told apart nobody inherits.
+    """
+    led = same_person.alias("led")
+    gone = connection.execute(
+        select(same_person.c.leader_id)
+        .join(entry, entry.c.id == same_person.c.entry_id)
+        .join(ledger_user, ledger_user.c.entry_id == same_person.c.entry_id)
+        .where(
+            same_person.c.entry_id.in_(select(mark.c.entry_id)),
+            same_person.c.entry_id == same_person.c.leader_id,
+            same_person.c.problem.is_(None),
+            ~IS_PERSON,
+        )
+    ).scalars()
+    heirs: list[tuple[int, int]] = []
+    for leader in gone.all():
+        left = connection.execute(
+            select(entry.c.id, entry.c.source, entry.c.kind)
+            .join(led, led.c.entry_id == entry.c.id)
+            .where(led.c.leader_id == leader, IS_PERSON)
+        ).all()
+        if left:
+            heirs.append((leader, min(left, key=lambda row: rules.order(row.source, row.kind, row.id)).id))
+    return heirs
+
+
+def attributes_of(row: Row[tuple[Any, ...]]) -> Attributes:
+    """Return the attributes of a row of the table entry."""
+    return {key: tuple(values) for key, values in json.loads(row.attributes).items()}
