@@ -54,16 +54,18 @@ def test_a_cycle_with_nothing_to_do_makes_three_requests_and_sends_nothing(
 
 # Tables with a row for everybody; the others hold the groups that are selected, or what is still to be done.
 LARGE = {"entry", "name", "membership", "desired_user", "desired_member", "ledger_user", "ledger_member"}
+LARGE |= {"person_key", "same_person"}
 
 
+@pytest.mark.parametrize("by", [[], ["{mail}", "{uid}"]])
 def test_a_cycle_with_nothing_to_do_looks_through_no_large_table(
-    tmp_path: Path, scim: ScimService, agent: Agent
+    tmp_path: Path, scim: ScimService, agent: Agent, by: list[str]
 ) -> None:
     place = tmp_path / "server"
     place.mkdir()
     server = OpenLdap(place, history=History.SESSION_LOG)
     server.load(plain(people(60) + group("app-all", *uids(60))))
-    agent.configure(scim, server.settings())
+    agent.configure(scim, server.settings(), same_person={"by": by})
     with server:
         connection, state = connect(agent.configuration), open_state(agent.state)
         run_cycle(connection, state)
@@ -93,5 +95,5 @@ def test_a_cycle_with_nothing_to_do_looks_through_no_large_table(
 
 def _scanned(step: str) -> str:
     """The table that a step of SQLite's plan looks through. An index on a few rows of it does not count."""
-    found = re.match(r"SCAN (\w+)(?! USING INDEX ix_desired_user_problem)\b", step)
+    found = re.match(r"SCAN (\w+)(?! USING (COVERING )?INDEX ix_(desired_user|same_person)_problem)\b", step)
     return found.group(1) if found else ""
