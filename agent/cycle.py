@@ -40,8 +40,8 @@ from agent.population.desired import settle
 from agent.population.persons import heirs_of_the_gone
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
-from agent.upstream.accounts import judge_addresses
-from agent.upstream.ledger import Ledger, pass_on
+from agent.upstream.accounts import judge_addresses, pass_on
+from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport
 from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 

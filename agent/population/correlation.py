@@ -51,9 +51,9 @@ class _Led:
 def correlate(connection: Connection, rules: SamePerson) -> None:
     """Bring the persons up to date with everything that is marked, and mark whom that changes."""
     if not rules.by:
-        # Whoever was led by another is marked, like everybody, because the settings have changed.
-        connection.execute(delete(same_person))
-        connection.execute(delete(person_key))
+        # Whoever is in these tables is marked, like everybody, because the settings have changed.
+        for table in (same_person, person_key):
+            connection.execute(delete(table).where(table.c.entry_id.in_(select(mark_table.c.entry_id))))
         return
     marked = _marked(connection)
     touched = _no_longer_standing(connection)

@@ -96,7 +96,7 @@ def treat(
 
 
 def _decided(connection: Connection, numbers: Sequence[int]) -> set[int]:
-    """Return which of these users were decided about. What was decided of any entry of a person holds for its leader."""
+    """Return which of these users were decided about, by whichever entry of the person."""
     own = select(decided_user.c.entry_id).where(decided_user.c.entry_id.in_(numbers))
     led = (
         select(same_person.c.leader_id)

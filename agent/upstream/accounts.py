@@ -1,4 +1,4 @@
-"""Accounts upstream: whose address is whose by today's policy, which one took the place of another, and their numbers.
+"""Accounts upstream: to whom they belong, which one took the place of another, and the vendor's numbers of them.
 
 An account is the organisation's own, or the person's. That follows from the address it has upstream, not from the one
 it should have; and it changes when a domain is verified or sold, without a word from anybody.
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.plan.operations import Address
 from agent.state.database import batched, upsert
-from agent.state.tables import former_account, former_member, ledger_member, ledger_user
+from agent.state.tables import former_account, former_member, ledger_group, ledger_member, ledger_user
 from agent.upstream.profile import Profile
 
 _BATCH = 500
@@ -73,6 +73,41 @@ def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:
     for some in batched(rows, _BATCH):
         upsert(connection, ledger_member, some)
     forget_account(connection, scim_id)
+
+
+def pass_on(connection: Connection, before: int, now: int) -> None:
+    """Let an object belong to another entry, memberships included, unless that one has one already.
+
+    A deactivated account of the other entry is no obstacle to one in use: the two change places. The memberships stay
+    on record, so that those the new entry does not have are removed like any other.
+    """
+    if _change_places(connection, before, now):
+        return
+    for table in (ledger_user, ledger_group):
+        if connection.execute(select(table.c.entry_id).where(table.c.entry_id == now)).first():
+            return
+    for column in (ledger_member.c.user_id, ledger_member.c.group_id):
+        connection.execute(update(ledger_member).where(column == before).values({column.name: now}))
+    for table in (ledger_user, ledger_group):
+        connection.execute(update(table).where(table.c.entry_id == before).values(entry_id=now))
+    connection.execute(update(former_account).where(former_account.c.entry_id == before).values(entry_id=now))
+
+
+def _change_places(connection: Connection, before: int, now: int) -> bool:
+    """Give an entry whose account is deactivated the account in use of another. False: it is not so."""
+    rows = {
+        row.entry_id: dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+        for row in connection.execute(select(ledger_user).where(ledger_user.c.entry_id.in_((before, now))))
+    }
+    if len(rows) != 2 or not rows[before]["active"] or rows[now]["active"]:  # noqa: PLR2004 - one account each
+        return False
+    held = connection.execute(select(ledger_member).where(ledger_member.c.user_id.in_((before, now)))).all()
+    other = {before: now, now: before}
+    for table, column in ((ledger_member, ledger_member.c.user_id), (ledger_user, ledger_user.c.entry_id)):
+        connection.execute(delete(table).where(column.in_((before, now))))
+    connection.execute(insert(ledger_user), [{**row, "entry_id": other[number]} for number, row in rows.items()])
+    upsert(connection, ledger_member, [{"group_id": row.group_id, "user_id": other[row.user_id]} for row in held])
+    return True
 
 
 def forget_account(connection: Connection, scim_id: str) -> None:

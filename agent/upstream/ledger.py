@@ -12,21 +12,20 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from agent.plan.operations import Address, Member, Operation, Subject
 from agent.state.database import State, batched, upsert
 from agent.state.tables import (
     create_attempt,
     entry,
-    former_account,
     former_member,
     ledger_group,
     ledger_member,
     ledger_user,
     rejected,
 )
-from agent.upstream.accounts import forget_account, note_account_numbers, take_the_place
+from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
@@ -332,41 +331,6 @@ class Ledger:
             connection.execute(
                 update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(in_doubt=in_doubt)
             )
-
-
-def pass_on(connection: Connection, before: int, now: int) -> None:
-    """Let an object belong to another entry, memberships included, unless that one has one already.
-
-    A deactivated account of the other entry is no obstacle to one in use: the two change places. The memberships stay
-    on record, so that those the new entry does not have are removed like any other.
-    """
-    if _change_places(connection, before, now):
-        return
-    for table in (ledger_user, ledger_group):
-        if connection.execute(select(table.c.entry_id).where(table.c.entry_id == now)).first():
-            return
-    for column in (ledger_member.c.user_id, ledger_member.c.group_id):
-        connection.execute(update(ledger_member).where(column == before).values({column.name: now}))
-    for table in (ledger_user, ledger_group):
-        connection.execute(update(table).where(table.c.entry_id == before).values(entry_id=now))
-    connection.execute(update(former_account).where(former_account.c.entry_id == before).values(entry_id=now))
-
-
-def _change_places(connection: Connection, before: int, now: int) -> bool:
-    """Give an entry whose account is deactivated the account in use of another. False: it is not so."""
-    rows = {
-        row.entry_id: dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
-        for row in connection.execute(select(ledger_user).where(ledger_user.c.entry_id.in_((before, now))))
-    }
-    if len(rows) != 2 or not rows[before]["active"] or rows[now]["active"]:  # noqa: PLR2004 - one account each
-        return False
-    held = connection.execute(select(ledger_member).where(ledger_member.c.user_id.in_((before, now)))).all()
-    other = {before: now, now: before}
-    for table, column in ((ledger_member, ledger_member.c.user_id), (ledger_user, ledger_user.c.entry_id)):
-        connection.execute(delete(table).where(column.in_((before, now))))
-    connection.execute(insert(ledger_user), [{**row, "entry_id": other[number]} for number, row in rows.items()])
-    upsert(connection, ledger_member, [{"group_id": row.group_id, "user_id": other[row.user_id]} for row in held])
-    return True
 
 
 def _now() -> datetime:

@@ -54,18 +54,21 @@ def test_a_cycle_with_nothing_to_do_makes_three_requests_and_sends_nothing(
 
 # Tables with a row for everybody; the others hold the groups that are selected, or what is still to be done.
 LARGE = {"entry", "name", "membership", "desired_user", "desired_member", "ledger_user", "ledger_member"}
+LARGE |= {"person_key", "same_person"}
 
 
-@pytest.mark.parametrize("external_users", ["ordinary", "locked"])
+@pytest.mark.parametrize(("external_users", "by"), [("ordinary", []), ("locked", ["{mail}", "{uid}"])])
 def test_a_cycle_with_nothing_to_do_looks_through_no_large_table(
-    tmp_path: Path, scim: ScimService, agent: Agent, external_users: str
+    tmp_path: Path, scim: ScimService, agent: Agent, external_users: str, by: list[str]
 ) -> None:
     place = tmp_path / "server"
     place.mkdir()
     server = OpenLdap(place, history=History.SESSION_LOG)
     server.load(plain(people(60) + group("app-all", *uids(60), "nobody", "cn=ann,dc=emea,dc=example")))
     rules = {"policy": "review", "changed_address": "replace", "managed_domains": ["elsewhere.example"]}
-    agent.configure(scim, server.settings(), upstream={"external_users": external_users}, external=rules)
+    agent.configure(
+        scim, server.settings(), upstream={"external_users": external_users}, external=rules, same_person={"by": by}
+    )
     with server:
         connection, state = connect(agent.configuration), open_state(agent.state)
         run_cycle(connection, state)
@@ -96,6 +99,6 @@ def test_a_cycle_with_nothing_to_do_looks_through_no_large_table(
 
 def _scanned(step: str) -> str:
     """The table that a step of SQLite's plan looks through. An index on a few rows of it does not count."""
-    few = "ix_desired_user_problem|ix_desired_user_held_back|ix_ledger_user_protected|ix_ledger_user_unlinked"
+    few = "ix_(desired_user_(problem|held_back)|same_person_problem|ledger_user_(protected|unlinked))"
     found = re.match(rf"SCAN (\w+)(?! USING (COVERING )?INDEX ({few}))\b", step)
     return found.group(1) if found else ""
