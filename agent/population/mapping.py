@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from agent.errors import UsageProblem
+from agent.population.guests import home_address
 from agent.population.template import Attributes, Template, TemplateError, parse
 from agent.settings import MappingSettings
 
@@ -65,8 +66,8 @@ class Mapping:
 
     def user(self, anchor: str, dn: str, attributes: Attributes, *, active: bool) -> MappedUser:
         """Map a user, contact or foreign principal. externalId is the anchor (RFC 7643, 3.1)."""
-        email = self.email.value(attributes)
-        user_name = self.user_name.value(attributes)
+        email = home_address(self.email.value(attributes))
+        user_name = home_address(self.user_name.value(attributes))
         payload: Resource = {
             "schemas": [USER_SCHEMA],
             "externalId": anchor,

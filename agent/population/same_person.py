@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.errors import UsageProblem
+from agent.population.guests import home_address
 from agent.population.policy import domain_of
 from agent.population.template import Attributes, Template, TemplateError, parse
 from agent.settings import SamePersonSettings
@@ -131,6 +132,6 @@ def _parse(text: str) -> Template:
 
 def _comparable(value: str) -> str:
     # NFKC, as directories prepare texts for comparison (RFC 4518, 2.3).
-    text = unicodedata.normalize("NFKC", value).strip().casefold()
+    text = home_address(unicodedata.normalize("NFKC", value).strip().casefold())
     local, at, _ = text.rpartition("@")
     return f"{local}@{domain_of(text)}" if at else text

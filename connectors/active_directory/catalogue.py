@@ -132,7 +132,7 @@ class _Catalogue:
     def __init__(self, session: ActiveDirectorySession, settings: ActiveDirectorySettings, wanted: Wanted) -> None:
         self._session = session
         self._settings = settings
-        states = tuple(state for state in settings.inactive_when if state == "disabled")
+        states = tuple(state for state in settings.inactive_when if state in {"disabled", "contact"})
         self._reader: ActiveDirectoryReader = replace(reader_of(states, wanted, _NoGroups()), lists=False)
         self._shown: dict[str, bool] = {}  # by domain: whether anybody of it can be seen
         self._doubts: list[str] = []

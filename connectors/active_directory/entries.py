@@ -32,6 +32,7 @@ _STATES: Mapping[State, frozenset[str]] = {
     "disabled": frozenset({_CONTROL}),
     "locked": frozenset({_COMPUTED, _LOCKED_AT}),
     "expired": frozenset({_EXPIRES}),
+    "contact": frozenset(),
 }
 # Every account has these (MS-SAMR 3.1.1.8.10); a lock leaves no trace when there was none.
 _NEVER_ABSENT: Mapping[State, str] = {"disabled": "userAccountControl", "expired": "accountExpires"}
@@ -91,7 +92,8 @@ class ActiveDirectoryReader:
                     dn=dn,
                     names=_names(dn, anchor, sid, attributes),
                     attributes=self._kept(attributes),
-                    active=kind is EntryKind.GROUP or not any(_in_state(state, attributes) for state in self.inactive),
+                    active=kind is EntryKind.GROUP
+                    or not any(_in_state(state, kind, attributes) for state in self.inactive),
                     members=self._members(dn, sid, attributes) if kind is EntryKind.GROUP and self.lists else None,
                 )
             )
@@ -196,8 +198,10 @@ def _names(dn: str, anchor: str, sid: str, attributes: RawAttributes) -> frozens
     return frozenset(names)
 
 
-def _in_state(state: State, attributes: RawAttributes) -> bool:
+def _in_state(state: State, kind: EntryKind, attributes: RawAttributes) -> bool:
     match state:
+        case "contact":
+            return kind is EntryKind.CONTACT
         case "disabled":
             return bool(_number(_CONTROL, attributes) & _ACCOUNT_DISABLED)
         case "locked":

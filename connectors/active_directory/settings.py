@@ -22,7 +22,7 @@ from connectors.distinguished_name import domain_of, normalise
 from connectors.ldap.settings import DirectoryServer, DirectorySettings, check_addresses
 
 _CONTAINERS = ("organizationalUnit", "organization", "locality", "country", "domainDNS", "container")
-State = Literal["disabled", "locked", "expired"]
+State = Literal["disabled", "locked", "expired", "contact"]
 
 
 class ActiveDirectorySettings(DirectorySettings):
@@ -36,7 +36,7 @@ class ActiveDirectorySettings(DirectorySettings):
     bind_dn:           a DN, a user principal name (reader@corp.example) or DOMAIN\user
     base_dn:           the domain (DC=corp,DC=example), or units of it
     changes:           how changes are found; auto takes the first that works
-    inactive_when:     the states of an account that make its owner inactive
+    inactive_when:     the states of an account that make its owner inactive; contact: whoever has no account
     service_accounts:  also accounts with a service principal name
     critical_accounts: also Administrator, Guest and the like (isCriticalSystemObject)
     replication_delay: how long another domain controller may need to hear of what the last one knew

@@ -36,7 +36,7 @@ _FAST = {"TDB_NO_FSYNC": "1"}  # throw-away data need not survive a power cut
 _CONFIGURATION = """[global]
 netbios name = DC1
 realm = {realm}
-workgroup = CORP
+workgroup = {workgroup}
 server role = active directory domain controller
 interfaces = {address}/8
 bind interfaces only = yes
@@ -71,23 +71,35 @@ class SambaDomain:
     plain:  passwords are taken without TLS, too, so that a proxy can look at what is said
     dns:    it serves the DNS of the domain, too
     also:   further names that its certificate is for
+    realm:  another one is another domain, with other SIDs
     """
 
-    def __init__(self, directory: Path, *, plain: bool = False, dns: bool = False, also: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        plain: bool = False,
+        dns: bool = False,
+        also: Sequence[str] = (),
+        realm: str = REALM,
+    ) -> None:
         self.directory = directory
+        self.realm = realm
         self.address = f"127.{_FIRST_NETWORK + RUN % _NETWORKS}.{WORKER + 1}.{next(_hosts)}"
         self.certificates: Certificates = certificates(
-            ",".join([f"IP:{self.address}", *(f"DNS:{name}" for name in (HOST, *also))]), f"samba-{self.address}"
+            ",".join([f"IP:{self.address}", *(f"DNS:{name}" for name in (f"dc1.{realm.lower()}", *also))]),
+            f"samba-{self.address}",
         )
         self._ports = (636, 88, 53) if dns else (636, 88)
         self._process: subprocess.Popen[bytes] | None = None
-        shutil.copytree(_template("SAMBA_INTERNAL" if dns else "NONE"), directory)
+        shutil.copytree(_template(realm, "SAMBA_INTERNAL" if dns else "NONE"), directory)
         # Samba wants a key that nobody else may read.
         shutil.copy(self.certificates.key, directory / "server.key")
         (directory / "server.key").chmod(0o600)
         self._configuration.write_text(
             _CONFIGURATION.format(
-                realm=REALM,
+                realm=realm,
+                workgroup=_workgroup(realm),
                 address=self.address,
                 directory=directory,
                 certificates=self.certificates,
@@ -103,6 +115,22 @@ class SambaDomain:
     @property
     def port(self) -> int:
         return 389
+
+    @property
+    def naming_context(self) -> str:
+        return ",".join(f"DC={label}" for label in self.realm.lower().split("."))
+
+    @property
+    def admin(self) -> str:
+        return f"Administrator@{self.realm.lower()}"
+
+    def sid_of(self, name: str) -> str:
+        """The SID of an account, by its sAMAccountName, from the stopped or running controller's database."""
+        done = subprocess.run(
+            [_PYTHON, "-c", _SID, str(self._configuration), str(self.directory / "private" / "sam.ldb"), name],
+            check=True, capture_output=True, text=True, env=_with_sbin() | _FAST,
+        )  # fmt: skip
+        return done.stdout.strip()
 
     def __enter__(self) -> Self:
         self.start()
@@ -168,7 +196,7 @@ class SambaDomain:
         """Carry out change records as the administrator."""
         options = [option for control in controls for option in ("-e", control)]
         done = subprocess.run(
-            ["ldapmodify", "-x", *options, "-H", self.url, "-D", ADMIN, "-w", ADMIN_PASSWORD],
+            ["ldapmodify", "-x", *options, "-H", self.url, "-D", self.admin, "-w", ADMIN_PASSWORD],
             input=ldif.encode(), capture_output=True, check=False,
             env=os.environ | {"LDAPTLS_CACERT": str(self.certificates.authority)},
         )  # fmt: skip
@@ -198,8 +226,8 @@ class SambaDomain:
             "name": "corp",
             "connector": "active-directory",
             "urls": [self.url],
-            "base_dn": NAMING_CONTEXT,
-            "bind_dn": ADMIN,
+            "base_dn": self.naming_context,
+            "bind_dn": self.admin,
             "bind_password": ADMIN_PASSWORD,
             "ca_file": str(self.certificates.authority),
         }
@@ -241,6 +269,16 @@ for line in sys.stdin:
     name, password = line.rstrip("\\n").split("\\t")
     database.setpassword("(sAMAccountName=%s)" % name, password)
     database.enable_account("(sAMAccountName=%s)" % name)
+"""
+)
+
+_SID = (
+    _CONNECT
+    + """
+from samba.dcerpc import security
+from samba.ndr import ndr_unpack
+(entry,) = database.search(expression="(sAMAccountName=%s)" % sys.argv[3], attrs=["objectSid"])
+print(ndr_unpack(security.dom_sid, entry["objectSid"][0]))
 """
 )
 
@@ -286,17 +324,21 @@ if sys.argv[3]:
 )
 
 
-def _template(dns_backend: str) -> Path:
+def _template(realm: str, dns_backend: str) -> Path:
     """Provision a domain, once for all the workers of a run of the tests."""
-    place = _shared()
+    place, what = _shared(), f"{realm.lower()}-{dns_backend}"
     place.mkdir(exist_ok=True)
-    with (place / f"lock-{dns_backend}").open("w") as lock:
+    with (place / f"lock-{what}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ready, unfinished = place / f"domain-{dns_backend}", place / f"unfinished-{dns_backend}"
+        ready, unfinished = place / f"domain-{what}", place / f"unfinished-{what}"
         if not ready.exists():
-            _provision(unfinished, dns_backend)
+            _provision(unfinished, realm, dns_backend)
             unfinished.rename(ready)
     return ready
+
+
+def _workgroup(realm: str) -> str:
+    return realm.partition(".")[0]
 
 
 def remove_template() -> None:
@@ -308,13 +350,14 @@ def _shared() -> Path:
     return Path(tempfile.gettempdir()) / f"rollcall-samba-{RUN}"
 
 
-def _provision(directory: Path, dns_backend: str) -> None:
+def _provision(directory: Path, realm: str, dns_backend: str) -> None:
     if shutil.which("samba", path=_with_sbin()["PATH"]) is None:
         raise RuntimeError("samba is not installed; `make test` installs it")
     directory.mkdir()
     done = subprocess.run(
-        ["samba-tool", "domain", "provision", "--configfile=/dev/null", f"--realm={REALM}", "--domain=CORP",
-         "--server-role=dc", f"--adminpass={ADMIN_PASSWORD}", f"--dns-backend={dns_backend}",
+        ["samba-tool", "domain", "provision", "--configfile=/dev/null", f"--realm={realm}",
+         f"--domain={_workgroup(realm)}", "--server-role=dc",
+         f"--adminpass={ADMIN_PASSWORD}", f"--dns-backend={dns_backend}",
          f"--targetdir={directory}", "--host-ip=127.0.0.1", "--host-name=dc1"],
         capture_output=True, check=False, env=_with_sbin() | _FAST,
     )  # fmt: skip
