@@ -29,10 +29,12 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
 from agent.operating_system import default_state_directory
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+_DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -53,15 +55,14 @@ def _parse_share(value: object) -> object:
 
 
 def _domain(value: str) -> str:
-    """Compare domains in lower case and in the form of the DNS (IDNA), however they are written."""
-    text = value.strip().rstrip(".").lower()
+    """Compare domains in lower case and as A-labels, however they are written."""
     try:
-        ascii_form = text.encode("idna").decode("ascii") if text else ""
-    except UnicodeError:
-        ascii_form = ""
-    if not ascii_form or "@" in text or "*" in text:
+        form = ascii_form(value)
+    except ValueError:
+        form = ""
+    if not _DOMAIN.fullmatch(form):
         raise ValueError(f'"{value}" is not a domain; write it like "corp.example", without "@" or "*"')
-    return ascii_form
+    return form
 
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]

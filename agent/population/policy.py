@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from agent.domain_names import ascii_form
 from agent.population.scope import Selection, selection_of
 from agent.settings import ExternalSettings, Policy
 
@@ -46,11 +47,11 @@ class DomainPolicy:
         return all(rule is Policy.SKIP for rule in rules)
 
     def standing(self, address: str) -> Standing:
-        """Judge an address by its domain, compared as the DNS does (without case, in IDNA form)."""
+        """Judge an address by its domain, compared as the DNS does (without case, as A-labels)."""
         return self.standing_of_domain(domain_of(address))
 
     def standing_of_domain(self, domain: str) -> Standing:
-        """Judge a domain in lower case and IDNA form."""
+        """Judge a domain in lower case and as A-labels."""
         ruling = self._closest(domain, self.domains)
         return Standing(
             domain,
@@ -78,16 +79,16 @@ def strictest(rules: Iterable[Policy | None]) -> Policy | None:
 
 
 def domain_of(address: str) -> str:
-    """Return the domain of an address in lower case and IDNA form; empty when there is none."""
-    domain = address.rpartition("@")[2].strip().rstrip(".").lower() if "@" in address else ""
+    """Return the domain of an address in lower case and as A-labels; empty when there is none."""
+    domain = address.rpartition("@")[2] if "@" in address else ""
     try:
-        return domain.encode("idna").decode("ascii") if domain else ""
-    except UnicodeError:
-        return domain
+        return ascii_form(domain)
+    except ValueError:
+        return domain.strip().rstrip(".").lower()  # equal to itself only
 
 
 def policy_of(settings: ExternalSettings) -> DomainPolicy:
-    """Read the settings, whose domains are already in IDNA form. Raises UsageProblem."""
+    """Read the settings, whose domains are already A-labels. Raises UsageProblem."""
     return DomainPolicy(
         managed=frozenset(settings.managed_domains),
         blocked=frozenset(settings.blocked_domains),

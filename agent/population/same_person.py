@@ -132,6 +132,6 @@ def _parse(text: str) -> Template:
 
 def _comparable(value: str) -> str:
     # NFKC, as directories prepare texts for comparison (RFC 4518, 2.3).
-    text = home_address(unicodedata.normalize("NFKC", value).strip().casefold())
+    text = home_address(unicodedata.normalize("NFKC", value).strip())
     local, at, _ = text.rpartition("@")
-    return f"{local}@{domain_of(text)}" if at else text
+    return f"{local.casefold()}@{domain_of(text)}" if at else text.casefold()

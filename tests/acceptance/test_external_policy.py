@@ -223,6 +223,16 @@ def test_domains_are_the_same_however_they_are_written(agent: Agent, scim: ScimS
     ]
 
 
+def test_a_domain_that_only_looks_alike_is_another(agent: Agent, scim: ScimService) -> None:
+    """By the rules of 2003 stra\u00dfe was strasse; now anybody may have either."""
+    agent.configure(scim, external={"managed_domains": ["strasse.example"]})
+    agent.ldif.write_text(person("a", mail="a@stra\u00dfe.example") + group("app-a", "a"), encoding="utf-8")
+
+    shown = agent.run("external", "--json").document
+
+    assert [(row["domain"], row["standing"]) for row in shown["domains"]] == [("xn--strae-oqa.example", "external")]
+
+
 @pytest.mark.parametrize(
     ("external", "said"),
     [
@@ -230,6 +240,9 @@ def test_domains_are_the_same_however_they_are_written(agent: Agent, scim: ScimS
         ({"domains": {"example.com": "skip"}}, '"example.com" is in managed_domains and in domains'),
         ({"domains": {"partner.example": "perhaps"}}, "external.domains.partner.example"),
         ({"groups": {"app-a": "skip"}}, "external.groups"),
+        ({"blocked_domains": ["*.rival.example"]}, "is not a domain"),
+        ({"managed_domains": ["corp example"]}, "is not a domain"),
+        ({"protected_domains": ["\u2603.example"]}, "is not a domain"),
     ],
 )
 def test_rules_that_contradict_each_other_are_refused(
