@@ -7,7 +7,6 @@ Relative paths are taken from the directory of the file.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -26,12 +25,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
 from agent.operating_system import default_state_directory
+from agent.settings_problems import describe_environment, describe_problems
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
@@ -270,7 +269,7 @@ def load_settings(path: Path) -> Settings:
     except ValidationError as error:
         raise UsageProblem(describe_problems(error, f"{path}", Settings)) from error
     except SettingsError as error:
-        raise UsageProblem(_about_environment(error)) from None  # its cause holds the value, which may be a secret
+        raise UsageProblem(describe_environment(error)) from None  # its cause holds the value, which may be a secret
     return _with_secrets(settings, path)
 
 
@@ -297,64 +296,6 @@ def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, 
     if not text:
         raise UsageProblem(f"{where}: the file {file} is empty. Write the secret into it, as one line.")
     return SecretStr(text)
-
-
-def describe_problems(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    """Tell each problem in one line: the key, what is wrong, and what to do. Values are shown, secrets never."""
-    lines = []
-    problems = error.errors(include_url=False)
-    below = {problem["loc"][:-1] for problem in problems}
-    for problem in problems:
-        if problem["type"] == "too_short" and problem["loc"] in below:
-            continue  # a list is too short only because its wrong items were left out
-        key = ".".join(str(part) for part in problem["loc"]) or "the file"
-        lines.append(f"{where}: {key}: {_sentence(problem, model)}")
-    return "\n".join(lines)
-
-
-def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, key = problem["type"], str(problem["loc"][-1]) if problem["loc"] else ""
-    if kind == "missing":
-        return "is missing; agent.example.toml shows how it is written."
-    if kind == "extra_forbidden":
-        close = difflib.get_close_matches(key, _keys_beside(problem["loc"], model), n=1)
-        return "is not a setting" + (f'; did you mean "{close[0]}"?' if close else "; remove it.")
-    message = problem["msg"].removeprefix("Value error, ")
-    if kind in _PLAIN:
-        return _PLAIN[kind]
-    secret = any(word in key for word in ("password", "token", "secret"))
-    shown = "" if secret or isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
-    return f"{message[:1].lower()}{message[1:]}{shown}."
-
-
-_PLAIN = {
-    "too_short": "is empty; name at least one.",
-    "tuple_type": 'is a list: write ["…", "…"], and a source as a table under [[sources]].',
-    "path_type": "is the path of a file: write it as a text in quotes.",
-    "string_type": "is a text: write it in quotes.",
-    "dict_type": "is a table: write its keys under a heading in brackets.",
-}
-
-
-def _about_environment(error: SettingsError) -> str:
-    """Name the variables of the section that pydantic-settings could not parse; it does not say which one it was."""
-    match = re.search(r'field "(\w+)"', str(error))
-    beginning = f"ROLLCALL_{match[1] if match else ''}".upper()
-    names = sorted(name for name in os.environ if name.upper().startswith(beginning))
-    return (
-        f"The environment variable {' or '.join(names)} cannot be understood. Write a list or a table as JSON, like "
-        """'["name:app-*"]', or take the variable away."""
-    )
-
-
-def _keys_beside(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
-    current: type[BaseModel] = model
-    for part in location[:-1]:
-        field = current.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return []
-        current = field.annotation
-    return list(current.model_fields)
 
 
 def _absolute_paths(table: dict[str, Any], directory: Path) -> dict[str, Any]:
