@@ -20,7 +20,16 @@ from agent.cycle import settings_are_settled
 from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode, UsageProblem
 from agent.population.opt_in import OPT_IN, WITHDRAW, Decision, decide, last_decision
-from agent.population.overview import COLUMNS, OpenList, by_domain, by_group, external_users, open_list, totals
+from agent.population.overview import (
+    COLUMNS,
+    ExternalList,
+    admitted_list,
+    by_domain,
+    by_group,
+    external_users,
+    totals,
+    waiting_list,
+)
 from agent.state.database import FILE_NAME, State, open_state
 from connectors.base import Completeness
 
@@ -51,7 +60,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     with rehearsal(connection, bars=not options.json) as (state, resolved), state.read() as reader:
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         domains, groups = by_domain(reader), by_group(reader)
-        waiting, last = open_list(reader), last_decision(reader)
+        waiting, last = waiting_list(reader), last_decision(reader)
         counts = totals(reader)
         settings = [source.settings for source in connection.sources]
         unknown = unknown_members(reader, settings, nested=connection.population.scope.nested)
@@ -137,18 +146,18 @@ def _record(connection: Connection, state: State, options: argparse.Namespace) -
                 "about. Run rollcall sync: it creates nobody who waits for a decision. Then run rollcall external."
             )
     with state.write() as transaction:
-        waiting = open_list(transaction)
-        if options.list and options.list != waiting.digest:
+        waiting = waiting_list(transaction)
+        if options.decision == OPT_IN and options.list and options.list != waiting.digest:
             raise UsageProblem(
                 f"The list {options.list} is not the one that waits: as of the last cycle that is {waiting.digest}, "
                 f"with {len(waiting.numbers)} users. Run rollcall sync, then look at rollcall external again."
             )
-        return decide(
-            transaction, options.decision, options.by or getpass.getuser(), waiting.digest, list(waiting.numbers)
-        )
+        about = waiting if options.decision == OPT_IN else admitted_list(transaction)
+        by = options.by or getpass.getuser()
+        return decide(transaction, options.decision, by, about.digest, list(about.numbers))
 
 
-def _show_open(out: Console, waiting: OpenList) -> None:
+def _show_open(out: Console, waiting: ExternalList) -> None:
     if waiting.numbers:
         out.print(
             f"{len(waiting.numbers)} external users wait for a decision (list {waiting.digest}). To let exactly these "

@@ -116,7 +116,8 @@ def _show(out: Console, document: dict[str, Any]) -> None:
         f"{held['memberships']} memberships under Rollcall's care"
     )
     for item in document["unresolved"]:
-        out.print(f"- group {item['group']}: {item['members']} members that no source can name; they are left alone")
+        members = "1 member" if item["members"] == 1 else f"{item['members']} members"
+        out.print(f"- group {item['group']}: {members} that no source can name, left alone")
     for item in document["unknown_members"]:
         out.print(f"- {item['sentence']}")
     for item in document["rejected"]:

@@ -88,7 +88,11 @@ class DeactivateUser:
     scim_id: str
     cause: str
     locked: bool = False
-    verb = "deactivate user"
+
+    @property
+    def verb(self) -> str:
+        """What is done, in two words."""
+        return "let go user" if self.locked else "deactivate user"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from agent.population.opt_in import digest_of_list
 from agent.state.database import batched
@@ -17,8 +17,8 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class OpenList:
-    """The external users that a decision would let in.
+class ExternalList:
+    """The external users that a decision is about.
 
     digest:   names exactly these people
     numbers:  of their entries
@@ -28,15 +28,24 @@ class OpenList:
     numbers: tuple[int, ...]
 
 
-def open_list(reader: Connection) -> OpenList:
-    """Return who waits for a decision now."""
+def waiting_list(reader: Connection) -> ExternalList:
+    """Return whom an opt-in would let in now."""
+    return _list(reader, desired_user.c.awaits)
+
+
+def admitted_list(reader: Connection) -> ExternalList:
+    """Return who is let in, and whom a withdrawal concerns."""
+    return _list(reader, desired_user.c.external & desired_user.c.provisioned)
+
+
+def _list(reader: Connection, who: ColumnElement[bool]) -> ExternalList:
     rows = reader.execute(
         select(entry.c.id, entry.c.source, entry.c.anchor)
         .join(desired_user, desired_user.c.entry_id == entry.c.id)
-        .where(desired_user.c.awaits, desired_user.c.active, desired_user.c.problem.is_(None))
+        .where(who, desired_user.c.active, desired_user.c.problem.is_(None))
         .order_by(entry.c.id)
     ).all()
-    return OpenList(digest_of_list((row.source, row.anchor) for row in rows), tuple(row.id for row in rows))
+    return ExternalList(digest_of_list((row.source, row.anchor) for row in rows), tuple(row.id for row in rows))
 
 
 def totals(reader: Connection) -> dict[str, int]:

@@ -370,7 +370,7 @@ def test_a_member_that_was_never_seen_is_counted_and_arrives_when_it_comes_into_
 
     assert (report.exit_code, report.sources[0]["extent"]) == (0, "incremental")
     assert play.equal()
-    assert "group app-all: 1 members that no source can name" in play.told()
+    assert "group app-all: 1 member that no source can name" in play.told()
 
     domain.move(person_dn("far", ELSEWHERE), person_dn("far"))
     assert play.cycle().exit_code == 0

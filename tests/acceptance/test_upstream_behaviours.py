@@ -207,7 +207,7 @@ def test_a_locked_account_that_leaves_and_returns_loses_and_gets_its_memberships
     before = len(locked.requests)
     report = agent.sync()
     assert locked.membership() == {"app-a": {"staff@example.com"}}
-    assert report["counts"]["deactivate user"] == 1
+    assert report["counts"]["let go user"] == 1
     assert locked.calls(before) == {("PATCH", "group"): 1}
 
     agent.ldif.write_text(GUEST + STAFF + group("app-a", "guest", "staff"))
