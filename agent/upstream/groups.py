@@ -80,7 +80,8 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found
     changes: list[dict[str, object]] = []
     if found.external_id != external_id:
         changes.append({"op": "replace", "path": "externalId", "value": external_id})
-    if found.resource.get("displayName") != name:
+    other_name = found.resource.get("displayName") != name
+    if other_name and client.service.profile.renames_groups:
         changes.append({"op": "replace", "path": "displayName", "value": name})
     if changes:
         body = {"schemas": [PATCH_SCHEMA], "Operations": changes}
@@ -89,6 +90,8 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found
             raise Refused(f"taking over the group {found.scim_id} was refused: {answer.words}")
     # Adopted or found again, what it holds is not known: its members are read before any of them is changed.
     _acknowledge(ledger, operation, found.scim_id, Origin.CREATED if ours else Origin.ADOPTED)
+    if other_name and not client.service.profile.renames_groups:
+        ledger.group_change_begins(operation.subject)  # that it has another name is told as a rename that is refused
     ledger.members_begin(operation.subject)
     return "found again" if ours else "adopted"
 

@@ -242,6 +242,23 @@ def test_after_a_lost_state_no_account_of_a_person_is_taken_for_one_of_the_organ
     assert {"guest@example.com", "staff@example.com"} <= locked.membership()["app-a"]
 
 
+@pytest.mark.parametrize("state", ["known", "lost"])
+def test_a_group_that_the_service_does_not_rename_is_told_of_and_its_members_are_kept_up(
+    agent: Agent, locked: VendorService, state: str
+) -> None:
+    settled(agent, locked, GUEST + STAFF + group("app-a", "staff", anchor="g-1"))
+    if state == "lost":
+        (agent.state / "rollcall.sqlite3").unlink()
+    agent.ldif.write_text(GUEST + STAFF + group("app-new", "guest", "staff", anchor="g-1"))
+
+    reports = [agent.sync(), agent.sync(), agent.sync()]
+
+    assert locked.membership() == {"app-a": {"guest@partner.example", "staff@example.com"}}
+    assert [text for report in reports for text in report["sentences"] if "does not rename groups" in text]
+    assert reports[-1]["counts"]["writes"] == 0
+    assert agent.run("status", "--json").document["rejected"][0]["operation"] == "rename group"
+
+
 def test_an_account_whose_number_vanishes_is_told_of_as_probably_unlinked(agent: Agent, locked: VendorService) -> None:
     settled(agent, locked, GUEST + STAFF + group("app-a", "guest", "staff"))
     guest = next(user for user in locked.users.values() if user["userName"].startswith("guest"))
