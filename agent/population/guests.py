@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+_MARKER = "#ext#@"
 # No domain has an underscore, and a name may have several: the last one stands for the @.
 _GUEST = re.compile(r"(?P<name>.+)_(?P<domain>[^_@\s]+)#EXT#@.+", re.IGNORECASE)
 
@@ -17,3 +18,8 @@ def home_address(address: str) -> str:
     """Return the address a guest has at home, and every other address as it is."""
     guest = _GUEST.fullmatch(address)
     return f"{guest['name']}@{guest['domain']}" if guest else address
+
+
+def hides_home(address: str) -> bool:
+    """Tell whether an address, as home_address returns it, is still the logon name of a guest."""
+    return _MARKER in address.casefold()

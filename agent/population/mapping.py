@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from agent.errors import UsageProblem
-from agent.population.guests import home_address
+from agent.population.guests import hides_home, home_address
 from agent.population.template import Attributes, Template, TemplateError, parse
 from agent.settings import MappingSettings
 
@@ -91,6 +91,11 @@ class Mapping:
             return (
                 f"{dn} has no e-mail address: {self.email.text} is empty. Enter one in the directory, or name other "
                 "attributes in [mapping] email."
+            )
+        if hides_home(email):
+            return (
+                f"{dn} is a guest whose logon name, {email}, does not tell the e-mail address at home. Enter the "
+                "address in the directory as mail, or name other attributes in [mapping] email."
             )
         if not _ADDRESS.fullmatch(email):
             return f"{dn}: {email!r} is not an e-mail address. Correct it in the directory."
