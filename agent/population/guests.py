@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 
 _MARKER = "#ext#@"
-# No domain has an underscore, and a name may have several: the last one stands for the @.
-_GUEST = re.compile(r"(?P<name>.+)_(?P<domain>[^_@\s]+)#EXT#@.+", re.IGNORECASE)
+# No domain has an underscore, and a name may have several: the last one stands for the @. A domain that receives mail
+# has a dot, so anna_smith is a name, and no address at smith.
+_GUEST = re.compile(r"(?P<name>.+)_(?P<domain>[^_@\s.]+(?:\.[^_@\s.]+)+)#EXT#@.+", re.IGNORECASE)
 
 
 def home_address(address: str) -> str:

@@ -66,8 +66,8 @@ class Mapping:
 
     def user(self, anchor: str, dn: str, attributes: Attributes, *, active: bool) -> MappedUser:
         """Map a user, contact or foreign principal. externalId is the anchor (RFC 7643, 3.1)."""
-        email = home_address(self.email.value(attributes))
-        user_name = home_address(self.user_name.value(attributes))
+        email = _address(self.email, attributes)
+        user_name = _address(self.user_name, attributes)
         payload: Resource = {
             "schemas": [USER_SCHEMA],
             "externalId": anchor,
@@ -128,6 +128,17 @@ def mapping_of(settings: MappingSettings) -> Mapping:
 def digest_of(payload: Resource) -> str:
     """Return what changes exactly when the payload does."""
     return hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _address(template: Template, attributes: Attributes) -> str:
+    """Fill in a template; an attribute that hides a guest's address gives way to another one that it names."""
+    address = home_address(template.value(attributes))
+    if not hides_home(address):
+        return address
+    # Templates look at the first value.
+    hiding = {key for key, values in attributes.items() if values and hides_home(home_address(values[0]))}
+    telling = {key: values for key, values in attributes.items() if key not in hiding}
+    return home_address(template.whole(telling)) or address
 
 
 def _parse(key: str, text: str) -> Template:

@@ -10,9 +10,11 @@ import pytest
 
 from tests.acceptance.three_directories import (
     ALSO_LISTED,
+    CORP,
     MANAGED,
     ODD_GUEST,
     ODD_GUESTS,
+    PARTNERS,
     SOURCES,
     Company,
     ThreeDirectories,
@@ -115,6 +117,38 @@ def test_a_source_that_cannot_be_reached_takes_nobody_away_and_holds_the_others_
 
 
 @pytest.mark.parametrize("missing", SOURCES)
+def test_whoever_leaves_a_group_of_the_other_sources_leaves_while_one_is_missing(three: Three, missing: str) -> None:
+    others = [source for source in SOURCES if source != missing]
+    joined = {source: three.directories.joiner(source) for source in others}
+    three.agent.sync()
+    before = three.user_names()
+    with three.directories.out_of_reach(missing):
+        left = {three.directories.leaver(source, three.directories.key_of(joined[source])) for source in others}
+
+        report = three.agent.sync()
+
+    assert three.incomplete(report) == [missing]
+    assert three.scim.membership() == three.company.expected()
+    assert three.user_names() == before  # deactivated first, and deleted by no cycle
+    assert three.scim.active() == set(before) - left
+
+
+def test_somebody_of_a_missing_source_who_leaves_a_group_of_another_is_out_of_it_at_once(three: Three) -> None:
+    three.agent.sync()
+    before = three.user_names()
+    with three.directories.out_of_reach(PARTNERS):
+        left = three.directories.leaver(CORP, "p3")
+
+        report = three.agent.sync()
+
+    assert three.incomplete(report) == [PARTNERS]
+    assert three.scim.membership() == three.company.expected()
+    assert three.user_names() == before
+    assert three.agent.sync()["exit_code"] == 0
+    assert three.scim.active() == set(before) - {left}
+
+
+@pytest.mark.parametrize("missing", SOURCES)
 def test_whoever_only_a_source_knows_that_is_missing_at_first_is_counted_and_comes_when_it_is_back(
     three: Three, missing: str
 ) -> None:
@@ -143,6 +177,24 @@ def test_contacts_are_inactive_where_the_setting_says_so(three: Three) -> None:
     assert sorted(three.scim.active()) == [
         address for address in three.company.people() if not address.endswith("@contact.example")
     ]
+
+
+def test_the_setting_for_contacts_holds_for_those_who_stand_upstream_already_and_takes_nobody_out(three: Three) -> None:
+    three.agent.sync()
+    three.agent.sources[0]["inactive_when"] = ["disabled", "contact"]
+    three.agent.write()
+
+    first = three.agent.sync()
+    inactive = set(three.user_names()) - three.scim.active()
+
+    three.agent.sources[0]["inactive_when"] = ["disabled"]
+    three.agent.write()
+    second = three.agent.sync()
+
+    assert [report["sources"][0]["extent"] for report in (first, second)] == ["full", "full"]
+    assert inactive == {address for address in three.company.people() if address.endswith("@contact.example")}
+    assert three.scim.active() == set(three.user_names()) == set(three.company.people())
+    assert three.scim.membership() == three.company.expected()
 
 
 def test_a_contact_and_a_user_of_another_source_with_one_address_are_one_member(three: Three) -> None:

@@ -123,6 +123,19 @@ class ThreeDirectories:
         finally:
             self.servers[source].start()
 
+    def leaver(self, source: str, key: str) -> str:
+        """Somebody leaves the selected group of a source, and stays in the directory. Returns the address."""
+        group = f"app-{source}"
+        if source == TREE:
+            dn, where = _in_tree(key), f"cn={group},ou=Groups,{SUFFIX}"
+        elif self.company.homes[key] == source:
+            dn, where = _in_domain(source, key), _in_domain(source, group)
+        else:
+            dn, where = f"<SID={self.partners.sid_of(key)}>", _in_domain(source, group)
+        self.servers[source].modify(f"dn: {where}\nchangetype: modify\ndelete: member\nmember: {dn}\n")
+        self.company.groups[group].people.remove(key)
+        return self.company.addresses[key]
+
     def joiner(self, source: str) -> str:
         """Somebody new comes into a directory and its selected group. Returns the address."""
         key, group = f"new{next(self._numbers)}", f"app-{source}"
@@ -137,6 +150,10 @@ class ThreeDirectories:
         self.company.add(source, key, address)
         self.company.groups[group].people.append(key)
         return address
+
+    def key_of(self, address: str) -> str:
+        """Whose address it is."""
+        return next(key for key, known in self.company.addresses.items() if known == address)
 
 
 def _write_partners(domain: SambaDomain, company: Company) -> None:
@@ -161,12 +178,15 @@ def _write_corp(domain: SambaDomain, partners: SambaDomain, company: Company) ->
     for number in range(5):
         company.add(CORP, f"c{number}", f"c{number}@corp.test")
         text += _account(CORP, f"c{number}", f"mail: c{number}@corp.test\n")
-    # Guests: one with an address, one known by the logon name alone, and one whose logon name tells no address.
+    # Guests: one with an address, one known by the logon name alone, and two whose logon name tells no address, of whom
+    # one has another.
     company.add(CORP, "anna", "anna@guest.example")
     company.add(CORP, "bo", "bo_b@guest.example")
+    company.add(CORP, "ola", "ola@guest.example")
     logon = "userPrincipalName: {}#EXT#@corp.test\n"
     text += _account(CORP, "anna", logon.format("anna_guest.example") + "mail: anna@guest.example\n")
     text += _account(CORP, "bo", logon.format("bo_b_guest.example"))
+    text += _account(CORP, "ola", logon.format("ola_berg") + "proxyAddresses: SMTP:ola@guest.example\n")
     text += _account(CORP, ODD_GUEST, logon.format(ODD_GUEST))
     for number in range(3):
         company.add(CORP, f"k{number}", f"k{number}@contact.example")
@@ -192,8 +212,8 @@ def _write_corp(domain: SambaDomain, partners: SambaDomain, company: Company) ->
         text += _domain_group(CORP, name, members, kind)
     text += _domain_group(CORP, ALSO_LISTED, [_in_domain(CORP, "t0-contact"), _in_domain(CORP, "t4-contact")])
     company.groups[ALSO_LISTED] = Group(CORP, ["t0", "t4"])
-    text += _domain_group(CORP, ODD_GUESTS, [_in_domain(CORP, ODD_GUEST), _in_domain(CORP, "anna")])
-    company.groups[ODD_GUESTS] = Group(CORP, ["anna"])
+    text += _domain_group(CORP, ODD_GUESTS, [_in_domain(CORP, key) for key in (ODD_GUEST, "ola", "anna")])
+    company.groups[ODD_GUESTS] = Group(CORP, ["ola", "anna"])
     domain.load(text)
     domain.load(_primary_group(domain, CORP, "c3", "hired") + _primary_group(domain, CORP, "c4", "app-primary"))
 

@@ -17,6 +17,7 @@ from agent.settings import MappingSettings
         ("Anna_Partner.Example#ext#@corp.test", "Anna@Partner.Example"),
         ("anna_b@partner.example", "anna_b@partner.example"),
         ("anna#EXT#@corp.test", "anna#EXT#@corp.test"),
+        ("anna_smith#EXT#@corp.test", "anna_smith#EXT#@corp.test"),  # smith is a name, and no domain
         ("_partner.example#EXT#@corp.test", "_partner.example#EXT#@corp.test"),
         ("", ""),
     ],
@@ -31,6 +32,10 @@ def test_the_address_at_home_is_before_the_marker(logon_name: str, address: str)
         ({"mail": "anna@partner.example", "userprincipalname": "anna_other.example#EXT#@corp.test"},
          "anna@partner.example"),
         ({"userprincipalname": "anna.b_partner.example#EXT#@corp.onmicrosoft.com"}, "anna.b@partner.example"),
+        ({"userprincipalname": "anna#EXT#@corp.test", "primaryproxyaddress": "anna@partner.example"},
+         "anna@partner.example"),
+        ({"mail": "anna#EXT#@corp.test", "userprincipalname": "anna_partner.example#EXT#@corp.test"},
+         "anna@partner.example"),
     ],
 )  # fmt: skip
 def test_a_guest_is_mapped_to_the_address_at_home(attributes: dict[str, str], address: str) -> None:
@@ -39,7 +44,9 @@ def test_a_guest_is_mapped_to_the_address_at_home(attributes: dict[str, str], ad
     assert (mapped.email, mapped.user_name, mapped.problem) == (address, address, None)
 
 
-@pytest.mark.parametrize("logon_name", ["anna#EXT#@corp.test", "_partner.example#ext#@corp.test"])
+@pytest.mark.parametrize(
+    "logon_name", ["anna#EXT#@corp.test", "anna_smith#EXT#@corp.test", "_partner.example#ext#@corp.test"]
+)
 def test_a_guest_whose_address_at_home_cannot_be_told_is_a_problem_and_not_one_of_the_hosts_own(
     logon_name: str,
 ) -> None:
@@ -49,6 +56,16 @@ def test_a_guest_whose_address_at_home_cannot_be_told_is_a_problem_and_not_one_o
         f"CN=anna,DC=corp,DC=test is a guest whose logon name, {logon_name}, does not tell the e-mail address at home. "
         "Enter the address in the directory as mail, or name other attributes in [mapping] email."
     )
+
+
+def test_no_address_is_made_from_a_part_of_a_logon_name() -> None:
+    settings = MappingSettings(email="{givenName}.{userPrincipalName | local}@corp.test")
+    attributes = {"givenname": ("Anna",), "userprincipalname": ("anna#EXT#@corp.test",)}
+
+    mapped = mapping_of(settings).user("anchor", "CN=anna,DC=corp,DC=test", attributes, active=True)
+
+    assert mapped.problem is not None
+    assert "does not tell the e-mail address at home" in mapped.problem
 
 
 def mapped_guest(attributes: dict[str, str]) -> MappedUser:
