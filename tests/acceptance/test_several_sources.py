@@ -129,7 +129,11 @@ def test_whoever_leaves_a_group_of_the_other_sources_leaves_while_one_is_missing
 
     assert three.incomplete(report) == [missing]
     assert three.scim.membership() == three.company.expected()
-    assert three.user_names() == before  # deactivated first, and deleted by no cycle
+    assert three.user_names() == before
+    assert three.scim.active() >= set(before) - left
+
+    assert three.agent.sync()["exit_code"] == 0
+    assert three.user_names() == before  # deactivated, and not deleted
     assert three.scim.active() == set(before) - left
 
 
