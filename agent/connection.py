@@ -36,6 +36,11 @@ class Connection:
         return Wanted(self.population.attributes)
 
     @property
+    def source_names(self) -> frozenset[str]:
+        """The names of the configured sources."""
+        return frozenset(source.name for source in self.sources)
+
+    @property
     def locks(self) -> Locks:
         """What the upstream does not let us change of external users."""
         behaviour = self.service.external_users
@@ -79,10 +84,11 @@ def connect(path: Path) -> Connection:
     settings = load_settings(path)
     upstream = settings.upstream
     profile = profile_of(upstream.profile)
+    population = population_of(settings)
     return Connection(
         settings=settings,
         sources=sources_of(settings.sources, str(path)),
-        population=population_of(settings),
+        population=population,
         service=Service(
             url=upstream.url,
             token=upstream.token or SecretStr(""),
@@ -94,5 +100,6 @@ def connect(path: Path) -> Connection:
             adopt=upstream.adopt,
             profile=profile,
             external_users=ExternalUsers(upstream.external_users or profile.external_users),
+            is_external=lambda address: population.policy.standing(address).external,
         ),
     )

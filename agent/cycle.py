@@ -156,13 +156,17 @@ def resolve(
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not any(owes_full_read(state, source.name) for source in connection.sources):
             write_fact(transaction, _RECONCILED, connection.fingerprint)
-    plan = draw_up(Difference(state, retry=_retry(full=full, at_once=retry_at_once), locks=connection.locks))
+    plan = draw_up(_difference(connection, state, _retry(full=full, at_once=retry_at_once)))
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan), everything)
 
 
 def settings_are_settled(connection: Connection, state: State) -> bool:
     """Tell whether the desired state was worked out with the settings as they are now."""
     return read_fact(state, _FINGERPRINT) == connection.fingerprint
+
+
+def _difference(connection: Connection, state: State, retry: Retry) -> Difference:
+    return Difference(state, retry=retry, locks=connection.locks, sources=connection.source_names)
 
 
 def _retry(*, full: bool, at_once: bool) -> Retry:
@@ -290,7 +294,7 @@ def push(
             progress.pushed(operation.verb, operation.subject.label, str(outcome.result))
 
         pushing = Push(connection.service, Ledger(state), stop, done)
-        difference = Difference(state, retry=retry, locks=connection.locks)
+        difference = _difference(connection, state, retry)
         return pushing.run(
             as_planned(plan, difference.operations),
             removals_allowed=verdict.lets_through,

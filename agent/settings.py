@@ -64,6 +64,13 @@ def _domain(value: str) -> str:
     return form
 
 
+def _folded(value: str) -> str:
+    try:
+        return ascii_form(value)
+    except ValueError:
+        return value  # that it is no domain is told when it is checked
+
+
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 Share = Annotated[float, BeforeValidator(_parse_share)]
 Domain = Annotated[str, AfterValidator(_domain)]
@@ -136,6 +143,14 @@ class ExternalSettings(_Section):
     protected_domains: tuple[Domain, ...] = ()
     withdrawal: Literal["deactivate", "leave"] = "deactivate"
     changed_address: Literal["keep", "replace"] = "keep"
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _each_domain_once(cls, value: object) -> object:
+        written = [_folded(domain) for domain in value] if isinstance(value, dict) else []
+        if twice := sorted(domain for domain in set(written) if written.count(domain) > 1):
+            raise ValueError(f'"{twice[0]}" is written twice; keep one of the rules')
+        return value
 
     @model_validator(mode="after")
     def _without_contradiction(self) -> ExternalSettings:

@@ -30,7 +30,7 @@ def command(options: argparse.Namespace) -> ExitCode:
         raise UsageProblem(f"There is no state in {directory} yet, so there is nothing to approve. Run rollcall sync.")
     state = open_state(directory)
     try:
-        plan = draw_up(Difference(state, retry=Retry.AT_ONCE, locks=connection.locks))
+        plan = draw_up(Difference(state, retry=Retry.AT_ONCE, locks=connection.locks, sources=connection.source_names))
         if not plan.removals or plan.digest != options.digest:
             now = f"The removals waiting now have the digest {plan.digest}" if plan.removals else "Nothing waits"
             raise UsageProblem(f"No removals with the digest {options.digest} are waiting. {now}; see rollcall plan.")

@@ -53,10 +53,12 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
 def command(options: argparse.Namespace) -> ExitCode:
     """Read the directory now, on a copy of the state, and list who is who; or record a decision."""
     connection = open_connection(options)
+    if options.list and options.decision != OPT_IN:
+        raise UsageProblem("--list belongs to opt-in: rollcall external opt-in --list DIGEST.")
     if options.decision:
         return _decide(connection, options)
-    if options.list or options.by:
-        raise UsageProblem("--list and --by belong to a decision: rollcall external opt-in --list DIGEST --by NAME.")
+    if options.by:
+        raise UsageProblem("--by belongs to a decision: rollcall external opt-in --list DIGEST --by NAME.")
     with rehearsal(connection, bars=not options.json) as (state, resolved), state.read() as reader:
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         domains, groups = by_domain(reader), by_group(reader)
@@ -118,7 +120,7 @@ def _decide(connection: Connection, options: argparse.Namespace) -> ExitCode:
     elif made.verb == OPT_IN:
         console().print(
             f"Recorded: {made.decided_by} opts in to external users, for the list {made.list_digest} of {made.users}. "
-            "The next cycle creates them; or run rollcall sync now."
+            + ("The next cycle creates them; or run rollcall sync now." if made.users else "Nobody waited for it.")
         )
     else:
         what = (
@@ -147,7 +149,7 @@ def _record(connection: Connection, state: State, options: argparse.Namespace) -
             )
     with state.write() as transaction:
         waiting = waiting_list(transaction)
-        if options.decision == OPT_IN and options.list and options.list != waiting.digest:
+        if options.list and options.list != waiting.digest:
             raise UsageProblem(
                 f"The list {options.list} is not the one that waits: as of the last cycle that is {waiting.digest}, "
                 f"with {len(waiting.numbers)} users. Run rollcall sync, then look at rollcall external again."

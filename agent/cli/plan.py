@@ -49,7 +49,7 @@ def command(options: argparse.Namespace) -> ExitCode:
             notices = notices_of_cycle(reader, connection.locks)
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         if options.json:
-            difference = Difference(state, retry=Retry.AT_ONCE, locks=connection.locks)
+            difference = Difference(state, retry=Retry.AT_ONCE, locks=connection.locks, sources=connection.source_names)
             print_json(
                 {
                     "digest": resolved.plan.digest,

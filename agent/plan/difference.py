@@ -7,7 +7,7 @@ achieved: a membership is sent only when both its ends stand upstream.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -18,6 +18,7 @@ from sqlalchemy import Row, Select, select
 
 from agent.plan.locks import UNLOCKED, Locks
 from agent.plan.operations import (
+    ANYTHING,
     AddMembers,
     Address,
     CreateGroup,
@@ -47,7 +48,8 @@ from agent.plan.queries import (
     users_to_push,
 )
 from agent.state.database import State, batched
-from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected
+from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected, source
+from connectors.base import Completeness
 
 _BATCH = 500
 _Query = Select[tuple[object, ...]]
@@ -69,8 +71,16 @@ class Difference:
     retry_at_once: also what was rejected and whose next attempt is not due yet.
     """
 
-    def __init__(self, state: State, *, retry: Retry = Retry.WHEN_DUE, locks: Locks = UNLOCKED) -> None:
+    def __init__(
+        self,
+        state: State,
+        *,
+        retry: Retry = Retry.WHEN_DUE,
+        locks: Locks = UNLOCKED,
+        sources: Collection[str] = (),
+    ) -> None:
         self._state = state
+        self._sources = sources
         self._locks = locks
         self._waiting = _rejected_and_waiting(state, retry)
 
@@ -87,7 +97,7 @@ class Difference:
     def due(self, operation: Operation) -> bool:
         """Tell whether an operation may be tried now: it was not refused, or long enough ago, or is another now."""
         waiting = self._waiting.get(operation.subject.entry_id)
-        return waiting is None or waiting != getattr(operation, "digest", "")
+        return waiting is None or waiting not in {ANYTHING, getattr(operation, "digest", "")}
 
     def _all(self, phase: Phase, *, foresee: bool) -> Iterator[Operation]:
         match phase:
@@ -189,7 +199,7 @@ class Difference:
                 yield ReadMembers(Subject(row.entry_id, row.display_name), row.scim_id)
 
     def _deactivations(self) -> Iterator[Operation]:
-        query = users_to_deactivate(self._locks).subquery()
+        query = users_to_deactivate(self._locks, unlisted_too=self._every_source_read()).subquery()
         for some in batched(self._numbers(select(query.c.entry_id)), _BATCH):
             with self._state.read() as connection:
                 rows = connection.execute(
@@ -197,6 +207,11 @@ class Difference:
                 ).all()
             for row in rows:
                 yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause, bool(row.locked))
+
+    def _every_source_read(self) -> bool:
+        failed = select(source.c.name).where(source.c.completeness == Completeness.FAILED.value)
+        with self._state.read() as connection:
+            return connection.execute(failed.where(source.c.name.in_(self._sources)).limit(1)).first() is None
 
     def _retirements(self, *, foresee: bool) -> Iterator[Operation]:
         with self._state.read() as connection:

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+# In place of a digest: whatever is wanted of that object.
+ANYTHING = "*"
+
 
 class Phase(IntEnum):
     """The phases of a push. Within a phase the order does not matter, and workers share the operations."""

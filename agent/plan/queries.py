@@ -46,7 +46,7 @@ _Within = int | None  # the number of the one group that is asked for
 _PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
 # The account upstream is the organisation's own only where both the address it has and the one it should have are.
 _EXTERNAL = or_(ledger_user.c.external, desired_user.c.external)
-_MOVED = func.lower(ledger_user.c.email) != func.lower(desired_user.c.email)
+_MOVED = and_(ledger_user.c.email != "", func.lower(ledger_user.c.email) != func.lower(desired_user.c.email))
 
 
 def locked(locks: Locks) -> ColumnElement[bool]:
@@ -98,7 +98,7 @@ def users_to_update(locks: Locks) -> _Query:
         .where(
             _marked(desired_user.c.entry_id),
             _PUSHABLE,
-            or_(and_(differs, free), inactive if locks.profile else and_(inactive, free)),
+            or_(and_(differs, free), inactive),
             not_(replaced(locks)),
         )
     )
@@ -229,9 +229,6 @@ def members_to_remove(within: _Within = None, *, locks: Locks) -> _Query:
 
 def _former_members(within: _Within) -> _Query:
     """Select the memberships of accounts that were replaced, once the new account has them or nobody shall."""
-    same = and_(
-        desired_member.c.group_id == former_member.c.group_id, desired_member.c.user_id == former_account.c.entry_id
-    )
     return (
         select(
             former_member.c.group_id,
@@ -242,17 +239,20 @@ def _former_members(within: _Within) -> _Query:
         )
         .join(former_account, former_account.c.scim_id == former_member.c.scim_id)
         .join(ledger_group, ledger_group.c.entry_id == former_member.c.group_id)
-        .outerjoin(desired_member, same)
         .where(
             _marked(former_account.c.entry_id),
-            or_(desired_member.c.group_id.is_(None), _taken_over()),
+            former_account.c.protected.is_(false()),
+            ~_still_needed(),
             true() if within is None else former_member.c.group_id == within,
         )
     )
 
 
-def users_to_deactivate(locks: Locks) -> _Query:
-    """Select the active users upstream who should not be, with the cause in words."""
+def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> _Query:
+    """Select the active users upstream who should not be, with the cause in words.
+
+    unlisted_too:  also those whom no group lists any more, as far as is known
+    """
     leader = entry.alias("leader")
     cause = case(
         (entry.c.present.is_(false()), entry.c.gone_evidence),
@@ -277,7 +277,7 @@ def users_to_deactivate(locks: Locks) -> _Query:
             _marked(ledger_user.c.entry_id),
             ledger_user.c.active,
             ledger_user.c.protected.is_(false()),
-            _unwanted(or_(entry.c.present.is_(false()), ~_claimed())),
+            _unwanted(or_(entry.c.present.is_(false()), ~_claimed() if unlisted_too else false())),
         )
     )
 
@@ -292,21 +292,42 @@ def protected_from_removal() -> _Query:
 
 
 def accounts_to_retire(*, foresee: bool) -> _Query:
-    """Select the accounts that were replaced and are in no group any more; with `foresee`, will be in none."""
-    kept = exists().where(former_member.c.scim_id == former_account.c.scim_id)
-    if foresee:
-        wanted = exists().where(
+    """Select the accounts that were replaced and are in no group any more; with `foresee`, will be in none.
+
+    As long as a group is in doubt, it may have members that are not on record.
+    """
+    listed = exists().where(former_member.c.scim_id == former_account.c.scim_id)
+    kept = listed.where(_still_needed()) if foresee else listed
+    return (
+        select(former_account)
+        .where(
+            _marked(former_account.c.entry_id),
+            former_account.c.protected.is_(false()),
+            ~kept,
+            true() if foresee else ~exists().where(ledger_group.c.in_doubt),
+        )
+        .order_by(former_account.c.scim_id)
+    )
+
+
+def _still_needed() -> ColumnElement[bool]:
+    """Tell whether a membership of a replaced account is the only access of somebody who is to have it."""
+    wanted = (
+        select(desired_member.c.group_id)
+        .join(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
+        .where(
             desired_member.c.group_id == former_member.c.group_id,
             desired_member.c.user_id == former_account.c.entry_id,
+            desired_member.c.withdrawn.is_(false()),
+            desired_user.c.withdrawn.is_(false()),
+            desired_user.c.active,
         )
-        kept = kept.where(wanted, ~_taken_over())
-    return select(former_account).where(_marked(former_account.c.entry_id), ~kept).order_by(former_account.c.scim_id)
-
-
-def _taken_over() -> ColumnElement[bool]:
-    return exists().where(
+        .correlate(former_member, former_account)
+    )
+    taken_over = exists().where(
         ledger_member.c.group_id == former_member.c.group_id, ledger_member.c.user_id == former_account.c.entry_id
     )
+    return and_(wanted.exists(), ~taken_over)
 
 
 def _unwanted(sure: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -351,9 +372,12 @@ def settle_marks(connection: Connection, locks: Locks) -> None:
         groups_to_update(),
         groups_in_doubt(),
         select(users_to_deactivate(locks).subquery().c.entry_id),
-        select(former_account.c.entry_id).where(_marked(former_account.c.entry_id)),
+        select(accounts_to_retire(foresee=True).subquery().c.entry_id),
+        # Both ends, for it was perhaps one alone that was marked.
         select(adds.c.group_id),
+        select(adds.c.user_id),
         select(removes.c.group_id),
+        select(removes.c.user_id),
     )
     still_open = set(connection.execute(open_ends).scalars())
     for table in (mark, rejected):

@@ -21,11 +21,11 @@ from agent.population.correlation import correlate
 from agent.population.mapping import MappedUser, Mapping, digest_of, mapping_of
 from agent.population.opt_in import Gate, gate_of, mark_after_decision, note_policy
 from agent.population.persons import Person, attributes_of, leaders_of, persons_led_by
-from agent.population.policy import DomainPolicy, Standing, policy_of
+from agent.population.policy import DomainPolicy, Standing, policy_of, strictest
 from agent.population.same_person import SamePerson, same_person_of
 from agent.population.scope import Scope, scope_of
 from agent.population.treatment import PROVISIONED, Treatment, treat
-from agent.settings import Settings
+from agent.settings import Policy, Settings
 from agent.state.database import batched, upsert
 from agent.state.tables import desired_group, desired_member, desired_user, entry
 from agent.state.tables import mark as mark_table
@@ -115,6 +115,8 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
         return
     flat = flatten(connection, group_id, nested=population.scope.nested)
     rule = population.policy.rule_for_group(normalise(row.dn), name)
+    if unknown and before is not None and before.rule is not None:
+        rule = strictest([rule, Policy(before.rule)])  # a name that is missing lifts no rule
     problem = None
     if not name:
         problem = (

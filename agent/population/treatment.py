@@ -108,7 +108,9 @@ def _decided(connection: Connection, numbers: Sequence[int]) -> set[int]:
 
 def _of_user(treatments: list[Treatment]) -> Treatment:
     if any(treatment.provisioned for treatment in treatments):
-        return PROVISIONED
+        awaited = next((treatment for treatment in treatments if treatment.awaits), PROVISIONED)
+        elsewhere = None if awaited.held_back is None else f"in some of the groups: {awaited.held_back}"
+        return Treatment(provisioned=True, held_back=elsewhere, awaits=awaited.awaits)
     # Whoever waits in one group is not taken out of the service because of another.
     waiting = [treatment for treatment in treatments if not treatment.withdrawn]
     return min(waiting or treatments, key=lambda treatment: (not treatment.awaits, treatment.held_back or ""))

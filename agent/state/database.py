@@ -27,6 +27,7 @@ from agent.errors import StateProblem
 
 Item = TypeVar("Item")
 
+_WRITES = "rollcall_writes"
 FILE_NAME = "rollcall.sqlite3"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -50,9 +51,11 @@ class State:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection inside a transaction of its own."""
-        with _told(self._engine), self._one_writer, self._engine.begin() as connection:
-            yield connection
+        """Give a connection inside a transaction of its own, which waits for that of another process to end."""
+        with _told(self._engine), self._one_writer, self._engine.connect() as idle:
+            connection = idle.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
 
     def close(self) -> None:
         """Close every connection, so that the files can be moved or removed (on Windows they are locked)."""
@@ -176,7 +179,8 @@ def _sqlite_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        # Whoever reads first and writes later is refused at once if another process has written meanwhile.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
 
     return engine
 

@@ -287,7 +287,9 @@ former_account = Table(
     Column("scim_id", Text, primary_key=True),
     Column("entry_id", Integer, ForeignKey("entry.id"), nullable=False),
     Column("user_name", Text, nullable=False),
+    Column("domain", Text, nullable=False),
     Column("external", Boolean, nullable=False),
+    Column("protected", Boolean, nullable=False),
     Column("replaced_at", UtcDateTime, nullable=False),
     Index(None, "entry_id"),
 )

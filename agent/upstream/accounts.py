@@ -26,25 +26,25 @@ def judge_addresses(connection: Connection, judge: Callable[[str], Address], *, 
     An account that becomes the organisation's own may have been changed by the person meanwhile: where that could not
     be undone before, its digest is void, so that it is made equal. One that is no longer its own costs no request.
     """
-    unjudged = connection.execute(select(ledger_user.c.email).where(ledger_user.c.domain == "").distinct()).scalars()
+    unjudged = connection.execute(
+        select(ledger_user.c.email).where(ledger_user.c.domain == "", ledger_user.c.email != "").distinct()
+    ).scalars()
     for email in unjudged.all():
         domain = judge(email).domain
         connection.execute(update(ledger_user).where(ledger_user.c.email == email).values(domain=domain))
-    rows = connection.execute(
-        select(ledger_user.c.domain, ledger_user.c.external, ledger_user.c.protected).distinct()
-    ).all()
-    for row in rows:
-        address = judge(f"@{row.domain}")
-        if (address.external, address.protected) == (row.external, row.protected):
-            continue
-        values: dict[str, object] = {"external": address.external, "protected": address.protected}
-        if locks_profiles and row.external and not address.external:
-            values["digest"] = _UNKNOWN
-        connection.execute(
-            update(ledger_user)
-            .where(ledger_user.c.domain == row.domain, ledger_user.c.external == row.external)
-            .values(**values)
-        )
+    for table in (ledger_user, former_account):
+        known = select(table.c.domain, table.c.external, table.c.protected).where(table.c.domain != "").distinct()
+        for row in connection.execute(known).all():
+            address = judge(f"@{row.domain}")
+            if (address.external, address.protected) == (row.external, row.protected):
+                continue
+            values: dict[str, object] = {"external": address.external, "protected": address.protected}
+            if table is ledger_user and locks_profiles and row.external and not address.external:
+                # Whoever was let go has an account in use, which is ours to deactivate now.
+                values |= {"digest": _UNKNOWN, "active": True}
+            connection.execute(
+                update(table).where(table.c.domain == row.domain, table.c.external == row.external).values(**values)
+            )
 
 
 def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:
@@ -59,7 +59,9 @@ def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:
                 scim_id=held.scim_id,
                 entry_id=entry_id,
                 user_name=held.user_name,
+                domain=held.domain,
                 external=held.external,
+                protected=held.protected,
                 replaced_at=datetime.now(UTC),
             )
         )
@@ -68,6 +70,7 @@ def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:
         for some in batched(rows, _BATCH):
             connection.execute(insert(former_member), some)
         connection.execute(delete(ledger_member).where(ledger_member.c.user_id == entry_id))
+        connection.execute(delete(ledger_user).where(ledger_user.c.entry_id == entry_id))
     groups = connection.execute(select(former_member.c.group_id).where(former_member.c.scim_id == scim_id))
     rows = [{"group_id": group_id, "user_id": entry_id} for group_id in groups.scalars()]
     for some in batched(rows, _BATCH):

@@ -14,11 +14,12 @@ from enum import StrEnum
 
 from sqlalchemy import delete, insert, select, update
 
-from agent.plan.operations import Address, Member, Operation, Subject
+from agent.plan.operations import ANYTHING, Address, Member, Operation, Subject
 from agent.state.database import State, batched, upsert
 from agent.state.tables import (
     create_attempt,
     entry,
+    former_account,
     former_member,
     ledger_group,
     ledger_member,
@@ -30,6 +31,7 @@ from agent.upstream.accounts import forget_account, note_account_numbers, pass_o
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 FINAL_WAIT = timedelta(days=7)
+FOR_EVER = timedelta(days=36_500)
 UNKNOWN = ""  # the digest of what is not known: it differs from every other
 
 
@@ -257,6 +259,12 @@ class Ledger:
             former = connection.execute(
                 select(former_member.c.scim_id).where(former_member.c.group_id == subject.entry_id)
             ).scalars()
+            set_aside: set[str] = set()
+            for some in batched(sorted(scim_ids), 500):
+                ours = select(former_account.c.scim_id).where(former_account.c.scim_id.in_(some))
+                set_aside.update(connection.execute(ours).scalars())
+            rows = [{"group_id": subject.entry_id, "scim_id": scim_id} for scim_id in sorted(set_aside)]
+            upsert(connection, former_member, rows)
             for scim_id in set(former) - scim_ids:
                 connection.execute(
                     delete(former_member).where(
@@ -264,19 +272,22 @@ class Ledger:
                     )
                 )
 
-    def object_rejected(self, operation: Operation, reason: str, *, final: bool = False) -> datetime:
+    def object_rejected(
+        self, operation: Operation, reason: str, *, final: bool = False, until_asked: bool = False
+    ) -> datetime:
         """Remember a refusal with its reason. Returns when the next attempt is due.
 
-        The wait doubles each time, but for what is `final`: that is tried again rarely.
+        The wait doubles each time, but for what is `final`: that is tried again rarely; and `until_asked` only when
+        somebody asks for it, whatever changes meanwhile.
         """
         now = _now()
         entry_id = operation.subject.entry_id
-        digest = getattr(operation, "digest", "")
+        digest = ANYTHING if until_asked else getattr(operation, "digest", "")
         with self._state.write() as connection:
             before = connection.execute(select(rejected).where(rejected.c.entry_id == entry_id)).first()
             attempts = 1 if before is None or before.digest != digest else before.attempts + 1
             doubled: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
-            wait = FINAL_WAIT if final else doubled
+            wait = FOR_EVER if until_asked else FINAL_WAIT if final else doubled
             row = {
                 "entry_id": entry_id,
                 "operation": operation.verb,
@@ -285,7 +296,7 @@ class Ledger:
                 "digest": digest,
                 "first_at": now if before is None else before.first_at,
                 "next_attempt_at": now + wait,
-                "final": final,
+                "final": final or until_asked,
             }
             upsert(connection, rejected, [row])
         return now + wait
@@ -306,6 +317,11 @@ class Ledger:
     def hand_over(self, owner: Owner, subject: Subject) -> None:
         """Let an object whose entry is gone belong to another entry."""
         with self._state.write() as connection:
+            theirs = connection.execute(
+                select(ledger_user.c.scim_id).where(ledger_user.c.entry_id == owner.entry_id)
+            ).scalar()
+            if theirs is not None:
+                take_the_place(connection, subject.entry_id, theirs)
             pass_on(connection, owner.entry_id, subject.entry_id)
 
     def _user_changed(self, subject: Subject, **values: object) -> None:

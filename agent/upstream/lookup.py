@@ -59,6 +59,16 @@ def by_external_id(client: ScimClient, endpoint: str, external_id: str) -> Found
     )
 
 
+def primary_address(resource: Resource) -> str:
+    """Return the primary e-mail address of a user, or else the userName if that is one; else an empty text."""
+    emails = resource.get("emails")
+    listed = [item for item in emails if isinstance(item, dict)] if isinstance(emails, list) else []
+    listed.sort(key=lambda item: item.get("primary") is not True)
+    value = str(listed[0].get("value") or "") if listed else ""
+    user_name = str(resource.get("userName") or "")
+    return value or (user_name if "@" in user_name else "")
+
+
 def _only(
     client: ScimClient,
     endpoint: str,

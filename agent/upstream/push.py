@@ -229,7 +229,7 @@ class Push:
         try:
             detail = _send(client, self._ledger, operation)
         except Refused as refused:
-            self._ledger.object_rejected(operation, str(refused), final=refused.final)
+            self._ledger.object_rejected(operation, str(refused), final=refused.final, until_asked=refused.until_asked)
             self._finished(Outcome(operation, Result.REJECTED, str(refused)), failed=refused.temporary)
             return
         except Exception as error:

@@ -19,6 +19,8 @@ from agent.upstream.profile import PROFILES, ExternalUsers, Profile
 class Service:
     """Address, credentials and limits of the upstream. `transport` is the seam for tests.
 
+    is_external: judges an e-mail address by the policy
+
     Raises UsageProblem for an address the token must not be sent to.
     """
 
@@ -32,6 +34,7 @@ class Service:
     adopt: bool = True
     profile: Profile = PROFILES["generic"]
     external_users: ExternalUsers = ExternalUsers.ORDINARY
+    is_external: Callable[[str], bool] = lambda _address: False
     transport: Callable[[], httpx.BaseTransport] | None = None
 
     def __post_init__(self) -> None:

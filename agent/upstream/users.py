@@ -11,7 +11,7 @@ from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
-from agent.upstream.lookup import USERS, Found, by_external_id, user_by_name
+from agent.upstream.lookup import USERS, Found, by_external_id, primary_address, user_by_name
 from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
@@ -39,11 +39,15 @@ def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> st
 def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> str:
     """Replace what the upstream holds (PUT carries every attribute). Raises Refused."""
     if operation.locked:
+        if client.service.external_users is ExternalUsers.INVITE:
+            _expect_success(_set_active(client, operation.scim_id, active=True))
         ledger.user_returned(operation.subject)
         return "back in its groups; its profile is left as it is"
     body = {**operation.payload, "id": operation.scim_id}
     ledger.user_change_begins(operation.subject)
-    answer = client.request("PUT", _address(operation.scim_id), body)
+    external = operation.address.external
+    answer = client.request("PUT", _address(operation.scim_id), body, may_be_forbidden=external)
+    _make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.user_lost(operation.subject)
         if operation.address.external and client.service.external_users is ExternalUsers.INVITE:
@@ -51,7 +55,7 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
             raise Refused(
                 "it is not there any more: the invitation has expired or was declined, or somebody deleted it. "
                 "rollcall sync --full invites the person again; take them out of the groups if that is not wanted",
-                final=True,
+                until_asked=True,
             )
         raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
     _expect_success(answer)
@@ -71,7 +75,7 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
         ledger.user_let_go(operation.subject)
         return "in no group any more; the account is the person's own and left as it is"
     ledger.user_change_begins(operation.subject)
-    answer = _set_inactive(client, operation.scim_id)
+    answer = _set_active(client, operation.scim_id, active=False)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.user_lost(operation.subject)
         return "was already deleted upstream"
@@ -83,17 +87,17 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
 def retire_account(client: ScimClient, ledger: Ledger, operation: RetireAccount) -> str:
     """Deactivate an account whose place another has taken, unless it is the person's own. Raises Refused."""
     if not operation.locked:
-        answer = _set_inactive(client, operation.scim_id)
+        answer = _set_active(client, operation.scim_id, active=False)
         if answer.status != HTTPStatus.NOT_FOUND:
             _expect_success(answer)
     ledger.account_retired(operation.scim_id)
     return "in no group any more" if operation.locked else "deactivated"
 
 
-def _set_inactive(client: ScimClient, scim_id: str) -> Answer:
+def _set_active(client: ScimClient, scim_id: str, *, active: bool) -> Answer:
     body = {
         "schemas": [PATCH_SCHEMA],
-        "Operations": [{"op": "replace", "path": "active", "value": False}],
+        "Operations": [{"op": "replace", "path": "active", "value": active}],
     }
     return client.request("PATCH", _address(scim_id), body)
 
@@ -121,9 +125,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
             )
         return _take_over(client, ledger, operation, found)
     ledger.create_refused(operation.subject)
-    if answer.status == HTTPStatus.FORBIDDEN:
-        # If it is the token that is refused, so is this, and the whole push stops.
-        client.request("GET", USERS, params={"count": "1"})
+    _make_sure_of_the_token(client, answer)
     refuses = operation.address.external and client.service.external_users is ExternalUsers.REFUSE
     raise Refused(answer.words, final=refuses)
 
@@ -134,21 +136,31 @@ def _find(client: ScimClient, operation: CreateUser) -> Found | None:
     by_anchor = None
     if not (operation.locked or operation.replaces):
         by_anchor = by_external_id(client, USERS, external_id)
-    if by_anchor and _is_of_another_domain(client, operation, by_anchor):
+    if by_anchor and not operation.address.external and _is_personal(client, by_anchor):
         by_anchor = None
     return by_anchor or user_by_name(client, user_name)
 
 
-def _is_of_another_domain(client: ScimClient, operation: CreateUser, found: Found) -> bool:
-    """Tell whether the account may be the person's own, although its successor would be the organisation's."""
+def _is_personal(client: ScimClient, found: Found) -> bool:
+    """Tell whether an account is the person's own, by the address it has, where services make that difference."""
     if client.service.external_users not in {ExternalUsers.LOCKED, ExternalUsers.INVITE}:
         return False
-    held = str(found.resource.get("userName", "")).rpartition("@")[2]
-    return held.casefold() != str(operation.payload["userName"]).rpartition("@")[2].casefold()
+    held = primary_address(found.resource)
+    return bool(held) and client.service.is_external(held)
 
 
 def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found: Found) -> str:
     """Adopt a verified match and make it equal to what is wanted, unless its profile is locked."""
+    if found.scim_id == operation.replaces:
+        raise Refused(
+            f"its account {found.scim_id} has the address {primary_address(found.resource)}, and a new one cannot have "
+            "the same userName. Make the userName of the address in [mapping] user_name, or change one of the two"
+        )
+    if not operation.address.external and _is_personal(client, found):
+        raise Refused(
+            f"the account {found.scim_id} has this userName and the address {primary_address(found.resource)}, which "
+            "is the person's own. Give one of them another userName"
+        )
     ours = verify_match(client.service, ledger, operation.subject, str(operation.payload["externalId"]), found)
     if not operation.locked:
         answer = client.request("PUT", _address(found.scim_id), {**operation.payload, "id": found.scim_id})
@@ -176,6 +188,12 @@ def _acknowledge(
         address=operation.address,
         account_number=account_number(client.service.profile, resource),
     )
+
+
+def _make_sure_of_the_token(client: ScimClient, answer: Answer) -> None:
+    """After a 403 that may be about one user: if it is the token that is refused, so is this, and the push stops."""
+    if answer.status == HTTPStatus.FORBIDDEN:
+        client.request("GET", USERS, params={"count": "1"})
 
 
 def _expect_success(answer: Answer) -> None:

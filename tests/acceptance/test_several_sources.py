@@ -213,3 +213,20 @@ def test_a_contact_and_a_user_of_another_source_with_one_address_are_one_member(
     assert three.user_names() == three.company.people(ALSO_LISTED)
     names = {user["userName"]: user.get("name", {}).get("familyName") for user in three.scim.users.values()}
     assert (names["t0@tree.example"], names["t4@tree.example"]) == ("t0", "t4")  # contacts have no family name
+
+
+def test_who_joined_a_group_that_cannot_be_read_and_left_another_is_not_deactivated(three: Three) -> None:
+    three.agent.sync()
+    users = "CN=Users,DC=partner,DC=test"
+    joins = f"dn: CN=app-partners,{users}\nchangetype: modify\nadd: member\nmember: CN=p3,{users}\n"
+    three.directories.partners.modify(joins)
+    three.company.groups["app-partners"].people.append("p3")
+
+    with three.directories.out_of_reach(PARTNERS):
+        left = three.directories.leaver(CORP, "p3")
+        three.agent.sync()
+
+    assert left in three.scim.active()
+    three.agent.sync()
+    assert left in three.scim.active()
+    assert three.scim.membership() == three.company.expected()

@@ -12,7 +12,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the columns and the tables. Addresses upstream are taken from the user names until they are known."""
+    """Add the columns and the tables. Addresses upstream are taken from what was last wanted there."""
     added: dict[str, list[sa.Column[Any]]] = {
         "desired_user": [_flag("withdrawn"), sa.Column("held_back", sa.Text()), _flag("awaits"), _flag("protected")],
         "desired_group": [sa.Column("rule", sa.String(length=20))],
@@ -44,7 +44,17 @@ def upgrade() -> None:
         "unlinked": sa.column("unlinked_at").is_not(None),
     }.items():
         op.create_index(f"ix_ledger_user_{name}", "ledger_user", ["entry_id"], sqlite_where=rows, postgresql_where=rows)
-    op.execute("UPDATE ledger_user SET email = user_name")
+    # An address that is not known is left empty, and concluded nothing from.
+    op.execute(
+        "UPDATE ledger_user SET email = coalesce("
+        "(SELECT email FROM desired_user WHERE desired_user.entry_id = ledger_user.entry_id AND problem IS NULL), "
+        "CASE WHEN user_name LIKE '%@%' THEN user_name ELSE '' END)"
+    )
+    # Whoever was external and not provisioned was skipped: so it ran without external users.
+    op.execute(
+        "INSERT INTO fact (name, value) SELECT 'external users last left out at', '1970-01-01T00:00:00+00:00' "
+        "WHERE EXISTS (SELECT 1 FROM desired_user WHERE external AND NOT provisioned)"
+    )
     op.create_table(
         "decision",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -68,7 +78,9 @@ def upgrade() -> None:
         sa.Column("scim_id", sa.Text(), nullable=False),
         sa.Column("entry_id", sa.Integer(), nullable=False),
         sa.Column("user_name", sa.Text(), nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("external", sa.Boolean(), nullable=False),
+        sa.Column("protected", sa.Boolean(), nullable=False),
         sa.Column("replaced_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_former_account_entry_id")),
         sa.PrimaryKeyConstraint("scim_id", name=op.f("pk_former_account")),
