@@ -130,6 +130,7 @@ class Difference:
                         desired_user,
                         ledger_user.c.scim_id,
                         create_attempt.c.started_at,
+                        ledger_user.c.external.label("held_external"),
                         locked(self._locks).label("locked"),
                         replaced(self._locks).label("replaced"),
                     )
@@ -153,7 +154,16 @@ class Difference:
                         replaces=row.scim_id,
                     )
                 else:
-                    yield UpdateUser(subject, row.scim_id, payload, row.digest, address, locked=bool(row.locked))
+                    theirs = self._locks.profile and row.held_external
+                    yield UpdateUser(
+                        subject,
+                        row.scim_id,
+                        payload,
+                        row.digest,
+                        address,
+                        locked=bool(row.locked),
+                        reactivates=not theirs,
+                    )
 
     def _groups(self) -> Iterator[Operation]:
         for some in batched(self._numbers(union_of(groups_to_create(), groups_to_update())), _BATCH):
@@ -218,7 +228,9 @@ class Difference:
             rows = connection.execute(accounts_to_retire(foresee=foresee)).all()
         for row in rows:
             cause = f"replaced: the address of this person is another one since {row.replaced_at:%Y-%m-%d}"
-            yield RetireAccount(Subject(row.entry_id, row.user_name), row.scim_id, cause, row.external)
+            yield RetireAccount(
+                Subject(row.entry_id, row.user_name), row.scim_id, cause, self._locks.profile and row.external
+            )
 
 
 def _rejected_and_waiting(state: State, retry: Retry) -> dict[int, str]:

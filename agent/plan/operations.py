@@ -68,7 +68,8 @@ class CreateUser:
 class UpdateUser:
     """Replace what the upstream holds by `payload`; reactivation is one of these.
 
-    locked:  the profile is not ours to change, so nothing is sent, and only the memberships come back
+    locked:       the profile is not ours to change, so only the memberships come back
+    reactivates:  of a locked one: the account is ours to activate again, and nothing else of it is sent
     """
 
     subject: Subject
@@ -77,6 +78,7 @@ class UpdateUser:
     digest: str
     address: Address
     locked: bool = False
+    reactivates: bool = False
     verb = "update user"
 
 

@@ -227,7 +227,16 @@ def _led(rules: SamePerson, person: _Found, rows: list[_Row], before: Mapping[in
 
     rows.sort(key=lambda row: (has(row), rules.order(row.source, row.kind, row.id)))
     problem = _problem(rules, person, rows, twice) if twice else None
-    return [_Led(row.id, row.id if twice and row.upstream == _ACTIVE else rows[0].id, problem) for row in rows]
+    in_use = {row.id for row in rows if row.upstream == _ACTIVE}
+
+    def leader(row: _Row) -> int:
+        if twice and row.id in in_use:
+            return int(row.id)
+        # In a contradiction whoever was led by an account in use stays with it, and so do the memberships.
+        former = before.get(row.id)
+        return former if twice and former is not None and former in in_use else int(rows[0].id)
+
+    return [_Led(row.id, leader(row), problem) for row in rows]
 
 
 def _problem(rules: SamePerson, person: _Found, rows: Sequence[_Row], twice: Sequence[_Row]) -> str:

@@ -54,7 +54,12 @@ def persons_led_by(connection: Connection, rules: SamePerson, numbers: Sequence[
             found = PersonEntry(row.id, row.source, row.kind, row.active, attributes_of(row))
             entries.setdefault(row.leader_id, []).append(found)
     ordered = {leader: rules.sorted(some) for leader, some in entries.items()}
-    return {leader: Person(rules.merged(some), active_of(some), problems[leader]) for leader, some in ordered.items()}
+    # One who may be in use keeps all of them in use: which of them it is nobody can tell.
+    in_use = {row.leader_id for row in rows if row.problem is not None and row.active}
+    return {
+        leader: Person(rules.merged(some), leader in in_use or active_of(some), problems[leader])
+        for leader, some in ordered.items()
+    }
 
 
 def heirs_of_the_gone(connection: Connection, rules: SamePerson) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.plan.operations import Address
 from agent.state.database import batched, upsert
-from agent.state.tables import former_account, former_member, ledger_group, ledger_member, ledger_user
+from agent.state.tables import decided_user, former_account, former_member, ledger_group, ledger_member, ledger_user
 from agent.upstream.profile import Profile
 
 _BATCH = 500
@@ -85,6 +85,7 @@ def pass_on(connection: Connection, before: int, now: int) -> None:
     on record, so that those the new entry does not have are removed like any other.
     """
     if _change_places(connection, before, now):
+        _pass_on_decision(connection, before, now)
         return
     for table in (ledger_user, ledger_group):
         if connection.execute(select(table.c.entry_id).where(table.c.entry_id == now)).first():
@@ -94,6 +95,15 @@ def pass_on(connection: Connection, before: int, now: int) -> None:
     for table in (ledger_user, ledger_group):
         connection.execute(update(table).where(table.c.entry_id == before).values(entry_id=now))
     connection.execute(update(former_account).where(former_account.c.entry_id == before).values(entry_id=now))
+    connection.execute(update(former_member).where(former_member.c.group_id == before).values(group_id=now))
+    _pass_on_decision(connection, before, now)
+
+
+def _pass_on_decision(connection: Connection, before: int, now: int) -> None:
+    """What was decided about the person holds for the entry that has the account now."""
+    decided = select(decided_user.c.decision_id).where(decided_user.c.entry_id == before)
+    if (number := connection.execute(decided).scalar()) is not None:
+        upsert(connection, decided_user, [{"entry_id": now, "decision_id": number}])
 
 
 def _change_places(connection: Connection, before: int, now: int) -> bool:

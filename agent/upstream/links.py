@@ -6,8 +6,6 @@ likely unlinked: it is still a member of its groups, and that gives the person n
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 import structlog
 
 from agent.upstream.accounts import account_number
@@ -28,7 +26,7 @@ def look_at_links(client: ScimClient, ledger: Ledger) -> None:
         answer = client.request("GET", USERS, params={"startIndex": str(len(seen) + 1), "count": str(_PAGE)})
         if not answer.ok:
             reason = f"the users upstream cannot be listed: {answer.words}"
-            log.warning("not known which accounts are linked", reason=reason, status=HTTPStatus(answer.status).phrase)
+            log.warning("not known which accounts are linked", reason=reason, status=answer.status)
             return
         resources = answer.body.get("Resources")
         numbers = {

@@ -39,7 +39,7 @@ def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> st
 def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> str:
     """Replace what the upstream holds (PUT carries every attribute). Raises Refused."""
     if operation.locked:
-        if client.service.external_users is ExternalUsers.INVITE:
+        if operation.reactivates:
             _expect_success(_set_active(client, operation.scim_id, active=True))
         ledger.user_returned(operation.subject)
         return "back in its groups; its profile is left as it is"

@@ -384,3 +384,40 @@ def test_settings_that_cannot_work_are_told_before_anything_is_contacted(
     assert done.code == 2
     assert sentence in done.err
     assert company.scim.requests == []
+
+
+OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
+
+
+def test_a_contradiction_moves_no_membership_from_one_account_to_another(company: Company) -> None:
+    company.agent.sections["guard"] = OPEN
+    company.declare(**BY_NUMBER)
+    company.holds("partners", entry("y", "2"), group("app-y", "y"))
+    company.agent.sync()
+    company.holds("corp", contact("anna", "anna@example.com", extra="employeeNumber: 1\n"), group("app-a", "anna"))
+    company.holds("partners", entry("y", "2"), entry("x", "1"), group("app-p", "x"), group("app-y", "y"))
+    company.agent.sync()
+    before = company.scim.membership()
+    assert before["app-a"] == {"x@example.com"}
+
+    company.holds("partners", entry("y", "1"), entry("x", "1"), group("app-p", "x"), group("app-y", "y"))
+    company.agent.sync()
+
+    assert company.scim.membership() == before
+
+
+def test_what_was_decided_about_a_person_holds_for_the_entry_that_inherits_the_account(company: Company) -> None:
+    company.agent.sections |= {"external": {"managed_domains": ["example.com"], "policy": "review"}, "guard": OPEN}
+    company.declare(**BY_NUMBER)
+    guest = entry("a.berg", "1", mail="anna@p.example")
+    company.holds("corp", entry("anna", "1", mail="anna@p.example"), group("app-a", "anna"))
+    company.holds("partners", guest, group("app-p", "a.berg"))
+    company.agent.sync()
+    assert company.agent.run("external", "opt-in").code == 0
+    company.agent.sync()
+
+    company.holds("corp", group("app-a"))
+    company.holds("partners", guest, group("app-p", "a.berg"), group("app-q", "a.berg"))
+    company.agent.sync()
+
+    assert company.scim.membership()["app-q"] == {"anna@p.example"}
