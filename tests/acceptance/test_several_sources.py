@@ -216,14 +216,20 @@ def test_a_contact_and_a_user_of_another_source_with_one_address_are_one_member(
 
 
 def test_who_joined_a_group_that_cannot_be_read_and_left_another_is_not_deactivated(three: Three) -> None:
+    directories, groups = three.directories, three.company.groups
+    key = directories.key_of(directories.joiner(PARTNERS))
+    member = f"add: member\nmember: <SID={directories.partners.sid_of(key)}>\n"
+    directories.corp.modify(f"dn: CN=app-corp,CN=Users,DC=corp,DC=test\nchangetype: modify\n{member}")
+    groups["app-corp"].people.append(key)
+    directories.leaver(PARTNERS, key)
     three.agent.sync()
     users = "CN=Users,DC=partner,DC=test"
-    joins = f"dn: CN=app-partners,{users}\nchangetype: modify\nadd: member\nmember: CN=p3,{users}\n"
-    three.directories.partners.modify(joins)
-    three.company.groups["app-partners"].people.append("p3")
+    member = f"add: member\nmember: CN={key},{users}\n"
+    directories.partners.modify(f"dn: CN=app-partners,{users}\nchangetype: modify\n{member}")
+    groups["app-partners"].people.append(key)
 
-    with three.directories.out_of_reach(PARTNERS):
-        left = three.directories.leaver(CORP, "p3")
+    with directories.out_of_reach(PARTNERS):
+        left = directories.leaver(CORP, key)
         three.agent.sync()
 
     assert left in three.scim.active()
