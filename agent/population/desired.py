@@ -179,7 +179,13 @@ def _settle_users(connection: Connection, population: Population, gate: Gate, nu
     sure = {number: standing for number, standing in standings.items() if mapped[number].problem is None}
     treatments = treat(connection, population.policy, gate, sure, [row.id for row in people])
     wanted = [
-        _desired(row.id, mapped[row.id], standings[row.id], treatments.get(row.id, PROVISIONED), persons[row.id].active)
+        _desired(
+            row.id,
+            mapped[row.id],
+            standings[row.id],
+            treatments.get(row.id, PROVISIONED),
+            active=persons[row.id].active,
+        )
         for row in people
     ]
     upsert(connection, desired_user, wanted)
@@ -200,7 +206,8 @@ def _desired(
     mapped: MappedUser,
     standing: Standing,
     treatment: Treatment,
-    active: bool,  # noqa: FBT001 - it is one of the columns
+    *,
+    active: bool,
 ) -> dict[str, object]:
     return {
         "entry_id": number,
