@@ -16,6 +16,7 @@ from agent.plan.operations import Address
 from agent.plugins import Source, sources_of
 from agent.population.desired import Population, population_of
 from agent.settings import Settings, load_settings
+from agent.state.database import schema_version
 from agent.upstream.profile import ExternalUsers, profile_of
 from agent.upstream.service import Service
 from connectors.base import Wanted
@@ -53,11 +54,17 @@ class Connection:
     def address_of(self, email: str) -> Address:
         """Judge an address by the policy."""
         standing = self.population.policy.standing(email)
-        return Address(email, standing.domain, external=standing.external, protected=standing.protected)
+        return Address(
+            email,
+            standing.domain,
+            external=standing.external,
+            protected=standing.protected,
+            blocked=standing.blocked,
+        )
 
     @property
     def fingerprint(self) -> str:
-        """Changes with every setting that decides who is provisioned, and as what.
+        """Changes with every setting that decides who is provisioned, and as what, and with the schema of the state.
 
         After a change everything is compared again, and nothing is removed until every source has been read
         completely (invariant 9).
@@ -69,6 +76,7 @@ class Connection:
             self.settings.same_person.model_dump_json(),
             self.settings.upstream.url,
             self.service.external_users,
+            schema_version(),
         ]
         for source in self.sources:
             connector = source.open()

@@ -37,6 +37,7 @@ from agent.plan.plan import Plan, as_planned, draw_up
 from agent.plan.queries import settle_marks
 from agent.plugins import Source
 from agent.population.desired import settle
+from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
@@ -141,6 +142,7 @@ def resolve(
         )
         for source in connection.sources
     )
+    owing = {source.name for source in connection.sources if owes_full_read(state, source.name)}
     with state.write() as transaction:
         if everything:
             mark_everything(transaction)
@@ -152,9 +154,10 @@ def resolve(
             pass_on(transaction, before, now)
         if everything:
             forget_unlisted(transaction)
-        settle(transaction, connection.population)
+        awaited = sources_with_old_keys(transaction, connection.population.same_person, connection.source_names, owing)
+        settle(transaction, connection.population, awaited)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
-        if not any(owes_full_read(state, source.name) for source in connection.sources):
+        if not owing:
             write_fact(transaction, _RECONCILED, connection.fingerprint)
     plan = draw_up(_difference(connection, state, _retry(full=full, at_once=retry_at_once)))
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan), everything)

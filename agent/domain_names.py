@@ -1,4 +1,4 @@
-"""Domain names as the DNS has them, so that two ways to write one compare as equal, and two domains never do."""
+"""Domain names and addresses in one spelling each: two ways to write one compare as equal, and two never do."""
 
 from __future__ import annotations
 
@@ -18,3 +18,17 @@ def ascii_form(domain: str) -> str:
         return idna.encode(text, uts46=True).decode("ascii")
     except idna.IDNAError as error:
         raise ValueError(f'"{domain}" is no domain name: {error}') from error
+
+
+def address_key(address: str) -> str:
+    """Return what all spellings of one e-mail address have in common; of any other text, of that.
+
+    What stands before the @ compares without case as well: RFC 5321, 2.4 leaves that to the host, and no host that is
+    met with tells two people by it.
+    """
+    text = address.strip()
+    local, at, domain = text.rpartition("@")
+    try:
+        return f"{local.casefold()}@{ascii_form(domain)}" if at else text.casefold()
+    except ValueError:
+        return text.casefold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import sys
@@ -13,6 +14,14 @@ from typing import IO, Literal
 from agent.errors import AnotherAgentRuns, StateProblem
 
 LOCK_NAME = "rollcall.lock"
+
+
+def account_name() -> str:
+    """Return the name of the account that runs this command, or its number where it has no name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # which of them depends on the version of Python
+        return f"account {os.getuid()}" if sys.platform != "win32" else "unknown account"
 
 
 def default_state_directory() -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from typing import Any
 
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import console
 from agent.errors import ExitCode, UsageProblem
+from agent.operating_system import account_name
 from agent.plan.difference import Difference, Retry
 from agent.plan.guard import approve
 from agent.plan.plan import draw_up
@@ -35,7 +35,7 @@ def command(options: argparse.Namespace) -> ExitCode:
             now = f"The removals waiting now have the digest {plan.digest}" if plan.removals else "Nothing waits"
             raise UsageProblem(f"No removals with the digest {options.digest} are waiting. {now}; see rollcall plan.")
         with state.write() as transaction:
-            until = approve(transaction, plan.digest, getpass.getuser(), connection.settings.guard.approval_valid)
+            until = approve(transaction, plan.digest, account_name(), connection.settings.guard.approval_valid)
     finally:
         state.close()
     console().print(

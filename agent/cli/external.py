@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import getpass
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from agent.connection import Connection
 from agent.cycle import settings_are_settled
 from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode, UsageProblem
+from agent.operating_system import account_name
 from agent.population.opt_in import OPT_IN, WITHDRAW, Decision, decide, last_decision
 from agent.population.overview import (
     COLUMNS,
@@ -155,7 +155,7 @@ def _record(connection: Connection, state: State, options: argparse.Namespace) -
                 f"with {len(waiting.numbers)} users. Run rollcall sync, then look at rollcall external again."
             )
         about = waiting if options.decision == OPT_IN else admitted_list(transaction)
-        by = options.by or getpass.getuser()
+        by = options.by or account_name()
         return decide(transaction, options.decision, by, about.digest, list(about.numbers))
 
 

@@ -107,7 +107,7 @@ class Difference:
                 yield from self._groups()
             case Phase.ADD_MEMBERS:
                 adding = set()
-                for operation in self._members(partial(members_to_add, foresee=foresee), AddMembers):
+                for operation in self._members(partial(members_to_add, foresee=foresee, locks=self._locks), AddMembers):
                     adding.add(operation.subject.entry_id)
                     yield operation
                 yield from self._doubts(but=adding)

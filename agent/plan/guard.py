@@ -10,12 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, union, update
 
 from agent.plan.operations import DeactivateUser, Operation, RemoveMembers, RetireAccount
 from agent.settings import GuardSettings
 from agent.state.database import upsert
-from agent.state.tables import approval, desired_group, former_member, ledger_group, ledger_member, ledger_user
+from agent.state.tables import (
+    approval,
+    desired_group,
+    former_account,
+    former_member,
+    ledger_group,
+    ledger_member,
+    ledger_user,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,14 @@ class Verdict:
 def judge(connection: Connection, settings: GuardSettings, removals: Sequence[Operation]) -> Verdict:
     """Judge the removals of a plan against what the ledger says stands upstream."""
     reasons = []
-    users = sum(1 for operation in removals if isinstance(operation, DeactivateUser | RetireAccount))
-    active = _count(connection, select(func.count()).select_from(ledger_user).where(ledger_user.c.active))
+    # People, not accounts: whoever has a new account beside the one it replaces is one.
+    users = len(
+        {removal.subject.entry_id for removal in removals if isinstance(removal, DeactivateUser | RetireAccount)}
+    )
+    standing = union(
+        select(ledger_user.c.entry_id).where(ledger_user.c.active), select(former_account.c.entry_id)
+    ).subquery()
+    active = _count(connection, select(func.count()).select_from(standing))
     if users > (limit := max(settings.users, int(settings.users_share * active))):
         reasons.append(
             f"{users} of {active} active users would be deactivated; the limit is {limit} ([guard] users, users_share)."

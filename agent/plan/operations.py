@@ -43,6 +43,7 @@ class Address:
     domain: str
     external: bool = False
     protected: bool = False
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

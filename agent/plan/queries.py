@@ -12,7 +12,6 @@ from sqlalchemy import (
     delete,
     exists,
     false,
-    func,
     not_,
     or_,
     select,
@@ -46,7 +45,7 @@ _Within = int | None  # the number of the one group that is asked for
 _PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
 # The account upstream is the organisation's own only where both the address it has and the one it should have are.
 _EXTERNAL = or_(ledger_user.c.external, desired_user.c.external)
-_MOVED = and_(ledger_user.c.email != "", func.lower(ledger_user.c.email) != func.lower(desired_user.c.email))
+_MOVED = and_(ledger_user.c.email != "", ledger_user.c.email_key != desired_user.c.email_key)
 
 
 def locked(locks: Locks) -> ColumnElement[bool]:
@@ -59,6 +58,12 @@ def locked(locks: Locks) -> ColumnElement[bool]:
 def replaced(locks: Locks) -> ColumnElement[bool]:
     """Tell whether another address means another account."""
     return and_(_EXTERNAL, _MOVED) if locks.address and locks.replaced else false()
+
+
+def _barred(locks: Locks) -> ColumnElement[bool]:
+    """Tell whether the account keeps an address of a blocked domain, whatever the directory says by now."""
+    stays = or_(desired_user.c.problem.is_not(None), and_(locked(locks), not_(replaced(locks))))
+    return and_(ledger_user.c.blocked, stays)
 
 
 def users_to_push(locks: Locks) -> _Query:
@@ -100,6 +105,7 @@ def users_to_update(locks: Locks) -> _Query:
             _PUSHABLE,
             or_(and_(differs, free), inactive),
             not_(replaced(locks)),
+            not_(_barred(locks)),
         )
     )
 
@@ -147,7 +153,7 @@ def groups_in_doubt() -> _Query:
     return select(ledger_group.c.entry_id).where(_marked(ledger_group.c.entry_id), ledger_group.c.in_doubt)
 
 
-def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
+def members_to_add(within: _Within = None, *, foresee: bool, locks: Locks) -> _Query:
     """Select the memberships that are missing upstream, of one group or of all, with the SCIM ids of both ends."""
     both_ends = and_(ledger_group.c.entry_id.is_not(None), ledger_user.c.active)
     query = (
@@ -174,6 +180,7 @@ def members_to_add(within: _Within = None, *, foresee: bool) -> _Query:
             desired_group.c.problem.is_(None),
             _PUSHABLE,
             desired_member.c.provisioned,
+            or_(ledger_user.c.entry_id.is_(None), not_(_barred(locks))),
             true() if foresee else both_ends,
             true() if within is None else desired_member.c.group_id == within,
         )
@@ -215,7 +222,7 @@ def members_to_remove(within: _Within = None, *, locks: Locks) -> _Query:
         .outerjoin(desired_group, desired_group.c.entry_id == ledger_member.c.group_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_member.c.user_id)
         .where(
-            or_(left, withdrawn, let_go),
+            or_(left, withdrawn, let_go, _barred(locks)),
             ledger_user.c.protected.is_(false()),
             true() if within is None else ledger_member.c.group_id == within,
         )
@@ -259,6 +266,7 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> _Query:
         (leader.c.id.is_not(None), "the same person as " + leader.c.dn + " ([same_person] by), whose account stays"),
         (desired_user.c.entry_id.is_(None), "no longer a member of any selected group"),
         (desired_user.c.active.is_(false()), "disabled in the directory"),
+        (_barred(locks), "the domain " + ledger_user.c.domain + " is blocked ([external] blocked_domains)"),
         else_=desired_user.c.held_back,
     )
     return (
@@ -277,7 +285,7 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> _Query:
             _marked(ledger_user.c.entry_id),
             ledger_user.c.active,
             ledger_user.c.protected.is_(false()),
-            _unwanted(or_(entry.c.present.is_(false()), ~_claimed() if unlisted_too else false())),
+            or_(_unwanted(or_(entry.c.present.is_(false()), ~_claimed() if unlisted_too else false())), _barred(locks)),
         )
     )
 
@@ -352,7 +360,7 @@ def _claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
         .join(claimant, claimant.c.id == claim.c.entry_id)
         .join(owner, owner.c.source != claimant.c.source)
         .where(
-            claim.c.user_name_key == func.lower(ledger_user.c.user_name),
+            claim.c.user_name_key == ledger_user.c.user_name_key,
             owner.c.id == ledger_user.c.entry_id,
             # Who leads the owner has an account of its own.
             claim.c.entry_id.not_in(select(led.c.leader_id).where(led.c.entry_id == ledger_user.c.entry_id)),
@@ -365,7 +373,7 @@ def _claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
 
 def settle_marks(connection: Connection, locks: Locks) -> None:
     """Take the mark off everything that agrees with the ledger now, and forget rejections that are overcome."""
-    adds, removes = members_to_add(foresee=True).subquery(), members_to_remove(locks=locks).subquery()
+    adds, removes = members_to_add(foresee=True, locks=locks).subquery(), members_to_remove(locks=locks).subquery()
     open_ends = union(
         users_to_push(locks),
         groups_to_create(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from agent.directory.marks import mark
 from agent.state.database import batched
@@ -19,7 +19,7 @@ _Rows = list[Row[tuple[object, ...]]]
 
 
 def settle_user_conflicts(connection: Connection, keys: Collection[str]) -> None:
-    """Work out again who may use each of these userNames (in lower case)."""
+    """Work out again who may use each of these userNames (casefolded)."""
     for some in batched(sorted(keys), _BATCH):
         rows = connection.execute(
             select(
@@ -27,7 +27,7 @@ def settle_user_conflicts(connection: Connection, keys: Collection[str]) -> None
                 desired_user.c.user_name_key.label("key"),
                 desired_user.c.problem,
                 entry.c.dn,
-                (func.lower(ledger_user.c.user_name) == func.lower(desired_user.c.user_name)).label("stands"),
+                (ledger_user.c.user_name_key == desired_user.c.user_name_key).label("stands"),
             )
             .join(entry, entry.c.id == desired_user.c.entry_id)
             .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)

@@ -4,6 +4,9 @@ A key that entries of two sources have makes one person of all that have it, and
 Everywhere else a person is known by one of its entries, its leader: the one that has an account upstream, or else the
 first in the order of agent/population/same_person.py. Groups have leaders as members, and only leaders are users.
 
+An entry that is no longer of a person it had no account in is a person of its own, until the directories agree again:
+an address is often changed in one of them first. Then whoever led it leads it again, though it has an account by now.
+
 Two entries of one source in a person are a contradiction: nobody can tell which of them it is. Nothing is pushed for
 such a person; but each of its entries that has an active account upstream stands for itself, so nothing is taken away.
 """
@@ -15,13 +18,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, delete, exists, false, func, insert, or_, select
+from sqlalchemy import Connection, Row, Select, Table, case, delete, exists, false, func, insert, or_, select
 
 from agent.directory.marks import mark
 from agent.population.persons import IS_PERSON, attributes_of
 from agent.population.same_person import SamePerson
 from agent.state.database import batched, upsert
-from agent.state.tables import create_attempt, entry, ledger_user, person_key, same_person
+from agent.state.tables import create_attempt, entry, former_leader, ledger_user, person_key, same_person
 from agent.state.tables import mark as mark_table
 
 _BATCH = 500
@@ -176,11 +179,10 @@ def _held_together(keys_of: dict[int, set[str]]) -> list[_Found]:
 def _settle(connection: Connection, rules: SamePerson, found: Sequence[_Found]) -> None:
     """Write down who leads whom, and mark whose leader is another now."""
     numbers = [number for person in found for number in person.entries]
-    before: dict[int, int] = {}
+    before = _led_by(connection, same_person, numbers)
+    former = _led_by(connection, former_leader, numbers)
     rows: dict[int, _Row] = {}
     for some in batched(numbers, _BATCH):
-        known = select(same_person.c.entry_id, same_person.c.leader_id).where(same_person.c.entry_id.in_(some))
-        before |= {row.entry_id: row.leader_id for row in connection.execute(known)}
         rows |= {row.id: row for row in connection.execute(_upstream(some))}
     now: list[_Led] = []
     alone: list[int] = []
@@ -188,15 +190,25 @@ def _settle(connection: Connection, rules: SamePerson, found: Sequence[_Found]) 
         if len(person.entries) == 1:
             alone += person.entries
         else:
-            now += _led(rules, person, [rows[number] for number in person.entries], before)
+            now += _led(rules, person, [rows[number] for number in person.entries], before, former)
     for some in batched(alone, _BATCH):
         connection.execute(delete(same_person).where(same_person.c.entry_id.in_(some)))
     upsert(connection, same_person, [asdict(led) for led in now])
     leaders = {number: number for number in alone} | {led.entry_id: led.leader_id for led in now}
     moved = [number for number, leader in leaders.items() if leader != before.get(number, number)]
+    led_before = [number for number in moved if before.get(number, number) != number]
+    upsert(connection, former_leader, [{"entry_id": number, "leader_id": before[number]} for number in led_before])
     mark(connection, sorted(moved), references_too=True)
     concerned = {*leaders.values(), *(before.get(number, number) for number in moved)}
     mark(connection, sorted(concerned), references_too=False)
+
+
+def _led_by(connection: Connection, table: Table, numbers: Sequence[int]) -> dict[int, int]:
+    leaders: dict[int, int] = {}
+    for some in batched(numbers, _BATCH):
+        known = select(table.c.entry_id, table.c.leader_id).where(table.c.entry_id.in_(some))
+        leaders |= {row.entry_id: row.leader_id for row in connection.execute(known)}
+    return leaders
 
 
 def _upstream(numbers: Sequence[int]) -> Select[Any]:
@@ -216,18 +228,23 @@ def _upstream(numbers: Sequence[int]) -> Select[Any]:
     )
 
 
-def _led(rules: SamePerson, person: _Found, rows: list[_Row], before: Mapping[int, int]) -> list[_Led]:
-    """Say who leads the entries of a person. before: who led them until now."""
+def _led(
+    rules: SamePerson, person: _Found, rows: list[_Row], before: Mapping[int, int], former: Mapping[int, int]
+) -> list[_Led]:
+    """Say who leads the entries of a person. before: who led them until now; former: who did before that."""
     times = Counter(row.source for row in rows)
     twice = [row for row in rows if times[row.source] > 1]
 
+    in_use = {row.id for row in rows if row.upstream == _ACTIVE}
+
     def has(row: _Row) -> int:
+        if not twice and row.id in in_use and former.get(row.id) in in_use - {row.id}:
+            return _SECOND
         second = row.upstream <= _INACTIVE and before.get(row.id, row.id) in person.entries - {row.id}
         return _SECOND if second and (row.upstream == _INACTIVE or not twice) else int(row.upstream)
 
     rows.sort(key=lambda row: (has(row), rules.order(row.source, row.kind, row.id)))
     problem = _problem(rules, person, rows, twice) if twice else None
-    in_use = {row.id for row in rows if row.upstream == _ACTIVE}
 
     def leader(row: _Row) -> int:
         if twice and row.id in in_use:

@@ -16,8 +16,10 @@ from sqlalchemy import exists as sql_exists
 
 from agent.directory.marks import mark
 from agent.directory.resolution import flatten, groups_reached_by_marks
+from agent.domain_names import address_key
 from agent.population.conflicts import settle_group_conflicts, settle_user_conflicts
 from agent.population.correlation import correlate
+from agent.population.keys_due import has_accounts, waits_for
 from agent.population.mapping import MappedUser, Mapping, digest_of, mapping_of
 from agent.population.opt_in import Gate, gate_of, mark_after_decision, note_policy
 from agent.population.persons import Person, attributes_of, leaders_of, persons_led_by
@@ -58,8 +60,11 @@ def population_of(settings: Settings) -> Population:
     return Population(scope_of(settings.scope), policy_of(settings.external), mapping, same_person)
 
 
-def settle(connection: Connection, population: Population) -> None:
-    """Bring the desired state up to date with everything that is marked."""
+def settle(connection: Connection, population: Population, awaited: Sequence[str] = ()) -> None:
+    """Bring the desired state up to date with everything that is marked.
+
+    awaited: sources that have to be read before anybody gets an account
+    """
     correlate(connection, population.same_person)
     note_policy(connection, population.policy)
     gate = gate_of(connection)
@@ -79,7 +84,7 @@ def settle(connection: Connection, population: Population) -> None:
     )
     touched: set[str] = set()
     for some in batched(connection.execute(marked_users).scalars().all(), _BATCH):
-        touched |= _settle_users(connection, population, gate, some)
+        touched |= _settle_users(connection, population, gate, some, awaited)
     settle_user_conflicts(connection, touched)
 
 
@@ -164,7 +169,9 @@ def _set_members(connection: Connection, group_id: int, members: frozenset[int])
     mark(connection, sorted(joined | left), references_too=False)
 
 
-def _settle_users(connection: Connection, population: Population, gate: Gate, numbers: Sequence[int]) -> set[str]:
+def _settle_users(
+    connection: Connection, population: Population, gate: Gate, numbers: Sequence[int], awaited: Sequence[str]
+) -> set[str]:
     in_scope = sql_exists().where(desired_member.c.user_id == entry.c.id).label("in_scope")
     rows = connection.execute(select(entry, in_scope).where(entry.c.id.in_(numbers))).all()
     held = {
@@ -175,6 +182,10 @@ def _settle_users(connection: Connection, population: Population, gate: Gate, nu
     led = persons_led_by(connection, population.same_person, numbers)
     persons = {row.id: led.get(row.id) or Person(attributes_of(row), row.active, None) for row in people}
     mapped = {row.id: _mapped(population, row, persons[row.id]) for row in people}
+    if awaited:
+        waiting = mapped.keys() - has_accounts(connection, numbers)
+        dns = {row.id: row.dn for row in people}
+        mapped |= {number: replace(mapped[number], problem=waits_for(dns[number], awaited)) for number in waiting}
     standings = {number: population.policy.standing(user.email) for number, user in mapped.items()}
     sure = {number: standing for number, standing in standings.items() if mapped[number].problem is None}
     treatments = treat(connection, population.policy, gate, sure, [row.id for row in people])
@@ -215,6 +226,7 @@ def _desired(
         # Without a usable resource there is no name that could be in conflict with another.
         "user_name_key": None if mapped.problem else mapped.user_name.casefold(),
         "email": mapped.email,
+        "email_key": address_key(mapped.email),
         "domain": standing.domain,
         "external": standing.external,
         "protected": standing.protected,

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, and_, select
 from agent.population.same_person import PersonEntry, SamePerson, active_of
 from agent.population.template import Attributes
 from agent.state.database import batched
-from agent.state.tables import entry, ledger_user, mark, same_person
+from agent.state.tables import entry, ledger_user, mark, person_key, same_person
 from connectors.base import EntryKind
 
 _BATCH = 500
+_Row = Row[tuple[Any, ...]]
 IS_PERSON = and_(entry.c.present, entry.c.kind != EntryKind.GROUP.value)
 
 
@@ -66,7 +67,8 @@ def heirs_of_the_gone(connection: Connection, rules: SamePerson) -> list[tuple[i
     """Return leaders with an account who are no persons any more, and who of those they led comes first.
 
     It goes by who was whose leader until now, so it is asked before the persons are worked out again. Of people who
-    cannot be told apart nobody inherits.
+    cannot be told apart nobody inherits; nor does one whose key was wrong and has been corrected meanwhile, for that
+    is somebody else.
     """
     led = same_person.alias("led")
     gone = connection.execute(
@@ -83,15 +85,24 @@ def heirs_of_the_gone(connection: Connection, rules: SamePerson) -> list[tuple[i
     heirs: list[tuple[int, int]] = []
     for leader in gone.all():
         left = connection.execute(
-            select(entry.c.id, entry.c.source, entry.c.kind)
-            .join(led, led.c.entry_id == entry.c.id)
-            .where(led.c.leader_id == leader, IS_PERSON)
+            select(entry).join(led, led.c.entry_id == entry.c.id).where(led.c.leader_id == leader, IS_PERSON)
         ).all()
-        if left:
+        if left := _still_of(connection, rules, leader, left):
             heirs.append((leader, min(left, key=lambda row: rules.order(row.source, row.kind, row.id)).id))
     return heirs
 
 
-def attributes_of(row: Row[tuple[Any, ...]]) -> Attributes:
+def _still_of(connection: Connection, rules: SamePerson, leader: int, left: Sequence[_Row]) -> list[_Row]:
+    """Return whom the keys as they are now connect with those the leader had."""
+    keys = set(connection.execute(select(person_key.c.key).where(person_key.c.entry_id == leader)).scalars())
+    theirs = {row.id: rules.keys(attributes_of(row)) for row in left}
+    found: set[int] = set()
+    while new := {number for number, some in theirs.items() if number not in found and some & keys}:
+        found |= new
+        keys = keys.union(*(theirs[number] for number in new))
+    return [row for row in left if row.id in found]
+
+
+def attributes_of(row: _Row) -> Attributes:
     """Return the attributes of a row of the table entry."""
     return {key: tuple(values) for key, values in json.loads(row.attributes).items()}

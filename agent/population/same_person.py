@@ -16,9 +16,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent.domain_names import address_key
 from agent.errors import UsageProblem
 from agent.population.guests import home_address
-from agent.population.policy import domain_of
 from agent.population.template import Attributes, Template, TemplateError, parse
 from agent.settings import SamePersonSettings
 from connectors.base import EntryKind
@@ -123,15 +123,14 @@ def _parse(text: str) -> Template:
         template = parse(text)
     except TemplateError as error:
         raise UsageProblem(f"same_person.by: {error}.") from None
-    if not template.attributes:
+    if not template.attributes or template.whole({}):
         raise UsageProblem(
-            f'same_person.by: "{text}" is the same for everybody. Name an attribute in braces, like "{{mail}}".'
+            f'same_person.by: "{text}" is the same for everybody, or for all who lack an attribute. Name an '
+            'attribute in braces, like "{mail}", without a default.'
         )
     return template
 
 
 def _comparable(value: str) -> str:
     # NFKC, as directories prepare texts for comparison (RFC 4518, 2.3).
-    text = home_address(unicodedata.normalize("NFKC", value).strip())
-    local, at, _ = text.rpartition("@")
-    return f"{local.casefold()}@{domain_of(text)}" if at else text.casefold()
+    return address_key(home_address(unicodedata.normalize("NFKC", value).strip()))

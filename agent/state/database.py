@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -185,10 +186,24 @@ def _sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-def _migrate(engine: Engine, path: Path) -> None:
+def schema_version() -> str:
+    """Return the version of the schema that this program works with."""
+    return str(_scripts().get_current_head())
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_configuration())
+
+
+def _configuration() -> Config:
     configuration = Config()
     configuration.set_main_option("script_location", str(_MIGRATIONS))
-    scripts = ScriptDirectory.from_config(configuration)
+    return configuration
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    scripts = _scripts()
     with engine.begin() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         if current == scripts.get_current_head():
@@ -199,5 +214,6 @@ def _migrate(engine: Engine, path: Path) -> None:
                 f"The state {path} was written by a newer version of Rollcall (schema {current}). "
                 "Install that version again, or point [agent] state_dir to another directory."
             )
+        configuration = _configuration()
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")

@@ -160,6 +160,13 @@ same_person = Table(
     Column("problem", Text),  # why nobody can tell who is who
     Index(None, "leader_id"),
 )
+
+former_leader = Table(
+    "former_leader",  # who led an entry that is a person of its own now: should they be one again, the same leads
+    metadata,
+    _entry_number(),
+    Column("leader_id", Integer, ForeignKey("entry.id"), nullable=False),
+)
 Index(
     "ix_same_person_problem",
     same_person.c.entry_id,
@@ -174,6 +181,7 @@ desired_user = Table(
     Column("user_name", Text),
     Column("user_name_key", Text),  # userName compares without case (RFC 7643, 4.1.1)
     Column("email", Text),
+    Column("email_key", Text),  # the same for all spellings of one address
     Column("domain", Text, nullable=False),
     Column("external", Boolean, nullable=False),
     Column("provisioned", Boolean, nullable=False),  # False where the policy wants this user in none of the groups
@@ -253,15 +261,18 @@ ledger_user = Table(
     _entry_number(),
     Column("scim_id", Text, nullable=False, unique=True),
     Column("user_name", Text, nullable=False),
+    Column("user_name_key", Text, nullable=False, server_default=""),  # as in desired_user
     Column("digest", String(64), nullable=False),
     Column("active", Boolean, nullable=False),
     Column("origin", String(20), nullable=False),  # created or adopted
     Column("acknowledged_at", UtcDateTime, nullable=False),
     # The address it has upstream, and where that stands by today's policy.
     Column("email", Text, nullable=False, server_default=""),
+    Column("email_key", Text, nullable=False, server_default=""),
     Column("domain", Text, nullable=False, server_default=""),
     Column("external", Boolean, nullable=False, server_default=false()),
     Column("protected", Boolean, nullable=False, server_default=false()),
+    Column("blocked", Boolean, nullable=False, server_default=false()),
     Column("account_number", Text),  # the vendor's own number of the account, since it was seen
     Column("unlinked_at", UtcDateTime),  # when that number was found missing
     Index(None, "domain"),

@@ -32,6 +32,11 @@ def judge_addresses(connection: Connection, judge: Callable[[str], Address], *, 
     for email in unjudged.all():
         domain = judge(email).domain
         connection.execute(update(ledger_user).where(ledger_user.c.email == email).values(domain=domain))
+    domains = connection.execute(select(ledger_user.c.domain).where(ledger_user.c.domain != "").distinct()).scalars()
+    for domain in domains.all():
+        blocked = judge(f"@{domain}").blocked
+        held = ledger_user.c.domain == domain
+        connection.execute(update(ledger_user).where(held, ledger_user.c.blocked != blocked).values(blocked=blocked))
     for table in (ledger_user, former_account):
         known = select(table.c.domain, table.c.external, table.c.protected).where(table.c.domain != "").distinct()
         for row in connection.execute(known).all():

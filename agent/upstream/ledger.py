@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from sqlalchemy import delete, insert, select, update
 
+from agent.domain_names import address_key
 from agent.plan.operations import ANYTHING, Address, Member, Operation, Subject
 from agent.state.database import State, batched, upsert
 from agent.state.tables import (
@@ -90,14 +91,13 @@ class Ledger:
         row = {
             "entry_id": subject.entry_id,
             "scim_id": scim_id,
-            "user_name": user_name,
             "digest": digest,
             "active": active,
             "origin": origin.value,
             "acknowledged_at": _now(),
             "account_number": account_number,
             "unlinked_at": None,
-            **asdict(address),
+            **_naming(user_name, address),
         }
         with self._state.write() as connection:
             take_the_place(connection, subject.entry_id, scim_id)
@@ -114,7 +114,7 @@ class Ledger:
 
     def user_updated(self, subject: Subject, *, user_name: str, digest: str, active: bool, address: Address) -> None:
         """The upstream took an update of a user the ledger knows."""
-        self._user_changed(subject, user_name=user_name, digest=digest, active=active, **asdict(address))
+        self._user_changed(subject, digest=digest, active=active, **_naming(user_name, address))
 
     def user_deactivated(self, subject: Subject) -> None:
         """The upstream holds this user as inactive. The digest is void: a return is always an update."""
@@ -347,6 +347,11 @@ class Ledger:
             connection.execute(
                 update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(in_doubt=in_doubt)
             )
+
+
+def _naming(user_name: str, address: Address) -> dict[str, object]:
+    keys = {"user_name_key": user_name.casefold(), "email_key": address_key(address.email)}
+    return {"user_name": user_name, **keys, **asdict(address)}
 
 
 def _now() -> datetime:

@@ -330,3 +330,17 @@ def test_a_managed_account_that_was_replaced_does_not_stay_active(agent: Agent, 
     agent.sync()
     agent.sync("--full")
     assert "guest@example.com" not in locked.active()
+
+
+def test_the_guard_counts_people_and_not_their_accounts(agent: Agent, locked: VendorService) -> None:
+    def text(domain: str, count: int = 12) -> str:
+        uids = [f"g{n}" for n in range(count)]
+        guests = "".join(person(uid, mail=f"{uid}@{domain}") for uid in uids)
+        return guests + STAFF + group("app-a", "staff", *uids)
+
+    cycle(agent, locked, text("partner.example"), guard=SHUT, changed_address="replace")
+    cycle(agent, locked, text("agency.example"), guard=SHUT, changed_address="replace")
+    held = cycle(agent, locked, text("agency.example", 1), guard=SHUT, changed_address="replace")
+
+    assert held["exit_code"] == 3
+    assert "12 of 13 active users would be deactivated" in str(held["sentences"])

@@ -1,0 +1,90 @@
+"""A blocked domain has nobody upstream: what counts is the address the account has there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.test_external_accounts import OPEN, cycle
+from tests.agent_runner import Agent
+from tests.ldif_text import group, person
+from tests.servers.scim_service import ScimService
+from tests.servers.vendor_service import VendorService
+
+GUEST, STAFF = person("guest", mail="guest@rival.example"), person("staff")
+HOME = person("guest", mail="guest@example.com")
+APP_A = group("app-a", "guest", "staff")
+BLOCKED = {"blocked_domains": ["rival.example"]}
+
+
+@pytest.fixture
+def locked() -> Iterator[VendorService]:
+    with VendorService("locked") as service:
+        yield service
+
+
+def test_an_account_that_keeps_an_address_of_a_blocked_domain_goes_whatever_the_directory_says(
+    agent: Agent, locked: VendorService
+) -> None:
+    cycle(agent, locked, GUEST + STAFF + APP_A)
+    assert locked.membership()["app-a"] == {"guest@rival.example", "staff@example.com"}
+    cycle(agent, locked, HOME + STAFF + APP_A)
+
+    cycle(agent, locked, HOME + STAFF + APP_A, **BLOCKED)
+    idle = [agent.sync()["counts"]["planned"] for _ in range(2)]
+
+    assert locked.membership()["app-a"] == {"staff@example.com"}
+    assert locked.breaches == []
+    assert idle == [0, 0]
+
+    cycle(agent, locked, HOME + STAFF + APP_A)
+    agent.sync()
+
+    assert locked.membership()["app-a"] == {"guest@rival.example", "staff@example.com"}
+
+
+def test_an_account_that_gets_an_address_of_another_domain_stays(agent: Agent, scim: ScimService) -> None:
+    cycle(agent, scim, GUEST + STAFF + APP_A)
+
+    cycle(agent, scim, HOME + STAFF + APP_A, **BLOCKED)
+
+    assert scim.membership()["app-a"] == {"guest@example.com", "staff@example.com"}
+    assert scim.active() == {"guest@example.com", "staff@example.com"}
+
+
+def test_a_blocked_account_goes_also_where_the_directory_has_no_address_any_more(
+    agent: Agent, scim: ScimService
+) -> None:
+    cycle(agent, scim, GUEST + STAFF + APP_A)
+    nameless = person("guest", mail="")
+    cycle(agent, scim, nameless + STAFF + APP_A)
+    assert scim.active() == {"guest@rival.example", "staff@example.com"}
+
+    cycle(agent, scim, nameless + STAFF + APP_A, **BLOCKED)
+
+    assert scim.active() == {"staff@example.com"}
+    assert scim.membership()["app-a"] == {"staff@example.com"}
+
+
+def test_an_account_that_is_replaced_for_its_domain_gives_way_to_the_new_one(
+    agent: Agent, locked: VendorService
+) -> None:
+    rules = {"changed_address": "replace"}
+    cycle(agent, locked, GUEST + STAFF + APP_A, **rules)
+
+    cycle(agent, locked, person("guest", mail="guest@p.example") + STAFF + APP_A, guard=OPEN, **rules, **BLOCKED)
+    agent.sync()
+
+    assert locked.membership()["app-a"] == {"guest@p.example", "staff@example.com"}
+
+
+def test_two_spellings_of_one_address_are_one_account(agent: Agent, locked: VendorService) -> None:
+    rules = {"changed_address": "replace"}
+    cycle(agent, locked, person("guest", mail="Jörg@müller.example") + STAFF + APP_A, **rules)
+
+    report = cycle(agent, locked, person("guest", mail="jÖrg@xn--mller-kva.example") + STAFF + APP_A, **rules)
+
+    assert report["counts"]["writes"] == 0
+    assert len(locked.users) == 2
+    assert locked.membership()["app-a"] == {"Jörg@müller.example", "staff@example.com"}
