@@ -294,12 +294,11 @@ def push(
             progress.pushed(operation.verb, operation.subject.label, str(outcome.result))
 
         pushing = Push(connection.service, Ledger(state), stop, done)
+        if resolved.everything:
+            # Before the difference, which knows from the beginning what waits for its next attempt.
+            pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO)
         difference = _difference(connection, state, retry)
-        return pushing.run(
-            as_planned(plan, difference.operations),
-            removals_allowed=verdict.lets_through,
-            look_at_accounts=resolved.everything,
-        )
+        return pushing.run(as_planned(plan, difference.operations), removals_allowed=verdict.lets_through)
 
 
 def _watched(

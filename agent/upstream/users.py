@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import quote
 
 from agent.plan.operations import CreateUser, DeactivateUser, RetireAccount, UpdateUser
 from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
-from agent.upstream.lookup import USERS, Found, by_external_id, primary_address, user_by_name
+from agent.upstream.lookup import USERS, Found, by_external_id, primary_address, user_by_name, user_path
+from agent.upstream.lost_accounts import lost
 from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
@@ -46,18 +46,10 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
     body = {**operation.payload, "id": operation.scim_id}
     ledger.user_change_begins(operation.subject)
     external = operation.address.external
-    answer = client.request("PUT", _address(operation.scim_id), body, may_be_forbidden=external)
+    answer = client.request("PUT", user_path(operation.scim_id), body, may_be_forbidden=external)
     _make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
-        ledger.user_lost(operation.subject)
-        if operation.address.external and client.service.external_users is ExternalUsers.INVITE:
-            # Another create is another invitation by e-mail to somebody who may have declined this one.
-            raise Refused(
-                "it is not there any more: the invitation has expired or was declined, or somebody deleted it. "
-                "rollcall sync --full invites the person again; take them out of the groups if that is not wanted",
-                until_asked=True,
-            )
-        raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
+        raise lost(client, ledger, operation.subject, external=external, verb=operation.verb)
     _expect_success(answer)
     ledger.user_updated(
         operation.subject,
@@ -99,7 +91,7 @@ def _set_active(client: ScimClient, scim_id: str, *, active: bool) -> Answer:
         "schemas": [PATCH_SCHEMA],
         "Operations": [{"op": "replace", "path": "active", "value": active}],
     }
-    return client.request("PATCH", _address(scim_id), body)
+    return client.request("PATCH", user_path(scim_id), body)
 
 
 def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: Answer) -> str:
@@ -163,7 +155,7 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found:
         )
     ours = verify_match(client.service, ledger, operation.subject, str(operation.payload["externalId"]), found)
     if not operation.locked:
-        answer = client.request("PUT", _address(found.scim_id), {**operation.payload, "id": found.scim_id})
+        answer = client.request("PUT", user_path(found.scim_id), {**operation.payload, "id": found.scim_id})
         _expect_success(answer)
     origin = Origin.CREATED if ours else Origin.ADOPTED
     _acknowledge(client, ledger, operation, found.scim_id, origin, found.resource)
@@ -199,7 +191,3 @@ def _make_sure_of_the_token(client: ScimClient, answer: Answer) -> None:
 def _expect_success(answer: Answer) -> None:
     if not answer.ok:
         raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def _address(scim_id: str) -> str:
-    return f"{USERS}/{quote(scim_id, safe='')}"
