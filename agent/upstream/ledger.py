@@ -33,6 +33,7 @@ from agent.state.tables import (
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
 from agent.upstream.rejections import reject
 
+_ACCOUNTS = ((ledger_user, False), (former_account, True))
 UNKNOWN = ""  # the digest of what is not known: it differs from every other
 
 
@@ -160,12 +161,23 @@ class Ledger:
         with self._state.read() as connection:
             return [
                 Account(Subject(row.entry_id, row.user_name), row.scim_id, row.external, set_aside=set_aside)
-                for table, set_aside in ((ledger_user, False), (former_account, True))
+                for table, set_aside in _ACCOUNTS
                 for row in connection.execute(
                     select(table.c.entry_id, table.c.user_name, table.c.scim_id, table.c.external)
                 )
                 if row.scim_id not in scim_ids
             ]
+
+    def account(self, scim_id: str) -> Account | None:
+        """Return the account of this SCIM id, if it is the agent's."""
+        with self._state.read() as connection:
+            for table, set_aside in _ACCOUNTS:
+                row = connection.execute(
+                    select(table.c.entry_id, table.c.user_name, table.c.external).where(table.c.scim_id == scim_id)
+                ).first()
+                if row is not None:
+                    return Account(Subject(row.entry_id, row.user_name), scim_id, row.external, set_aside=set_aside)
+        return None
 
     def user_lost(self, subject: Subject, *, verb: str = "", until_asked: str = "") -> bool:
         """The upstream no longer has this user (404): the next difference creates it again where it is wanted.

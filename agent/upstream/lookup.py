@@ -89,6 +89,12 @@ def page_through(
             return
 
 
+def make_sure_of_the_token(client: ScimClient, answer: Answer) -> None:
+    """After a 403 that may be about one object: if it is the token that is refused, so is this, and the push stops."""
+    if answer.status == HTTPStatus.FORBIDDEN:
+        client.request("GET", USERS, params={"count": "1"})
+
+
 def primary_address(resource: Resource) -> str:
     """Return the primary e-mail address of a user, or else the userName if that is one; else an empty text."""
     emails = resource.get("emails")

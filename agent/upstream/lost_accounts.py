@@ -16,7 +16,7 @@ import structlog
 
 from agent.plan.operations import Subject
 from agent.upstream.accounts import account_number
-from agent.upstream.client import ScimClient
+from agent.upstream.client import Answer, ScimClient
 from agent.upstream.ledger import Account, Ledger
 from agent.upstream.lookup import USERS, page_through, user_path
 from agent.upstream.profile import ExternalUsers
@@ -50,15 +50,21 @@ def look_at_accounts(client: ScimClient, ledger: Ledger, *, asked: bool) -> Iter
         )
         missing = random.sample(missing, SINGLE_LOOKS)
     for account in missing:
-        answer = client.request("GET", user_path(account.scim_id), may_be_forbidden=True)
+        answer = _look_at(client, account)
         if answer.status == HTTPStatus.FORBIDDEN or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("not every account was looked at upstream", reason=answer.words, status=answer.status)
             return
         if answer.status == HTTPStatus.NOT_FOUND:
-            log.warning("account is gone upstream", user=account.subject.label, scim_id=account.scim_id)
             refused = _forget(client, ledger, account, asked=asked)
-            if refused is not None and refused.recorded:
+            if refused.recorded:
                 yield account.subject, refused
+
+
+def look_at_account(client: ScimClient, ledger: Ledger, account: Account) -> Refused | None:
+    """Look whether one account is still there. Returns what is to be told if it is gone."""
+    if _look_at(client, account).status != HTTPStatus.NOT_FOUND:
+        return None
+    return _forget(client, ledger, account, asked=False)
 
 
 def lost(client: ScimClient, ledger: Ledger, subject: Subject, *, external: bool, verb: str) -> Refused:
@@ -88,9 +94,14 @@ def _listed(client: ScimClient, ledger: Ledger) -> set[str] | None:
     return listed
 
 
-def _forget(client: ScimClient, ledger: Ledger, account: Account, *, asked: bool) -> Refused | None:
+def _look_at(client: ScimClient, account: Account) -> Answer:
+    return client.request("GET", user_path(account.scim_id), may_be_forbidden=True)
+
+
+def _forget(client: ScimClient, ledger: Ledger, account: Account, *, asked: bool) -> Refused:
+    log.warning("account is gone upstream", user=account.subject.label, scim_id=account.scim_id)
     if account.set_aside:
         ledger.account_retired(account.scim_id)
-        return None
+        return Refused("it was deleted upstream by somebody else, after another account had taken its place")
     external = account.external and not asked
     return lost(client, ledger, account.subject, external=external, verb="create user")

@@ -10,7 +10,15 @@ from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
-from agent.upstream.lookup import USERS, Found, by_external_id, primary_address, user_by_name, user_path
+from agent.upstream.lookup import (
+    USERS,
+    Found,
+    by_external_id,
+    make_sure_of_the_token,
+    primary_address,
+    user_by_name,
+    user_path,
+)
 from agent.upstream.lost_accounts import lost
 from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
@@ -47,7 +55,7 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
     ledger.user_change_begins(operation.subject)
     external = operation.address.external
     answer = client.request("PUT", user_path(operation.scim_id), body, may_be_forbidden=external)
-    _make_sure_of_the_token(client, answer)
+    make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
         raise lost(client, ledger, operation.subject, external=external, verb=operation.verb)
     _expect_success(answer)
@@ -117,7 +125,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
             )
         return _take_over(client, ledger, operation, found)
     ledger.create_refused(operation.subject)
-    _make_sure_of_the_token(client, answer)
+    make_sure_of_the_token(client, answer)
     refuses = operation.address.external and client.service.external_users is ExternalUsers.REFUSE
     raise Refused(answer.words, final=refuses)
 
@@ -180,12 +188,6 @@ def _acknowledge(
         address=operation.address,
         account_number=account_number(client.service.profile, resource),
     )
-
-
-def _make_sure_of_the_token(client: ScimClient, answer: Answer) -> None:
-    """After a 403 that may be about one user: if it is the token that is refused, so is this, and the push stops."""
-    if answer.status == HTTPStatus.FORBIDDEN:
-        client.request("GET", USERS, params={"count": "1"})
 
 
 def _expect_success(answer: Answer) -> None:

@@ -73,6 +73,12 @@ def looks(service: ScimService, since: int) -> tuple[int, int]:
     return sum(map(is_listing, requests)), sum(map(is_look_at_one, requests))
 
 
+def invited(agent: Agent, service: VendorService, content: str = BOTH) -> None:
+    agent.configure(service, guard=OPEN, upstream={"profile": "hugging-face"})
+    agent.ldif.write_text(content)
+    assert agent.sync()["exit_code"] == 0
+
+
 def as_bytes(*users: dict[str, Any]) -> bytes:
     return json.dumps({"totalResults": len(users), "Resources": list(users)}).encode()
 
@@ -205,13 +211,65 @@ def test_only_a_404_for_the_account_itself_is_evidence(three: Agent, scim: ScimS
     assert (report["exit_code"], report["counts"]["writes"]) == (0, 0)
 
 
+# --- when somebody is to be added to a group ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_member_who_was_deleted_upstream_is_made_again_and_added_in_the_next_cycle(
+    three: Agent, scim: ScimService, status: int
+) -> None:
+    scim.unknown_member = status
+    delete_by_hand(scim, "u1@example.com")
+    three.ldif.write_text(people(3) + group("app-a", *uids(3)) + group("app-b", *uids(3)))
+
+    found = three.sync()
+
+    assert found["exit_code"] == 1
+    assert [text for text in found["sentences"] if "u1@example.com" in text and "next cycle creates it again" in text]
+    assert scim.membership() == {"app-a": mails("u0", "u2"), "app-b": mails("u0", "u2")}
+
+    report = three.sync()
+
+    assert (report["exit_code"], report["counts"]["rejected"]) == (0, 0)
+    assert scim.membership() == {"app-a": mails(*uids(3)), "app-b": mails(*uids(3))}
+    assert three.sync()["counts"]["requests"] == 0
+
+
+def test_a_member_whom_the_service_refuses_and_has_is_not_taken_for_deleted(three: Agent, scim: ScimService) -> None:
+    refused = id_of(scim, "u1@example.com")
+    scim.faults.append(Fault(lambda r: r.method == "PATCH" and refused in str(r.body), times=99, status=400))
+    three.ldif.write_text(people(3) + group("app-a", *uids(3)) + group("app-b", *uids(3)))
+
+    report = three.sync()
+
+    assert report["exit_code"] == 1
+    assert [text for text in report["sentences"] if f"1 of 3 members were refused, among them {refused}" in text]
+    assert scim.membership() == {"app-a": mails(*uids(3)), "app-b": mails("u0", "u2")}
+    assert "create user" not in three.sync()["counts"]
+
+
+def test_a_member_whose_invitation_is_gone_is_told_of_and_not_invited_again(
+    agent: Agent, invite: VendorService
+) -> None:
+    invited(agent, invite)
+    delete_by_hand(invite, GUEST_NAME)
+    agent.ldif.write_text(BOTH + group("app-b", "guest", "staff"))
+
+    found = agent.sync()
+    later = agent.sync()
+
+    assert found["exit_code"] == 1
+    assert [text for text in found["sentences"] if GUEST_NAME in text and "declined" in text]
+    assert [report["counts"]["rejected"] for report in (found, later)] == [1, 1]
+    assert later["counts"]["requests"] == 0
+    assert invite.invitations == [GUEST_NAME]
+
+    agent.sync("--full")
+
+    assert invite.membership() == {name: {GUEST_NAME, "staff@example.com"} for name in ("app-a", "app-b")}
+
+
 # --- invitations ----------------------------------------------------------------------------------------------------
-
-
-def invited(agent: Agent, service: VendorService, content: str = BOTH) -> None:
-    agent.configure(service, guard=OPEN, upstream={"profile": "hugging-face"})
-    agent.ldif.write_text(content)
-    assert agent.sync()["exit_code"] == 0
 
 
 def test_an_invitation_that_is_gone_is_told_of_and_sent_again_only_when_somebody_asks(

@@ -30,6 +30,7 @@ from agent.plan.operations import (
 from agent.state.database import State, open_state
 from agent.state.tables import entry, ledger_user, rejected
 from agent.upstream import lost_accounts
+from agent.upstream import members as members_module
 from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport
 from agent.upstream.service import Service
@@ -390,3 +391,18 @@ def test_a_token_that_is_refused_while_accounts_are_looked_at_stops_the_push(sta
     assert isinstance(report.trouble, UpstreamRefusedToken)
     assert len(posts(scim)) == 1
     assert recorded(state) == {1}
+
+
+def test_of_many_refused_members_some_are_looked_up(
+    state: State, scim: ScimService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, members = _group_of(state, scim, 50)
+    (scim_id,) = scim.groups
+    scim.users.clear()
+    del scim.requests[:]
+    monkeypatch.setattr(members_module, "_LOOKS", 10)
+
+    push(state, service_of(scim), {Phase.ADD_MEMBERS: [AddMembers(group.subject, scim_id, tuple(members), "d")]})
+
+    assert len([request for request in scim.requests if "/Users" in request.path]) == 10
+    assert len(recorded(state)) == 40
