@@ -144,7 +144,7 @@ def resolve(
     with state.write() as transaction:
         if everything:
             mark_everything(transaction)
-            judge_addresses(transaction, connection.address_of, locks_profiles=connection.locks.profile)
+            judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
             pass_on(transaction, before, now)

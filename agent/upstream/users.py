@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 
 from agent.plan.operations import CreateUser, DeactivateUser, RetireAccount, UpdateUser
 from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
-from agent.upstream.ledger import Ledger, Origin
+from agent.upstream.ledger import UNKNOWN, Ledger, Origin
 from agent.upstream.lookup import (
     USERS,
     Found,
@@ -134,7 +135,7 @@ def _find(client: ScimClient, operation: CreateUser) -> Found | None:
     """Look for the account, by its anchor first. Where another address means another account, by its name alone."""
     user_name, external_id = str(operation.payload["userName"]), str(operation.payload["externalId"])
     by_anchor = None
-    if not (operation.locked or operation.replaces):
+    if not (operation.by_address or operation.replaces):
         by_anchor = by_external_id(client, USERS, external_id)
     if by_anchor and not operation.address.external and _is_personal(client, by_anchor):
         by_anchor = None
@@ -146,11 +147,15 @@ def _is_personal(client: ScimClient, found: Found) -> bool:
     if client.service.external_users not in {ExternalUsers.LOCKED, ExternalUsers.INVITE}:
         return False
     held = primary_address(found.resource)
-    return bool(held) and client.service.is_external(held)
+    return bool(held) and client.service.address_of(held).external
 
 
 def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found: Found) -> str:
-    """Adopt a verified match and make it equal to what is wanted, unless its profile is locked."""
+    """Adopt a verified match and make it equal to what is wanted, unless its profile is locked.
+
+    Where another address means another account, the address is none of ours to change: an account that has another one
+    than the directory says is only taken into use, and is on record with the address it has.
+    """
     if found.scim_id == operation.replaces:
         raise Refused(
             f"its account {found.scim_id} has the address {primary_address(found.resource)}, and a new one cannot have "
@@ -162,9 +167,18 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found:
             "is the person's own. Give one of them another userName"
         )
     ours = verify_match(client.service, ledger, operation.subject, str(operation.payload["externalId"]), found)
-    if not operation.locked:
-        answer = client.request("PUT", user_path(found.scim_id), {**operation.payload, "id": found.scim_id})
+    held = primary_address(found.resource)
+    moved = operation.by_address and bool(held) and held.casefold() != operation.address.email.casefold()
+    if not (operation.locked or moved):
+        body = {**operation.payload, "id": found.scim_id}
+        external = operation.address.external
+        answer = client.request("PUT", user_path(found.scim_id), body, may_be_forbidden=external)
+        make_sure_of_the_token(client, answer)
         _expect_success(answer)
+    elif not operation.locked and found.resource.get("active") is not True:
+        _expect_success(_set_active(client, found.scim_id, active=True))
+    if moved:
+        operation = replace(operation, address=client.service.address_of(held), digest=UNKNOWN)
     origin = Origin.CREATED if ours else Origin.ADOPTED
     _acknowledge(client, ledger, operation, found.scim_id, origin, found.resource)
     return "found again" if ours else "adopted"

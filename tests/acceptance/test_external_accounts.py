@@ -330,3 +330,63 @@ def test_a_managed_account_that_was_replaced_does_not_stay_active(agent: Agent, 
     agent.sync()
     agent.sync("--full")
     assert "guest@example.com" not in locked.active()
+
+
+# --- invite: an account that is taken over --------------------------------------------------------------------------
+
+
+def test_a_leaver_who_is_made_again_in_the_directory_has_the_account_back_in_use(
+    agent: Agent, invite: VendorService
+) -> None:
+    cycle(agent, invite, GUEST + STAFF + APP_A)
+    cycle(agent, invite, STAFF + group("app-a", "staff"))
+    assert OLD not in invite.active()
+    again = person("guest", mail=OLD, anchor="made-again", extra="displayName: Made Again\n")
+
+    report = cycle(agent, invite, again + STAFF + APP_A)
+
+    assert report["exit_code"] == 0
+    assert invite.active() == {OLD, STAFF_NAME}
+    assert {user["displayName"] for user in invite.users.values()} >= {"Made Again"}
+    assert invite.membership() == {"app-a": {OLD, STAFF_NAME}}
+    assert (invite.invitations, invite.breaches, len(invite.users)) == ([OLD], [], 2)
+    settles(agent)
+
+
+@pytest.mark.parametrize("changed_address", ["keep", "replace"])
+def test_an_account_that_is_taken_over_keeps_the_address_it_has(
+    agent: Agent, invite: VendorService, changed_address: str
+) -> None:
+    """The directory and the service call the person by one name, and have two addresses."""
+    there = invite.add_user(userName="guest", emails=[{"value": NEW, "primary": True}], active=False, displayName="Own")
+    rules = {"mapping": BY_UID, "changed_address": changed_address}
+
+    cycle(agent, invite, GUEST + STAFF + APP_A, **rules)
+    cycle(agent, invite, GUEST.replace("Guest Example", "Renamed Guest") + STAFF + APP_A, **rules)
+    agent.sync("--full")
+
+    assert (invite.users[there]["emails"][0]["value"], invite.users[there]["active"]) == (NEW, True)
+    assert invite.membership() == {"app-a": {"guest", "staff"}}
+    assert (invite.invitations, invite.breaches) == ([NEW], [])  # that one is how it came there
+
+
+def test_that_an_account_which_is_taken_over_has_another_address_is_told(agent: Agent, invite: VendorService) -> None:
+    invite.add_user(userName="guest", emails=[{"value": NEW, "primary": True}], active=True)
+
+    report = cycle(agent, invite, GUEST + STAFF + APP_A, mapping=BY_UID)
+
+    assert [text for text in report["notices"] if f"({OLD})" in text and f"({NEW})" in text]
+    settles(agent)
+
+
+def test_an_account_that_is_taken_over_with_an_address_of_a_protected_domain_is_protected(
+    agent: Agent, invite: VendorService
+) -> None:
+    there = invite.add_user(userName="guest", emails=[{"value": "guest@kept.example", "primary": True}], active=True)
+    rules = {"mapping": BY_UID, "protected_domains": ["kept.example"]}
+    cycle(agent, invite, GUEST + STAFF + APP_A, **rules)
+
+    cycle(agent, invite, STAFF + group("app-a", "staff"), **rules)
+
+    assert invite.users[there]["active"] is True
+    assert invite.membership() == {"app-a": {"guest", "staff"}}
