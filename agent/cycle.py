@@ -43,6 +43,7 @@ from agent.state.facts import read_fact, write_fact
 from agent.upstream.accounts import judge_addresses, pass_on
 from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport
+from agent.upstream.rejections import try_the_refused_again
 from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 
 _FINGERPRINT = "connection fingerprint"
@@ -128,7 +129,8 @@ def resolve(
     retry_at_once: bool = False,
 ) -> Resolved:
     """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
-    everything = full or not settings_are_settled(connection, state) or _reconciliation_due(connection, state)
+    settled = settings_are_settled(connection, state)
+    everything = full or not settled or _reconciliation_due(connection, state)
     outcomes = tuple(
         read_source(
             connection,
@@ -142,6 +144,8 @@ def resolve(
         for source in connection.sources
     )
     with state.write() as transaction:
+        if not settled:
+            try_the_refused_again(transaction)
         if everything:
             mark_everything(transaction)
             judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from agent.plan.operations import ANYTHING
 from agent.state.database import upsert
@@ -49,3 +49,9 @@ def reject(
     }
     upsert(connection, rejected, [row])
     return now + wait
+
+
+def try_the_refused_again(connection: Connection) -> None:
+    """After a change of settings, what was refused for good may be let in. What waits until asked goes on waiting."""
+    for_good = (rejected.c.final, rejected.c.digest != ANYTHING)
+    connection.execute(update(rejected).where(*for_good).values(next_attempt_at=datetime.now(UTC)))

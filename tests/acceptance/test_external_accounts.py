@@ -390,3 +390,49 @@ def test_an_account_that_is_taken_over_with_an_address_of_a_protected_domain_is_
 
     assert invite.users[there]["active"] is True
     assert invite.membership() == {"app-a": {"guest", "staff"}}
+
+
+# --- what is refused for good, when the settings change -------------------------------------------------------------
+
+TWO_DOMAINS = ["example.com", "partner.example"]
+
+
+def test_a_domain_that_was_refused_comes_in_with_the_next_cycle_after_it_is_managed(agent: Agent) -> None:
+    with VendorService("refuse") as service:
+        assert cycle(agent, service, GUEST + STAFF + APP_A)["exit_code"] == 1
+        service.domains = set(TWO_DOMAINS)
+        before = len(service.requests)
+        assert cycle(agent, service, GUEST + STAFF + APP_A)["counts"]["rejected"] == 1
+        assert len(service.requests) == before  # the service does not tell that it has verified the domain
+
+        report = cycle(agent, service, GUEST + STAFF + APP_A, managed_domains=TWO_DOMAINS)
+
+        assert report["exit_code"] == 0
+        assert service.membership() == {"app-a": {OLD, STAFF_NAME}}
+        settles(agent)
+
+
+def test_what_is_still_refused_after_a_change_of_settings_is_tried_once(agent: Agent) -> None:
+    with VendorService("refuse") as service:
+        cycle(agent, service, GUEST + STAFF + APP_A)
+        before = service.calls()["POST", "external"]
+
+        for _unused in range(3):
+            report = cycle(agent, service, GUEST + STAFF + APP_A, protected_domains=["elsewhere.example"])
+
+        assert service.calls()["POST", "external"] == before + 1
+        assert report["counts"]["rejected"] == 1
+
+
+def test_a_gone_invitation_is_not_sent_again_because_the_settings_change(agent: Agent, invite: VendorService) -> None:
+    cycle(agent, invite, GUEST + STAFF + APP_A)
+    declined = next(scim_id for scim_id, user in invite.users.items() if user["userName"] == OLD)
+    del invite.users[declined]
+    invite.groups[next(iter(invite.groups))]["members"] = []
+    agent.configure(invite, upstream={"external_users": "invite"}, external={"protected_domains": ["one.example"]})
+    assert agent.sync()["exit_code"] == 1
+
+    agent.configure(invite, upstream={"external_users": "invite"}, external={"protected_domains": ["two.example"]})
+
+    assert agent.sync()["counts"]["rejected"] == 1
+    assert invite.invitations == [OLD]
