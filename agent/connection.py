@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -15,6 +16,7 @@ from agent.plan.locks import Locks
 from agent.plan.operations import Address
 from agent.plugins import Source, sources_of
 from agent.population.desired import Population, population_of
+from agent.population.policy import DomainPolicy
 from agent.settings import Settings, load_settings
 from agent.state.database import schema_version
 from agent.upstream.profile import ExternalUsers, profile_of
@@ -49,17 +51,6 @@ class Connection:
             profile=behaviour is ExternalUsers.LOCKED,
             address=behaviour in {ExternalUsers.LOCKED, ExternalUsers.INVITE},
             replaced=self.settings.external.changed_address == "replace",
-        )
-
-    def address_of(self, email: str) -> Address:
-        """Judge an address by the policy."""
-        standing = self.population.policy.standing(email)
-        return Address(
-            email,
-            standing.domain,
-            external=standing.external,
-            protected=standing.protected,
-            blocked=standing.blocked,
         )
 
     @property
@@ -108,6 +99,17 @@ def connect(path: Path) -> Connection:
             adopt=upstream.adopt,
             profile=profile,
             external_users=ExternalUsers(upstream.external_users or profile.external_users),
-            is_external=lambda address: population.policy.standing(address).external,
+            address_of=partial(_address_of, population.policy),
         ),
+    )
+
+
+def _address_of(policy: DomainPolicy, email: str) -> Address:
+    standing = policy.standing(email)
+    return Address(
+        email,
+        standing.domain,
+        external=standing.external,
+        protected=standing.protected,
+        blocked=standing.blocked,
     )

@@ -44,6 +44,7 @@ from agent.state.facts import read_fact, write_fact
 from agent.upstream.accounts import judge_addresses, pass_on
 from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport
+from agent.upstream.rejections import try_the_refused_again
 from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 
 _FINGERPRINT = "connection fingerprint"
@@ -129,7 +130,8 @@ def resolve(
     retry_at_once: bool = False,
 ) -> Resolved:
     """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
-    everything = full or not settings_are_settled(connection, state) or _reconciliation_due(connection, state)
+    settled = settings_are_settled(connection, state)
+    everything = full or not settled or _reconciliation_due(connection, state)
     outcomes = tuple(
         read_source(
             connection,
@@ -144,9 +146,11 @@ def resolve(
     )
     owing = {source.name for source in connection.sources if owes_full_read(state, source.name)}
     with state.write() as transaction:
+        if not settled:
+            try_the_refused_again(transaction)
         if everything:
             mark_everything(transaction)
-            judge_addresses(transaction, connection.address_of, locks_profiles=connection.locks.profile)
+            judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
             pass_on(transaction, before, now)
@@ -297,12 +301,11 @@ def push(
             progress.pushed(operation.verb, operation.subject.label, str(outcome.result))
 
         pushing = Push(connection.service, Ledger(state), stop, done)
+        if resolved.everything:
+            # Before the difference, which knows from the beginning what waits for its next attempt.
+            pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO)
         difference = _difference(connection, state, retry)
-        return pushing.run(
-            as_planned(plan, difference.operations),
-            removals_allowed=verdict.lets_through,
-            look_at_accounts=resolved.everything,
-        )
+        return pushing.run(as_planned(plan, difference.operations), removals_allowed=verdict.lets_through)
 
 
 def _watched(

@@ -71,7 +71,7 @@ def _unlinked(connection: Connection) -> list[str]:
     sentences = [
         f"{row.user_name} is probably unlinked upstream: {row.scim_id} had an account there and shows none since "
         f"{row.unlinked_at:%Y-%m-%d}. Its memberships give no access any more. Look the person up in the vendor's "
-        "console; deleting the user there makes the next cycle create it anew."
+        "console; after deleting the user there, rollcall sync --full creates it anew."
         for row in rows
     ]
     return _examples(sentences, "more are probably unlinked")

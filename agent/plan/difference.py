@@ -150,7 +150,8 @@ class Difference:
                         row.digest,
                         attempted=row.started_at is not None,
                         address=address,
-                        locked=row.external and self._locks.address,
+                        locked=row.external and self._locks.profile,
+                        by_address=row.external and self._locks.address,
                         replaces=row.scim_id,
                     )
                 else:

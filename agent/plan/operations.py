@@ -50,9 +50,10 @@ class Address:
 class CreateUser:
     """A new account.
 
-    attempted:  a create was sent before and its outcome is not known, so look before sending it again
-    locked:     whoever is there already is taken over as it is: the upstream does not let us change the profile
-    replaces:   the SCIM id of the account whose place this one takes, because it has another address
+    attempted:   a create was sent before and its outcome is not known, so look before sending it again
+    locked:      whoever is there already is taken over as it is: the upstream does not let us change the profile
+    by_address:  another address is another account there: whoever is there already keeps the address it has
+    replaces:    the SCIM id of the account whose place this one takes, because it has another address
     """
 
     subject: Subject
@@ -61,6 +62,7 @@ class CreateUser:
     attempted: bool
     address: Address
     locked: bool = False
+    by_address: bool = False
     replaces: str | None = None
     verb = "create user"
 

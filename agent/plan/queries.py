@@ -42,7 +42,7 @@ _Within = int | None  # the number of the one group that is asked for
 
 # A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
 # that somebody left.
-_PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
+PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
 # The account upstream is the organisation's own only where both the address it has and the one it should have are.
 _EXTERNAL = or_(ledger_user.c.external, desired_user.c.external)
 _MOVED = and_(ledger_user.c.email != "", ledger_user.c.email_key != desired_user.c.email_key)
@@ -77,7 +77,7 @@ def users_to_create() -> _Query:
     return (
         select(desired_user.c.entry_id)
         .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
-        .where(_marked(desired_user.c.entry_id), ledger_user.c.entry_id.is_(None), _PUSHABLE)
+        .where(_marked(desired_user.c.entry_id), ledger_user.c.entry_id.is_(None), PUSHABLE)
     )
 
 
@@ -86,7 +86,7 @@ def users_to_replace(locks: Locks) -> _Query:
     return (
         select(desired_user.c.entry_id)
         .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
-        .where(_marked(desired_user.c.entry_id), _PUSHABLE, replaced(locks))
+        .where(_marked(desired_user.c.entry_id), PUSHABLE, replaced(locks))
     )
 
 
@@ -102,7 +102,7 @@ def users_to_update(locks: Locks) -> _Query:
         .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
         .where(
             _marked(desired_user.c.entry_id),
-            _PUSHABLE,
+            PUSHABLE,
             or_(and_(differs, free), inactive),
             not_(replaced(locks)),
             not_(_barred(locks)),
@@ -117,7 +117,7 @@ def profiles_that_differ(locks: Locks, *, marked_only: bool) -> _Query:
         .join(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
         .where(
             _marked(desired_user.c.entry_id) if marked_only else true(),
-            _PUSHABLE,
+            PUSHABLE,
             ledger_user.c.digest != desired_user.c.digest,
             locked(locks),
             not_(replaced(locks)),
@@ -178,7 +178,7 @@ def members_to_add(within: _Within = None, *, foresee: bool, locks: Locks) -> _Q
         .where(
             ledger_member.c.group_id.is_(None),
             desired_group.c.problem.is_(None),
-            _PUSHABLE,
+            PUSHABLE,
             desired_member.c.provisioned,
             or_(ledger_user.c.entry_id.is_(None), not_(_barred(locks))),
             true() if foresee else both_ends,

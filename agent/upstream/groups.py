@@ -9,7 +9,7 @@ from agent.plan.operations import CreateGroup, UpdateGroup
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
-from agent.upstream.lookup import GROUPS, Found, by_external_id, group_by_name
+from agent.upstream.lookup import GROUPS, Found, by_external_id, group_by_name, make_sure_of_the_token
 from agent.upstream.refusal import Refused
 from agent.upstream.users import PATCH_SCHEMA
 
@@ -29,12 +29,13 @@ def create_group(client: ScimClient, ledger: Ledger, operation: CreateGroup) -> 
             return _take_over(client, ledger, operation, found)
         ledger.create_begins(operation.subject)
         try:
-            answer = client.request("POST", GROUPS, operation.payload)
+            answer = client.request("POST", GROUPS, operation.payload, may_be_forbidden=True)
         except OutcomeUnknown as unknown:
             lost = unknown
             continue
         if not answer.ok:
             ledger.create_refused(operation.subject)
+            make_sure_of_the_token(client, answer)
             raise Refused(answer.words)
         scim_id = answer.body.get("id")
         if isinstance(scim_id, str) and scim_id:
@@ -59,7 +60,8 @@ def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> 
         "Operations": [{"op": "replace", "path": "displayName", "value": name}],
     }
     ledger.group_change_begins(operation.subject)
-    answer = client.request("PATCH", group_address(operation.scim_id), body)
+    answer = client.request("PATCH", group_address(operation.scim_id), body, may_be_forbidden=True)
+    make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.group_lost(operation.subject)
         raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
@@ -85,7 +87,8 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found
         changes.append({"op": "replace", "path": "displayName", "value": name})
     if changes:
         body = {"schemas": [PATCH_SCHEMA], "Operations": changes}
-        answer = client.request("PATCH", group_address(found.scim_id), body)
+        answer = client.request("PATCH", group_address(found.scim_id), body, may_be_forbidden=True)
+        make_sure_of_the_token(client, answer)
         if not answer.ok:
             raise Refused(f"taking over the group {found.scim_id} was refused: {answer.words}")
     # Adopted or found again, what it holds is not known: its members are read before any of them is changed.

@@ -8,17 +8,21 @@ is lost, what stands upstream is not known any more, and differs from whatever i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import delete, insert, select, update
 
+from agent.directory.marks import mark
 from agent.domain_names import address_key
-from agent.plan.operations import ANYTHING, Address, Member, Operation, Subject
+from agent.plan.operations import Address, Member, Operation, Subject
+from agent.plan.queries import PUSHABLE
 from agent.state.database import State, batched, upsert
 from agent.state.tables import (
     create_attempt,
+    desired_user,
     entry,
     former_account,
     former_member,
@@ -28,11 +32,9 @@ from agent.state.tables import (
     rejected,
 )
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
+from agent.upstream.rejections import reject
 
-FIRST_WAIT = timedelta(minutes=1)
-LONGEST_WAIT = timedelta(hours=6)
-FINAL_WAIT = timedelta(days=7)
-FOR_EVER = timedelta(days=36_500)
+_ACCOUNTS = ((ledger_user, False), (former_account, True))
 UNKNOWN = ""  # the digest of what is not known: it differs from every other
 
 
@@ -49,6 +51,16 @@ class LedgerGroup:
 
     scim_id: str
     in_doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account upstream that the ledger knows. `set_aside`: another has taken its place."""
+
+    subject: Subject
+    scim_id: str
+    external: bool
+    set_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +156,46 @@ class Ledger:
         with self._state.write() as connection:
             forget_account(connection, scim_id)
 
-    def user_lost(self, subject: Subject) -> None:
-        """The upstream no longer has this user (404): the next difference creates it again where it is wanted."""
+    def accounts_but(self, scim_ids: AbstractSet[str]) -> list[Account]:
+        """Return the accounts of the ledger that are not among these, deactivated ones and those set aside too."""
+        with self._state.read() as connection:
+            return [
+                Account(Subject(row.entry_id, row.user_name), row.scim_id, row.external, set_aside=set_aside)
+                for table, set_aside in _ACCOUNTS
+                for row in connection.execute(
+                    select(table.c.entry_id, table.c.user_name, table.c.scim_id, table.c.external)
+                )
+                if row.scim_id not in scim_ids
+            ]
+
+    def account(self, scim_id: str) -> Account | None:
+        """Return the account of this SCIM id, if it is the agent's."""
+        with self._state.read() as connection:
+            for table, set_aside in _ACCOUNTS:
+                row = connection.execute(
+                    select(table.c.entry_id, table.c.user_name, table.c.external).where(table.c.scim_id == scim_id)
+                ).first()
+                if row is not None:
+                    return Account(Subject(row.entry_id, row.user_name), scim_id, row.external, set_aside=set_aside)
+        return None
+
+    def user_lost(self, subject: Subject, *, verb: str = "", until_asked: str = "") -> bool:
+        """The upstream no longer has this user (404): the next difference creates it again where it is wanted.
+
+        until_asked:  why it is not to be created again before somebody asks for it, as a refusal of `verb`
+
+        Returns whether that is on record now: whom nobody wants waits for nothing.
+        """
         with self._state.write() as connection:
             connection.execute(delete(ledger_member).where(ledger_member.c.user_id == subject.entry_id))
             connection.execute(delete(ledger_user).where(ledger_user.c.entry_id == subject.entry_id))
+            # It may have been noticed by chance, when nothing of this user was to be changed.
+            mark(connection, [subject.entry_id], references_too=False)
+            wanted = select(desired_user.c.entry_id).where(desired_user.c.entry_id == subject.entry_id, PUSHABLE)
+            waits = bool(until_asked) and connection.execute(wanted).first() is not None
+            if waits:
+                reject(connection, subject.entry_id, verb, until_asked, until_asked=True)
+        return waits
 
     def group_acknowledged(
         self, subject: Subject, *, scim_id: str, display_name: str, digest: str, origin: Origin
@@ -272,34 +319,17 @@ class Ledger:
                     )
                 )
 
-    def object_rejected(
-        self, operation: Operation, reason: str, *, final: bool = False, until_asked: bool = False
-    ) -> datetime:
-        """Remember a refusal with its reason. Returns when the next attempt is due.
-
-        The wait doubles each time, but for what is `final`: that is tried again rarely; and `until_asked` only when
-        somebody asks for it, whatever changes meanwhile.
-        """
-        now = _now()
-        entry_id = operation.subject.entry_id
-        digest = ANYTHING if until_asked else getattr(operation, "digest", "")
+    def object_rejected(self, operation: Operation, reason: str, *, final: bool = False) -> datetime:
+        """Remember a refusal with its reason. Returns when the next attempt is due."""
         with self._state.write() as connection:
-            before = connection.execute(select(rejected).where(rejected.c.entry_id == entry_id)).first()
-            attempts = 1 if before is None or before.digest != digest else before.attempts + 1
-            doubled: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
-            wait = FOR_EVER if until_asked else FINAL_WAIT if final else doubled
-            row = {
-                "entry_id": entry_id,
-                "operation": operation.verb,
-                "reason": reason,
-                "attempts": attempts,
-                "digest": digest,
-                "first_at": now if before is None else before.first_at,
-                "next_attempt_at": now + wait,
-                "final": final or until_asked,
-            }
-            upsert(connection, rejected, [row])
-        return now + wait
+            return reject(
+                connection,
+                operation.subject.entry_id,
+                operation.verb,
+                reason,
+                digest=getattr(operation, "digest", ""),
+                final=final,
+            )
 
     def owner_of(self, scim_id: str) -> Owner | None:
         """Return the entry under which the ledger holds this SCIM id, for a user or a group."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import quote
 
-from agent.upstream.client import ScimClient
+from agent.upstream.client import Answer, ScimClient
 from agent.upstream.refusal import Refused
 
 USERS = "/Users"
 GROUPS = "/Groups"
 _PAGE = 100
-_PAGES = 10_000
+_PAGES = 100_000
 # 500 and 501 are what some services answer to a filter they do not know.
 _AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
@@ -59,6 +60,41 @@ def by_external_id(client: ScimClient, endpoint: str, external_id: str) -> Found
     )
 
 
+def user_path(scim_id: str) -> str:
+    """Return the path of one user."""
+    return f"{USERS}/{quote(scim_id, safe='')}"
+
+
+def page_through(
+    client: ScimClient, endpoint: str, params: Mapping[str, str], *, may_be_forbidden: bool = False
+) -> Iterator[tuple[Answer, list[Resource]]]:
+    """Yield the pages of a listing, each with what it brings that was not seen before.
+
+    It ends after a page that is refused, and after one that brings nothing new.
+    """
+    seen: set[str] = set()
+    for _ in range(_PAGES):
+        page = {**params, "startIndex": str(len(seen) + 1), "count": str(_PAGE)}
+        answer = client.request("GET", endpoint, params=page, may_be_forbidden=may_be_forbidden)
+        resources = answer.body.get("Resources") if answer.ok else None
+        new: list[Resource] = [
+            resource
+            for resource in (resources if isinstance(resources, list) else [])
+            if isinstance(resource, dict) and str(resource.get("id")) not in seen
+        ]
+        yield answer, new
+        seen.update(str(resource.get("id")) for resource in new)
+        total = answer.body.get("totalResults")
+        if not new or (isinstance(total, int) and len(seen) >= total and len(new) < _PAGE):
+            return
+
+
+def make_sure_of_the_token(client: ScimClient, answer: Answer) -> None:
+    """After a 403 that may be about one object: if it is the token that is refused, so is this, and the push stops."""
+    if answer.status == HTTPStatus.FORBIDDEN:
+        client.request("GET", USERS, params={"count": "1"})
+
+
 def primary_address(resource: Resource) -> str:
     """Return the primary e-mail address of a user, or else the userName if that is one; else an empty text."""
     emails = resource.get("emails")
@@ -94,28 +130,14 @@ def _only(
 
 
 def _listed(client: ScimClient, endpoint: str, expression: str, *, strict: bool) -> Iterator[Resource]:
-    """Page through a filtered listing. It ends when a page brings no id not seen before."""
-    seen: set[str] = set()
-    for _ in range(_PAGES):
-        params = {"filter": expression, "startIndex": str(len(seen) + 1), "count": str(_PAGE)}
-        if endpoint == GROUPS:
-            params["excludedAttributes"] = "members"  # of thousands of members none is needed here
-        answer = client.request("GET", endpoint, params=params)
+    """Page through a filtered listing."""
+    params = {"filter": expression}
+    if endpoint == GROUPS:
+        params["excludedAttributes"] = "members"  # of thousands of members none is needed here
+    for answer, new in page_through(client, endpoint, params):
         if answer.status in _AWAY:
             # That is not a service that cannot filter so: nobody knows whether there is such an object.
             raise Refused(f"looking it up with {expression} failed: {answer.words}", temporary=True)
-        if not answer.ok:
-            if strict:
-                raise Refused(f"looking it up with {expression} was refused: {answer.words}")
-            return
-        resources = answer.body.get("Resources")
-        new = [
-            resource
-            for resource in (resources if isinstance(resources, list) else [])
-            if isinstance(resource, dict) and str(resource.get("id")) not in seen
-        ]
+        if not answer.ok and strict:
+            raise Refused(f"looking it up with {expression} was refused: {answer.words}")
         yield from new
-        seen.update(str(resource.get("id")) for resource in new)
-        total = answer.body.get("totalResults")
-        if not new or (isinstance(total, int) and len(seen) >= total and len(new) < _PAGE):
-            return

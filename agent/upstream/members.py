@@ -7,6 +7,7 @@ is read back afterwards; and because an answer can be lost, a group whose change
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from agent.plan.operations import AddMembers, Member, ReadMembers, RemoveMembers
@@ -14,9 +15,13 @@ from agent.state.database import batched
 from agent.upstream.client import Answer, ScimClient
 from agent.upstream.groups import group_address
 from agent.upstream.ledger import Ledger
+from agent.upstream.lookup import make_sure_of_the_token
+from agent.upstream.lost_accounts import look_at_account
 from agent.upstream.refusal import Refused
 from agent.upstream.users import PATCH_SCHEMA
 
+_LOOKS = 100  # of one change, at accounts of members that were refused
+_UNKNOWN_MEMBER = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND})
 _Change = AddMembers | RemoveMembers
 
 
@@ -27,8 +32,8 @@ class _GroupGone(Refused):
 def change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> str:
     """Add or remove the members of one group, in chunks. Returns what was done. Raises Refused.
 
-    A member that the upstream refuses holds none of the others back; it is named in the refusal. A group that is gone
-    upstream has lost its members as well.
+    A member that the upstream refuses holds none of the others back; it is named in the refusal, and looked up: it may
+    be gone, and then it has to be created again. A group that is gone upstream has lost its members as well.
     """
     try:
         return _change_members(client, ledger, operation)
@@ -47,17 +52,18 @@ def _change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> s
         ledger.members_observed(operation.subject, there)
         todo = [member for member in todo if (member.scim_id in there) != adding]
     ledger.members_begin(operation.subject)
-    refused: list[tuple[Member, str]] = []
+    sending = _Sending(client, ledger, operation)
     for chunk in batched(todo, client.service.members_per_patch):
-        refused += _send(client, ledger, operation, chunk)
+        sending.send(chunk)
     there = _read(client, ledger, operation)
     ledger.members_observed(operation.subject, there)
-    without_effect = [m for m in todo if (m.scim_id in there) != adding and all(m is not bad for bad, _ in refused)]
-    if refused:
+    if sending.refused:
+        member, reason = sending.refused[0]
         raise Refused(
-            f"{len(refused)} of {len(operation.members)} members were refused, among them {refused[0][0].scim_id}: "
-            f"{refused[0][1]}"
+            f"{len(sending.refused)} of {len(operation.members)} members were refused, among them {member.scim_id}: "
+            f"{reason}"
         )
+    without_effect = [m for m in todo if (m.scim_id in there) != adding and m.scim_id not in sending.lost]
     if without_effect:
         raise Refused(
             f"the upstream accepted the change, but {len(without_effect)} of {len(operation.members)} "
@@ -65,6 +71,12 @@ def _change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> s
             f"asked when read back, among them {without_effect[0].scim_id}"
         )
     ledger.members_confirmed(operation)
+    if adding and sending.lost:
+        first = next(iter(sending.lost.values()))
+        raise Refused(
+            f"{len(sending.lost)} of {len(operation.members)} members are gone upstream, among them {first}",
+            recorded=True,
+        )
     return f"{len(operation.members)} {'added' if adding else 'removed'}"
 
 
@@ -76,26 +88,59 @@ def read_members(client: ScimClient, ledger: Ledger, operation: ReadMembers) -> 
     return f"{len(there)} found"
 
 
-def _send(client: ScimClient, ledger: Ledger, operation: _Change, chunk: Sequence[Member]) -> list[tuple[Member, str]]:
-    """Send one PATCH; when it is refused, halve it until the members that cause it are found."""
-    answer = client.request("PATCH", group_address(operation.scim_id), _patch(operation, chunk))
-    if answer.ok:
-        if isinstance(operation, AddMembers):
-            ledger.members_added(operation.subject, chunk)
+@dataclass(slots=True)
+class _Sending:
+    """Sends one change, and keeps who could not be added or removed.
+
+    refused:  members with the reason
+    lost:     what is told of members whose account is gone, by SCIM id; the ledger has forgotten them
+    """
+
+    client: ScimClient
+    ledger: Ledger
+    operation: _Change
+    refused: list[tuple[Member, str]] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
+    _looks: int = 0
+    _sure_of_the_token: bool = False
+
+    def send(self, chunk: Sequence[Member]) -> None:
+        """Send one PATCH; when it is refused, halve it until the members that cause it are found."""
+        path = group_address(self.operation.scim_id)
+        answer = self.client.request("PATCH", path, _patch(self.operation, chunk), may_be_forbidden=True)
+        if answer.ok:
+            self._acknowledge(chunk)
+            return
+        if answer.status == HTTPStatus.FORBIDDEN and not self._sure_of_the_token:
+            make_sure_of_the_token(self.client, answer)  # once: the group is read back in the end anyway
+            self._sure_of_the_token = True
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Refused(answer.words, temporary=True)
+        if len(chunk) == 1:
+            self._refuse(chunk[0], answer)
+            return
+        if answer.status == HTTPStatus.NOT_FOUND:
+            _read(self.client, self.ledger, self.operation)  # tells a group that is gone from a member that is gone
+        middle = len(chunk) // 2
+        self.send(chunk[:middle])
+        self.send(chunk[middle:])
+
+    def _acknowledge(self, chunk: Sequence[Member]) -> None:
+        if isinstance(self.operation, AddMembers):
+            self.ledger.members_added(self.operation.subject, chunk)
         else:
-            ledger.members_removed(operation.subject, chunk)
-        return []
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Refused(answer.words, temporary=True)
-    if len(chunk) == 1:
-        return [(chunk[0], answer.words)]
-    if answer.status == HTTPStatus.NOT_FOUND:
-        _read(client, ledger, operation)  # tells a group that is gone from a member that is gone
-    middle = len(chunk) // 2
-    return [
-        *_send(client, ledger, operation, chunk[:middle]),
-        *_send(client, ledger, operation, chunk[middle:]),
-    ]
+            self.ledger.members_removed(self.operation.subject, chunk)
+
+    def _refuse(self, member: Member, answer: Answer) -> None:
+        """Services refuse with 400 or 404 whom they do not have (any more)."""
+        account = self.ledger.account(member.scim_id)
+        if answer.status in _UNKNOWN_MEMBER and account is not None and self._looks < _LOOKS:
+            self._looks += 1
+            gone = look_at_account(self.client, self.ledger, account)
+            if gone is not None:
+                self.lost[member.scim_id] = f"{account.subject.label}: {gone}"
+                return
+        self.refused.append((member, answer.words))
 
 
 def _patch(operation: _Change, chunk: Sequence[Member]) -> dict[str, object]:
@@ -108,7 +153,8 @@ def _patch(operation: _Change, chunk: Sequence[Member]) -> dict[str, object]:
 
 
 def _read(client: ScimClient, ledger: Ledger, operation: _Change | ReadMembers) -> frozenset[str]:
-    answer: Answer = client.request("GET", group_address(operation.scim_id))
+    answer = client.request("GET", group_address(operation.scim_id), may_be_forbidden=True)
+    make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
         ledger.group_lost(operation.subject)
         raise _GroupGone(

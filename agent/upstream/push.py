@@ -34,7 +34,7 @@ from agent.upstream.brake import Brake, Stopped
 from agent.upstream.client import ScimClient, verification
 from agent.upstream.groups import create_group, update_group
 from agent.upstream.ledger import Ledger
-from agent.upstream.links import look_at_links
+from agent.upstream.lost_accounts import look_at_accounts
 from agent.upstream.members import change_members, read_members
 from agent.upstream.refusal import Refused
 from agent.upstream.service import Service
@@ -118,22 +118,33 @@ class Push:
         self._report = PushReport()
         self._context: ssl.SSLContext | None = None
 
-    def run(
-        self,
-        operations: Callable[[Phase], Iterator[Operation]],
-        *,
-        removals_allowed: bool,
-        look_at_accounts: bool = False,
-    ) -> PushReport:
-        """Carry out every phase in order. `operations` is asked for a phase when its turn comes.
+    def look_at_accounts(self, *, asked: bool) -> None:
+        """Look whether the accounts of the ledger are still there: what is to be pushed follows from that.
 
-        look_at_accounts:  look first whether the accounts upstream are still linked, where the vendor shows that
+        asked:  somebody asks for everything that was refused to be tried again, invitations too
+        """
+        if not self._ledger.has_users:
+            return
+        with ScimClient(self._service, self._brake, self._verification()) as client:
+            try:
+                for subject, refused in look_at_accounts(client, self._ledger, asked=asked):
+                    self._report.rejections += 1
+                    self._report.tolerated += 1
+                    if len(self._report.rejected) < _SHOWN:
+                        self._report.rejected.append(Rejection("create user", subject.label, str(refused)))
+            except UpstreamError as error:
+                self._report.trouble = error
+                self._halt.set()
+            except Stopped:
+                pass
+            self._report.requests += client.requests
+
+    def run(self, operations: Callable[[Phase], Iterator[Operation]], *, removals_allowed: bool) -> PushReport:
+        """Carry out every phase in order. `operations` is asked for a phase when its turn comes.
 
         A defect in this program is raised here after the workers have ended; everything else is in the report.
         """
         constructive = 0
-        if look_at_accounts and self._service.profile.account_schema and self._ledger.has_users:
-            self._look_at_links()
         for phase in Phase:
             if self._halted():
                 break
@@ -147,17 +158,6 @@ class Push:
         if self._defect is not None:
             raise self._defect
         return self._report
-
-    def _look_at_links(self) -> None:
-        with ScimClient(self._service, self._brake, self._verification()) as client:
-            try:
-                look_at_links(client, self._ledger)
-            except UpstreamError as error:
-                self._report.trouble = error
-                self._halt.set()
-            except Stopped:
-                pass
-            self._report.requests += client.requests
 
     def _halted(self) -> bool:
         return self._halt.is_set() or self._stop.is_set()
@@ -229,7 +229,8 @@ class Push:
         try:
             detail = _send(client, self._ledger, operation)
         except Refused as refused:
-            self._ledger.object_rejected(operation, str(refused), final=refused.final, until_asked=refused.until_asked)
+            if not refused.recorded:
+                self._ledger.object_rejected(operation, str(refused), final=refused.final)
             self._finished(Outcome(operation, Result.REJECTED, str(refused)), failed=refused.temporary)
             return
         except Exception as error:

@@ -6,13 +6,13 @@ from __future__ import annotations
 class Refused(Exception):
     """The upstream, or a rule of ours, refuses one object. The text is the reason, for the administrator.
 
-    temporary:    the service was in trouble, which counts towards pausing the whole push
-    final:        the same would be refused again: it is tried again rarely
-    until_asked:  it must not be tried again, even if it is another, before somebody asks for it
+    temporary:  the service was in trouble, which counts towards pausing the whole push
+    final:      the same would be refused again: it is tried again rarely
+    recorded:   the ledger says already what is to follow
     """
 
-    def __init__(self, reason: str, *, temporary: bool = False, final: bool = False, until_asked: bool = False) -> None:
+    def __init__(self, reason: str, *, temporary: bool = False, final: bool = False, recorded: bool = False) -> None:
         super().__init__(reason)
         self.temporary = temporary
         self.final = final
-        self.until_asked = until_asked
+        self.recorded = recorded

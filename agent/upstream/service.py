@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from agent.errors import UsageProblem
+from agent.plan.operations import Address
 from agent.upstream.profile import PROFILES, ExternalUsers, Profile
 
 
@@ -19,7 +20,7 @@ from agent.upstream.profile import PROFILES, ExternalUsers, Profile
 class Service:
     """Address, credentials and limits of the upstream. `transport` is the seam for tests.
 
-    is_external: judges an e-mail address by the policy
+    address_of: judges an e-mail address by the policy
 
     Raises UsageProblem for an address the token must not be sent to.
     """
@@ -34,7 +35,7 @@ class Service:
     adopt: bool = True
     profile: Profile = PROFILES["generic"]
     external_users: ExternalUsers = ExternalUsers.ORDINARY
-    is_external: Callable[[str], bool] = lambda _address: False
+    address_of: Callable[[str], Address] = lambda email: Address(email, email.rpartition("@")[2])
     transport: Callable[[], httpx.BaseTransport] | None = None
 
     def __post_init__(self) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
-from urllib.parse import quote
 
 from agent.plan.operations import CreateUser, DeactivateUser, RetireAccount, UpdateUser
 from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
-from agent.upstream.ledger import Ledger, Origin
-from agent.upstream.lookup import USERS, Found, by_external_id, primary_address, user_by_name
+from agent.upstream.ledger import UNKNOWN, Ledger, Origin
+from agent.upstream.lookup import (
+    USERS,
+    Found,
+    by_external_id,
+    make_sure_of_the_token,
+    primary_address,
+    user_by_name,
+    user_path,
+)
+from agent.upstream.lost_accounts import lost
 from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
@@ -46,18 +55,10 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
     body = {**operation.payload, "id": operation.scim_id}
     ledger.user_change_begins(operation.subject)
     external = operation.address.external
-    answer = client.request("PUT", _address(operation.scim_id), body, may_be_forbidden=external)
-    _make_sure_of_the_token(client, answer)
+    answer = client.request("PUT", user_path(operation.scim_id), body, may_be_forbidden=external)
+    make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
-        ledger.user_lost(operation.subject)
-        if operation.address.external and client.service.external_users is ExternalUsers.INVITE:
-            # Another create is another invitation by e-mail to somebody who may have declined this one.
-            raise Refused(
-                "it is not there any more: the invitation has expired or was declined, or somebody deleted it. "
-                "rollcall sync --full invites the person again; take them out of the groups if that is not wanted",
-                until_asked=True,
-            )
-        raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
+        raise lost(client, ledger, operation.subject, external=external, verb=operation.verb)
     _expect_success(answer)
     ledger.user_updated(
         operation.subject,
@@ -99,7 +100,7 @@ def _set_active(client: ScimClient, scim_id: str, *, active: bool) -> Answer:
         "schemas": [PATCH_SCHEMA],
         "Operations": [{"op": "replace", "path": "active", "value": active}],
     }
-    return client.request("PATCH", _address(scim_id), body)
+    return client.request("PATCH", user_path(scim_id), body)
 
 
 def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: Answer) -> str:
@@ -125,7 +126,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
             )
         return _take_over(client, ledger, operation, found)
     ledger.create_refused(operation.subject)
-    _make_sure_of_the_token(client, answer)
+    make_sure_of_the_token(client, answer)
     refuses = operation.address.external and client.service.external_users is ExternalUsers.REFUSE
     raise Refused(answer.words, final=refuses)
 
@@ -134,7 +135,7 @@ def _find(client: ScimClient, operation: CreateUser) -> Found | None:
     """Look for the account, by its anchor first. Where another address means another account, by its name alone."""
     user_name, external_id = str(operation.payload["userName"]), str(operation.payload["externalId"])
     by_anchor = None
-    if not (operation.locked or operation.replaces):
+    if not (operation.by_address or operation.replaces):
         by_anchor = by_external_id(client, USERS, external_id)
     if by_anchor and not operation.address.external and _is_personal(client, by_anchor):
         by_anchor = None
@@ -146,11 +147,15 @@ def _is_personal(client: ScimClient, found: Found) -> bool:
     if client.service.external_users not in {ExternalUsers.LOCKED, ExternalUsers.INVITE}:
         return False
     held = primary_address(found.resource)
-    return bool(held) and client.service.is_external(held)
+    return bool(held) and client.service.address_of(held).external
 
 
 def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found: Found) -> str:
-    """Adopt a verified match and make it equal to what is wanted, unless its profile is locked."""
+    """Adopt a verified match and make it equal to what is wanted, unless its profile is locked.
+
+    Where another address means another account, the address is none of ours to change: an account that has another one
+    than the directory says is only taken into use, and is on record with the address it has.
+    """
     if found.scim_id == operation.replaces:
         raise Refused(
             f"its account {found.scim_id} has the address {primary_address(found.resource)}, and a new one cannot have "
@@ -162,9 +167,18 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found:
             "is the person's own. Give one of them another userName"
         )
     ours = verify_match(client.service, ledger, operation.subject, str(operation.payload["externalId"]), found)
-    if not operation.locked:
-        answer = client.request("PUT", _address(found.scim_id), {**operation.payload, "id": found.scim_id})
+    held = primary_address(found.resource)
+    moved = operation.by_address and bool(held) and held.casefold() != operation.address.email.casefold()
+    if not (operation.locked or moved):
+        body = {**operation.payload, "id": found.scim_id}
+        external = operation.address.external
+        answer = client.request("PUT", user_path(found.scim_id), body, may_be_forbidden=external)
+        make_sure_of_the_token(client, answer)
         _expect_success(answer)
+    elif not operation.locked and found.resource.get("active") is not True:
+        _expect_success(_set_active(client, found.scim_id, active=True))
+    if moved:
+        operation = replace(operation, address=client.service.address_of(held), digest=UNKNOWN)
     origin = Origin.CREATED if ours else Origin.ADOPTED
     _acknowledge(client, ledger, operation, found.scim_id, origin, found.resource)
     return "found again" if ours else "adopted"
@@ -190,16 +204,6 @@ def _acknowledge(
     )
 
 
-def _make_sure_of_the_token(client: ScimClient, answer: Answer) -> None:
-    """After a 403 that may be about one user: if it is the token that is refused, so is this, and the push stops."""
-    if answer.status == HTTPStatus.FORBIDDEN:
-        client.request("GET", USERS, params={"count": "1"})
-
-
 def _expect_success(answer: Answer) -> None:
     if not answer.ok:
         raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def _address(scim_id: str) -> str:
-    return f"{USERS}/{quote(scim_id, safe='')}"

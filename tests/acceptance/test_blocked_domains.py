@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.acceptance.test_external_accounts import OPEN, cycle
+from tests.acceptance.guests import OPEN, cycle
 from tests.agent_runner import Agent
 from tests.ldif_text import group, person
 from tests.servers.scim_service import ScimService
@@ -16,12 +12,6 @@ GUEST, STAFF = person("guest", mail="guest@rival.example"), person("staff")
 HOME = person("guest", mail="guest@example.com")
 APP_A = group("app-a", "guest", "staff")
 BLOCKED = {"blocked_domains": ["rival.example"]}
-
-
-@pytest.fixture
-def locked() -> Iterator[VendorService]:
-    with VendorService("locked") as service:
-        yield service
 
 
 def test_an_account_that_keeps_an_address_of_a_blocked_domain_goes_whatever_the_directory_says(

@@ -57,6 +57,7 @@ class ScimService:
         self.faults: list[Fault] = []
         self.ignores_member_additions = False
         self.ignores_filters = False
+        self.unknown_member = 400  # how an addition of somebody who is not there is refused
         self.refuses: Callable[[dict[str, Any]], str | None] = lambda _user: None
         self._lock = threading.RLock()
 
@@ -168,7 +169,9 @@ class ScimService:
             there = {member["value"] for member in listed}
             for member in operation["value"]:
                 if member["value"] not in self.users:
-                    return 400, _error(400, f"there is no member {member['value']}", "invalidValue")
+                    return self.unknown_member, _error(
+                        self.unknown_member, f"there is no member {member['value']}", "invalidValue"
+                    )
                 if not self.ignores_member_additions and member["value"] not in there:
                     there.add(member["value"])
                     listed.append(member)

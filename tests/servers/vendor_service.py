@@ -62,7 +62,7 @@ class VendorService(ScimService):
             if any(user["emails"][0]["value"] == address for user in self.users.values()):
                 return 409, {"status": "409", "detail": f"Resource [USER]: with email[{address}] already exists."}
             body = {**body, ACCOUNT: {"atlassianAccountId": uuid.uuid4().hex}}
-        if self.behaviour == "invite":
+        if self.behaviour == "invite" and not self._taken(body["userName"], ""):
             if address in self.invitations:
                 self.breaches.append(f"{address} was invited twice")
             self.invitations.append(address)

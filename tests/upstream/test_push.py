@@ -29,6 +29,8 @@ from agent.plan.operations import (
 )
 from agent.state.database import State, open_state
 from agent.state.tables import entry, ledger_user, rejected
+from agent.upstream import lost_accounts
+from agent.upstream import members as members_module
 from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport
 from agent.upstream.service import Service
@@ -361,3 +363,46 @@ def test_removing_members_from_a_group_that_is_gone_upstream_is_done(state: Stat
     report = push(state, service_of(scim), {Phase.REMOVE_MEMBERS: [removal]})
 
     assert (report.done, report.rejections) == ({"remove members": 1}, 0)
+
+
+@pytest.mark.parametrize("looks", [20, 100])
+def test_a_service_that_lists_nobody_is_asked_for_a_bounded_number_of_accounts(
+    state: State, scim: ScimService, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    push(state, service_of(scim), {Phase.USERS: [create(number) for number in range(1, 51)]})
+    del scim.requests[:]
+    scim.users.clear()
+    monkeypatch.setattr(lost_accounts, "SINGLE_LOOKS", looks)
+
+    Push(service_of(scim), Ledger(state), threading.Event(), lambda _outcome: None).look_at_accounts(asked=False)
+
+    assert len(scim.requests) == 1 + min(looks, 50)
+    assert len(recorded(state)) == 50 - min(looks, 50)
+
+
+def test_a_token_that_is_refused_while_accounts_are_looked_at_stops_the_push(state: State, scim: ScimService) -> None:
+    push(state, service_of(scim), {Phase.USERS: [create(1)]})
+    scim.faults.append(Fault(lambda _r: True, times=1000, status=401))
+    pushing = Push(service_of(scim), Ledger(state), threading.Event(), lambda _outcome: None)
+
+    pushing.look_at_accounts(asked=False)
+    report = pushing.run(lambda _phase: iter([create(2)]), removals_allowed=True)
+
+    assert isinstance(report.trouble, UpstreamRefusedToken)
+    assert len(posts(scim)) == 1
+    assert recorded(state) == {1}
+
+
+def test_of_many_refused_members_some_are_looked_up(
+    state: State, scim: ScimService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, members = _group_of(state, scim, 50)
+    (scim_id,) = scim.groups
+    scim.users.clear()
+    del scim.requests[:]
+    monkeypatch.setattr(members_module, "_LOOKS", 10)
+
+    push(state, service_of(scim), {Phase.ADD_MEMBERS: [AddMembers(group.subject, scim_id, tuple(members), "d")]})
+
+    assert len([request for request in scim.requests if "/Users" in request.path]) == 10
+    assert len(recorded(state)) == 40

@@ -1,0 +1,107 @@
+"""Accounts that are gone upstream, or unlinked: how that is noticed, and what follows.
+
+Somebody deletes an account by hand, an invitation expires, or the vendor takes away the number that links an account
+to what it stands for (it is still a member of its groups, and that gives the person nothing). Nobody tells; only who
+looks finds out. That a listing leaves an account out proves nothing, for services page as they like: evidence is a 404
+for the account itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import structlog
+
+from agent.plan.operations import Subject
+from agent.upstream.accounts import account_number
+from agent.upstream.client import Answer, ScimClient
+from agent.upstream.ledger import Account, Ledger
+from agent.upstream.lookup import USERS, page_through, user_path
+from agent.upstream.profile import ExternalUsers
+from agent.upstream.refusal import Refused
+
+SINGLE_LOOKS = 1_000  # in one reconciliation, of accounts that the listing leaves out
+_DELETED = "it was deleted upstream by somebody else; the next cycle creates it again"
+_INVITATION_GONE = (
+    "it is not there any more: the invitation has expired or was declined, or somebody deleted it. "
+    "rollcall sync --full invites the person again; take them out of the groups if that is not wanted"
+)
+
+log = structlog.get_logger()
+
+
+def look_at_accounts(client: ScimClient, ledger: Ledger, *, asked: bool) -> Iterator[tuple[Subject, Refused]]:
+    """Look who of the ledger is still there, and linked. Yields those who are gone and are not to be created again.
+
+    asked:  somebody asks for everything that was refused to be tried again, invitations too
+    """
+    listed = _listed(client, ledger)
+    if listed is None:
+        return
+    missing = ledger.accounts_but(listed)
+    if len(missing) > SINGLE_LOOKS:
+        log.warning(
+            "not every account was looked at upstream",
+            reason="the upstream does not list them; others are looked at in the next full reconciliation",
+            not_listed=len(missing),
+            looked_at=SINGLE_LOOKS,
+        )
+        missing = random.sample(missing, SINGLE_LOOKS)
+    for account in missing:
+        answer = _look_at(client, account)
+        if answer.status == HTTPStatus.FORBIDDEN or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("not every account was looked at upstream", reason=answer.words, status=answer.status)
+            return
+        if answer.status == HTTPStatus.NOT_FOUND:
+            refused = _forget(client, ledger, account, asked=asked)
+            if refused.recorded:
+                yield account.subject, refused
+
+
+def look_at_account(client: ScimClient, ledger: Ledger, account: Account) -> Refused | None:
+    """Look whether one account is still there. Returns what is to be told if it is gone."""
+    if _look_at(client, account).status != HTTPStatus.NOT_FOUND:
+        return None
+    return _forget(client, ledger, account, asked=False)
+
+
+def lost(client: ScimClient, ledger: Ledger, subject: Subject, *, external: bool, verb: str) -> Refused:
+    """Record that the account of a user is gone. Returns the refusal of what was to be done with it.
+
+    Another create is another invitation by e-mail to somebody who may have declined this one.
+    """
+    invited = external and client.service.external_users is ExternalUsers.INVITE
+    if ledger.user_lost(subject, verb=verb, until_asked=_INVITATION_GONE if invited else ""):
+        return Refused(_INVITATION_GONE, recorded=True)
+    return Refused(_DELETED)
+
+
+def _listed(client: ScimClient, ledger: Ledger) -> set[str] | None:
+    """Return the ids of the users that the upstream lists; None where it does not. Notes whose number is there."""
+    profile = client.service.profile
+    listed: set[str] = set()
+    for answer, users in page_through(client, USERS, {}, may_be_forbidden=True):
+        if not answer.ok:
+            reason = f"the users upstream cannot be listed: {answer.words}"
+            log.warning("not known which accounts are still there", reason=reason, status=answer.status)
+            return None
+        numbers = {str(user["id"]): account_number(profile, user) for user in users if user.get("id")}
+        if profile.account_schema:
+            ledger.account_numbers_seen(numbers)
+        listed.update(numbers)
+    return listed
+
+
+def _look_at(client: ScimClient, account: Account) -> Answer:
+    return client.request("GET", user_path(account.scim_id), may_be_forbidden=True)
+
+
+def _forget(client: ScimClient, ledger: Ledger, account: Account, *, asked: bool) -> Refused:
+    log.warning("account is gone upstream", user=account.subject.label, scim_id=account.scim_id)
+    if account.set_aside:
+        ledger.account_retired(account.scim_id)
+        return Refused("it was deleted upstream by somebody else, after another account had taken its place")
+    external = account.external and not asked
+    return lost(client, ledger, account.subject, external=external, verb="create user")
