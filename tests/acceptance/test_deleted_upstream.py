@@ -211,10 +211,23 @@ def test_only_a_404_for_the_account_itself_is_evidence(three: Agent, scim: ScimS
     assert (report["exit_code"], report["counts"]["writes"]) == (0, 0)
 
 
+def test_a_404_that_no_scim_service_sent_is_no_evidence_and_stops_nothing(three: Agent, scim: ScimService) -> None:
+    page = {"body": b"<html>no such page</html>", "headers": {"Content-Type": "text/html"}}
+    scim.faults.append(Fault(is_listing, times=99, status=200, body=as_bytes()))
+    scim.faults.append(Fault(is_look_at_one, times=99, status=404, **page))
+    three.ldif.write_text(people(4) + group("app-a", *uids(4)))
+
+    report = three.sync("--full")
+
+    assert report["exit_code"] == 0
+    assert report["counts"]["create user"] == 1
+    assert scim.membership() == {"app-a": mails(*uids(4))}
+
+
 # --- when somebody is to be added to a group ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("status", [400, 404, 200])
 def test_a_member_who_was_deleted_upstream_is_made_again_and_added_in_the_next_cycle(
     three: Agent, scim: ScimService, status: int
 ) -> None:
