@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, person, uids
+from tests.servers.scim2_server import Scim2Server
 from tests.servers.scim_service import Fault, Request, ScimService
 from tests.servers.vendor_service import VendorService
 
@@ -167,6 +169,22 @@ def test_an_account_set_aside_that_was_deleted_upstream_is_forgotten(agent: Agen
         assert agent.sync()["counts"]["planned"] == 0
         with sqlite3.connect(agent.state / "rollcall.sqlite3") as connection:
             assert connection.execute("select count(*) from former_account").fetchone() == (0,)
+
+
+def test_with_a_service_of_others_who_was_deleted_is_made_again_and_nobody_else(
+    agent: Agent, real_scim: Scim2Server
+) -> None:
+    agent.configure(real_scim, guard=OPEN)
+    agent.ldif.write_text(people(120) + group("app-a", *uids(120)))
+    agent.sync()
+    deleted = next(user["id"] for user in real_scim.users() if user["userName"] == "u7@example.com")
+    authorization = {"Authorization": f"Bearer {real_scim.token}"}
+    httpx.delete(f"{real_scim.url}/Users/{deleted}", headers=authorization).raise_for_status()
+
+    report = agent.sync("--full")
+
+    assert (report["exit_code"], report["counts"]["create user"]) == (0, 1)
+    assert {user["userName"] for user in real_scim.users()} == mails(*uids(120))
 
 
 # --- what proves nothing --------------------------------------------------------------------------------------------
