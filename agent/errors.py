@@ -5,7 +5,7 @@
     │   └── AnotherAgentRuns          exit 2: the state is in use by another process
     ├── StateProblem                  exit 2: the state cannot be opened or is newer than this program
     └── UpstreamError                 exit 5: the upstream as a whole
-        ├── UpstreamUnreachable       no connection, or it does not speak SCIM
+        ├── UpstreamUnreachable       no connection, or (NotScim) it does not speak SCIM
         └── UpstreamRefusedToken      401 or 403
 
 A source that could not be read is not an exception here but an outcome of the cycle (exit 4), because the other
@@ -56,6 +56,10 @@ class UpstreamError(RollcallError):
 
 class UpstreamUnreachable(UpstreamError):
     """The upstream does not answer, or what answers is not a SCIM service."""
+
+
+class NotScim(UpstreamUnreachable):
+    """What answers is not a SCIM service."""
 
 
 class UpstreamRefusedToken(UpstreamError):

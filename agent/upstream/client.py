@@ -20,7 +20,7 @@ import httpx
 import orjson
 
 from agent import __version__
-from agent.errors import UpstreamRefusedToken, UpstreamUnreachable, UsageProblem
+from agent.errors import NotScim, UpstreamRefusedToken, UpstreamUnreachable, UsageProblem
 from agent.upstream.brake import Brake
 from agent.upstream.service import Service
 
@@ -180,7 +180,7 @@ class ScimClient:
         kind = response.headers.get("Content-Type", "no content type").partition(";")[0]
         if status == HTTPStatus.NOT_FOUND and "html" not in kind:
             return {}
-        raise UpstreamUnreachable(
+        raise NotScim(
             f"What answers at {self.service.base} is not a SCIM service: it sent {kind} instead of JSON "
             f"({status} {_phrase(status)}). Check [upstream] url."
         )

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from agent.directory.marks import mark
 from agent.domain_names import address_key
 from agent.plan.operations import Address, Member, Operation, Subject
 from agent.plan.queries import PUSHABLE
-from agent.state.database import State, batched, upsert
+from agent.state.database import State, upsert
 from agent.state.tables import (
     create_attempt,
     desired_user,
@@ -32,6 +32,7 @@ from agent.state.tables import (
     rejected,
 )
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
+from agent.upstream.observed_members import observe_members
 from agent.upstream.rejections import reject
 
 _ACCOUNTS = ((ledger_user, False), (former_account, True))
@@ -284,40 +285,7 @@ class Ledger:
     def members_observed(self, subject: Subject, scim_ids: frozenset[str]) -> None:
         """Set the ledger's list to what was read upstream. Ids of users that are not the agent's are left out."""
         with self._state.write() as connection:
-            known: set[int] = set()
-            for some in batched(sorted(scim_ids), 500):
-                known.update(
-                    connection.execute(select(ledger_user.c.entry_id).where(ledger_user.c.scim_id.in_(some))).scalars()
-                )
-            recorded = set(
-                connection.execute(
-                    select(ledger_member.c.user_id).where(ledger_member.c.group_id == subject.entry_id)
-                ).scalars()
-            )
-            new = [{"group_id": subject.entry_id, "user_id": user_id} for user_id in sorted(known - recorded)]
-            if new:
-                connection.execute(insert(ledger_member), new)
-            for user_id in recorded - known:
-                connection.execute(
-                    delete(ledger_member).where(
-                        ledger_member.c.group_id == subject.entry_id, ledger_member.c.user_id == user_id
-                    )
-                )
-            former = connection.execute(
-                select(former_member.c.scim_id).where(former_member.c.group_id == subject.entry_id)
-            ).scalars()
-            set_aside: set[str] = set()
-            for some in batched(sorted(scim_ids), 500):
-                ours = select(former_account.c.scim_id).where(former_account.c.scim_id.in_(some))
-                set_aside.update(connection.execute(ours).scalars())
-            rows = [{"group_id": subject.entry_id, "scim_id": scim_id} for scim_id in sorted(set_aside)]
-            upsert(connection, former_member, rows)
-            for scim_id in set(former) - scim_ids:
-                connection.execute(
-                    delete(former_member).where(
-                        former_member.c.group_id == subject.entry_id, former_member.c.scim_id == scim_id
-                    )
-                )
+            observe_members(connection, subject.entry_id, scim_ids)
 
     def object_rejected(self, operation: Operation, reason: str, *, final: bool = False) -> datetime:
         """Remember a refusal with its reason. Returns when the next attempt is due."""

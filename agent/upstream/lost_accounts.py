@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 import structlog
 
+from agent.errors import NotScim
 from agent.plan.operations import Subject
 from agent.upstream.accounts import account_number
 from agent.upstream.client import Answer, ScimClient
@@ -95,7 +96,11 @@ def _listed(client: ScimClient, ledger: Ledger) -> set[str] | None:
 
 
 def _look_at(client: ScimClient, account: Account) -> Answer:
-    return client.request("GET", user_path(account.scim_id), may_be_forbidden=True)
+    try:
+        return client.request("GET", user_path(account.scim_id), may_be_forbidden=True)
+    except NotScim as error:
+        # Some frameworks answer so what they do not find, and so does a gateway whose service is away: no evidence.
+        return Answer(HTTPStatus.BAD_GATEWAY, {"detail": str(error)})
 
 
 def _forget(client: ScimClient, ledger: Ledger, account: Account, *, asked: bool) -> Refused:

@@ -63,7 +63,8 @@ def _change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> s
             f"{len(sending.refused)} of {len(operation.members)} members were refused, among them {member.scim_id}: "
             f"{reason}"
         )
-    without_effect = [m for m in todo if (m.scim_id in there) != adding and m.scim_id not in sending.lost]
+    # Some services accept whom they do not have (any more), and ignore it.
+    without_effect = [m for m in todo if (m.scim_id in there) != adding and not sending.is_gone(m)]
     if without_effect:
         raise Refused(
             f"the upstream accepted the change, but {len(without_effect)} of {len(operation.members)} "
@@ -132,15 +133,17 @@ class _Sending:
             self.ledger.members_removed(self.operation.subject, chunk)
 
     def _refuse(self, member: Member, answer: Answer) -> None:
-        """Services refuse with 400 or 404 whom they do not have (any more)."""
+        if answer.status not in _UNKNOWN_MEMBER or not self.is_gone(member):
+            self.refused.append((member, answer.words))
+
+    def is_gone(self, member: Member) -> bool:
+        """Look whether the account of a member is gone upstream. After many looks nobody is."""
         account = self.ledger.account(member.scim_id)
-        if answer.status in _UNKNOWN_MEMBER and account is not None and self._looks < _LOOKS:
+        if account is not None and self._looks < _LOOKS:
             self._looks += 1
-            gone = look_at_account(self.client, self.ledger, account)
-            if gone is not None:
+            if gone := look_at_account(self.client, self.ledger, account):
                 self.lost[member.scim_id] = f"{account.subject.label}: {gone}"
-                return
-        self.refused.append((member, answer.words))
+        return member.scim_id in self.lost
 
 
 def _patch(operation: _Change, chunk: Sequence[Member]) -> dict[str, object]:

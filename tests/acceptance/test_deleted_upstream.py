@@ -7,10 +7,12 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, person, uids
+from tests.servers.scim2_server import Scim2Server
 from tests.servers.scim_service import Fault, Request, ScimService
 from tests.servers.vendor_service import VendorService
 
@@ -162,6 +164,22 @@ def test_an_account_set_aside_that_was_deleted_upstream_is_forgotten(agent: Agen
             assert connection.execute("select count(*) from former_account").fetchone() == (0,)
 
 
+def test_with_a_service_of_others_who_was_deleted_is_made_again_and_nobody_else(
+    agent: Agent, real_scim: Scim2Server
+) -> None:
+    agent.configure(real_scim, guard=OPEN)
+    agent.ldif.write_text(people(120) + group("app-a", *uids(120)))
+    agent.sync()
+    deleted = next(user["id"] for user in real_scim.users() if user["userName"] == "u7@example.com")
+    authorization = {"Authorization": f"Bearer {real_scim.token}"}
+    httpx.delete(f"{real_scim.url}/Users/{deleted}", headers=authorization).raise_for_status()
+
+    report = agent.sync("--full")
+
+    assert (report["exit_code"], report["counts"]["create user"]) == (0, 1)
+    assert {user["userName"] for user in real_scim.users()} == mails(*uids(120))
+
+
 # --- what proves nothing --------------------------------------------------------------------------------------------
 
 
@@ -204,10 +222,23 @@ def test_only_a_404_for_the_account_itself_is_evidence(three: Agent, scim: ScimS
     assert (report["exit_code"], report["counts"]["writes"]) == (0, 0)
 
 
+def test_a_404_that_no_scim_service_sent_is_no_evidence_and_stops_nothing(three: Agent, scim: ScimService) -> None:
+    page = {"body": b"<html>no such page</html>", "headers": {"Content-Type": "text/html"}}
+    scim.faults.append(Fault(is_listing, times=99, status=200, body=as_bytes()))
+    scim.faults.append(Fault(is_look_at_one, times=99, status=404, **page))
+    three.ldif.write_text(people(4) + group("app-a", *uids(4)))
+
+    report = three.sync("--full")
+
+    assert report["exit_code"] == 0
+    assert report["counts"]["create user"] == 1
+    assert scim.membership() == {"app-a": mails(*uids(4))}
+
+
 # --- when somebody is to be added to a group ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("status", [400, 404, 200])
 def test_a_member_who_was_deleted_upstream_is_made_again_and_added_in_the_next_cycle(
     three: Agent, scim: ScimService, status: int
 ) -> None:

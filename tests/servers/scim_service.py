@@ -57,7 +57,7 @@ class ScimService:
         self.faults: list[Fault] = []
         self.ignores_member_additions = False
         self.ignores_filters = False
-        self.unknown_member = 400  # how an addition of somebody who is not there is refused
+        self.unknown_member = 400  # the answer to an addition of somebody who is not there; 200: it is ignored
         self.refuses: Callable[[dict[str, Any]], str | None] = lambda _user: None
         self._lock = threading.RLock()
 
@@ -168,6 +168,8 @@ class ScimService:
             listed = changed.setdefault("members", [])
             there = {member["value"] for member in listed}
             for member in operation["value"]:
+                if member["value"] not in self.users and self.unknown_member == 200:
+                    continue
                 if member["value"] not in self.users:
                     return self.unknown_member, _error(
                         self.unknown_member, f"there is no member {member['value']}", "invalidValue"
