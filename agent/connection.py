@@ -6,17 +6,21 @@ Everything that can be wrong with the settings is found while it is made, before
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from agent.plan.leavers import Grace
+from agent.plan.limits import Limits
 from agent.plan.locks import Locks
 from agent.plan.operations import Address
 from agent.plugins import Source, sources_of
 from agent.population.desired import Population, population_of
 from agent.population.policy import DomainPolicy
+from agent.population.protection import Protection, protection_of
+from agent.population.scope import selection_of
 from agent.settings import Settings, load_settings
 from agent.state.database import schema_version
 from agent.upstream.profile import ExternalUsers, profile_of
@@ -32,6 +36,19 @@ class Connection:
     sources: tuple[Source, ...]
     population: Population
     service: Service
+    limits: Limits = field(default_factory=Limits)
+    protection: Protection = field(default_factory=lambda: protection_of(()))
+
+    @property
+    def grace(self) -> Grace:
+        """How long after they left users and groups are deleted."""
+        leavers = self.settings.leavers
+        users, external, groups = (
+            None if after == "never" else after
+            for after in (leavers.delete_after, leavers.delete_external_after, leavers.delete_groups_after)
+        )
+        # An account that is the person's own is not ours to delete.
+        return Grace(users, None if self.locks.profile else external, groups)
 
     @property
     def wanted(self) -> Wanted:
@@ -66,6 +83,7 @@ class Connection:
             self.settings.mapping.model_dump_json(),
             self.settings.same_person.model_dump_json(),
             self.settings.upstream.url,
+            self.settings.guard.model_dump_json(include={"protected"}),
             self.service.external_users,
             schema_version(),
         ]
@@ -88,6 +106,11 @@ def connect(path: Path) -> Connection:
         settings=settings,
         sources=sources_of(settings.sources, str(path)),
         population=population,
+        limits=Limits(
+            settings.guard,
+            tuple((selection_of([name], "guard.group").selects, rule) for name, rule in settings.guard.group.items()),
+        ),
+        protection=protection_of(settings.guard.protected),
         service=Service(
             url=upstream.url,
             token=upstream.token or SecretStr(""),

@@ -30,20 +30,23 @@ from agent.errors import RollcallError
 from agent.notices import notices_of_cycle
 from agent.observe.audit import AuditTrail
 from agent.observe.progress import Progress
+from agent.plan.approvals import approved, remember_held, use_approval
+from agent.plan.budget import spend
 from agent.plan.difference import Difference, Retry
-from agent.plan.guard import Verdict, approved, judge, use_approval
-from agent.plan.operations import DeactivateUser, RetireAccount
-from agent.plan.plan import Plan, as_planned, draw_up
+from agent.plan.guard import Verdict, judge
+from agent.plan.leavers import note_groups_that_left
+from agent.plan.plan import Plan, as_planned, draw_up, name_of
 from agent.plan.queries import settle_marks
+from agent.plan.removals import cause_of
 from agent.plugins import Source
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
-from agent.upstream.accounts import judge_addresses, pass_on
+from agent.upstream.accounts import judge_addresses, note_guarded, pass_on
 from agent.upstream.ledger import Ledger
-from agent.upstream.push import Outcome, Push, PushReport
+from agent.upstream.push import Outcome, Push, PushReport, Result
 from agent.upstream.rejections import try_the_refused_again
 from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 
@@ -160,10 +163,12 @@ def resolve(
             forget_unlisted(transaction)
         awaited = sources_with_old_keys(transaction, connection.population.same_person, connection.source_names, owing)
         settle(transaction, connection.population, awaited)
+        note_guarded(transaction, connection.protection, everybody=everything)
+        note_groups_that_left(transaction)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not owing:
             write_fact(transaction, _RECONCILED, connection.fingerprint)
-    plan = draw_up(_difference(connection, state, _retry(full=full, at_once=retry_at_once)))
+    plan = draw_up(difference_of(connection, state, _retry(full=full, at_once=retry_at_once)))
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan), everything)
 
 
@@ -172,8 +177,11 @@ def settings_are_settled(connection: Connection, state: State) -> bool:
     return read_fact(state, _FINGERPRINT) == connection.fingerprint
 
 
-def _difference(connection: Connection, state: State, retry: Retry) -> Difference:
-    return Difference(state, retry=retry, locks=connection.locks, sources=connection.source_names)
+def difference_of(connection: Connection, state: State, retry: Retry = Retry.AT_ONCE) -> Difference:
+    """Return what would have to be done, as far as the state knows."""
+    return Difference(
+        state, retry=retry, locks=connection.locks, sources=connection.source_names, grace=connection.grace
+    )
 
 
 def _retry(*, full: bool, at_once: bool) -> Retry:
@@ -241,22 +249,22 @@ def read_source(
 
 
 def guard(connection: Connection, state: State, outcomes: tuple[SourceOutcome, ...], plan: Plan) -> Verdict:
-    """Ask whether the removals of a plan may be carried out."""
+    """Ask which of the removals of a plan may be carried out."""
     emptied = tuple(outcome.reason for outcome in outcomes if outcome.emptied)
     if not plan.removals:
         return Verdict(emptied, final=True)
     with state.read() as reader:
-        verdict = judge(reader, connection.settings.guard, plan.removals)
-        if approved(reader, plan.digest):
+        verdict = judge(reader, connection.limits, plan.removals)
+        if verdict.held and approved(reader, verdict.digest):
             verdict = replace(verdict, approved=True)
     if emptied:
-        return Verdict((*emptied, *verdict.reasons), final=True)
+        return Verdict((*emptied, *verdict.reasons), plan.removals, final=True)
     if read_fact(state, _RECONCILED) != connection.fingerprint:
         reason = (
             "the settings are new or have changed, and not every source has been read completely since. "
             "Removals wait for the first complete read of all sources."
         )
-        return Verdict((reason, *verdict.reasons), final=True)
+        return Verdict((reason, *verdict.reasons), plan.removals, final=True)
     return verdict
 
 
@@ -274,9 +282,14 @@ def push(
     plan, verdict = resolved.plan, resolved.verdict
     if plan.empty and not resolved.everything:
         return PushReport()
-    if verdict.approved and plan.removals:
+    if verdict.held:
         with state.write() as transaction:
-            use_approval(transaction, plan.digest)
+            if verdict.approved:
+                use_approval(transaction, verdict.digest)
+            else:
+                remember_held(transaction, verdict.digest, verdict.held)
+    permitted = verdict.let_through(plan.removals)
+    approved_by_somebody = {name_of(removal) for removal in verdict.held} if verdict.approved else set()
     progress.planned(plan.operations)
     servers = {outcome.source: outcome.server for outcome in resolved.outcomes}
 
@@ -284,15 +297,15 @@ def push(
 
         def done(outcome: Outcome) -> None:
             operation = outcome.operation
-            cause = "directory differs from upstream"
-            if isinstance(operation, DeactivateUser | RetireAccount):
-                cause = operation.cause
+            if outcome.result is Result.DONE and name_of(operation) not in approved_by_somebody:
+                with state.write() as transaction:
+                    spend(transaction, operation)
             what = {"verb": operation.verb, "label": operation.subject.label, "result": str(outcome.result)}
             trail.record(
                 cycle_id=cycle_id,
                 entry=operation.subject.entry_id,
                 members=[member.entry_id for member in getattr(operation, "members", ())],
-                cause=cause,
+                cause=cause_of(operation),
                 sources=servers,
                 detail=outcome.detail,
                 **what,
@@ -304,8 +317,8 @@ def push(
         if resolved.everything:
             # Before the difference, which knows from the beginning what waits for its next attempt.
             pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO)
-        difference = _difference(connection, state, retry)
-        return pushing.run(as_planned(plan, difference.operations), removals_allowed=verdict.lets_through)
+        difference = difference_of(connection, state, retry)
+        return pushing.run(as_planned(permitted, difference.operations), removals_allowed=bool(permitted))
 
 
 def _watched(

@@ -79,7 +79,7 @@ def record_cycle(
     """Work out the exit code and the sentences, and keep them for `rollcall status`."""
     with state.write() as connection:
         problems = problems_now(connection, population)
-        sentences, exit_code = _judge(outcomes, plan, verdict, pushed, problems)
+        sentences, exit_code = _judge(outcomes, verdict, pushed, problems)
         report = CycleReport(
             cycle_id=cycle_id,
             started_at=started,
@@ -92,7 +92,7 @@ def record_cycle(
                 "writes": pushed.writes,
                 "rejected": sum(1 for _ in connection.execute(select(rejected.c.entry_id))),
                 "problems": len(problems),
-                "removals held": len(plan.removals) if plan.removals and not verdict.lets_through else 0,
+                "removals held": len(verdict.held) if verdict.stops else 0,
                 **dict(sorted(pushed.done.items())),
             },
             sources=[describe_source(outcome) for outcome in outcomes],
@@ -106,7 +106,7 @@ def record_cycle(
                 *_about_unknown_members(connection, population, outcomes, sources),
                 *notices,
             ],
-            plan_digest=plan.digest if plan.removals and verdict.asks_for_approval else "",
+            plan_digest=verdict.digest if verdict.asks_for_approval else "",
         )
         row = {
             "id": cycle_id,
@@ -208,7 +208,7 @@ def describe_source(outcome: SourceOutcome) -> dict[str, object]:
 
 
 def _judge(
-    outcomes: tuple[SourceOutcome, ...], plan: Plan, verdict: Verdict, pushed: PushReport, problems: list[str]
+    outcomes: tuple[SourceOutcome, ...], verdict: Verdict, pushed: PushReport, problems: list[str]
 ) -> tuple[list[str], ExitCode]:
     """Return what has to be said and the exit code: the most serious trouble decides."""
     sentences: list[str] = []
@@ -224,11 +224,11 @@ def _judge(
     if pushed.removals_withheld:
         sentences = [pushed.removals_withheld, *sentences]
         exit_code = ExitCode.REJECTED_OBJECTS
-    if not verdict.lets_through:
-        held = f"{len(plan.removals)} removals are held back. " if plan.removals else ""
+    if verdict.stops:
+        held = f"{len(verdict.held)} removals are held back. " if verdict.held else ""
         sentences = [f"Stopped by the guard: {held}{' '.join(verdict.reasons)}", *sentences]
-        if plan.removals and verdict.asks_for_approval:
-            sentences.insert(1, f"To let exactly these removals through: rollcall approve {plan.digest}")
+        if verdict.asks_for_approval:
+            sentences.insert(1, f"To let exactly these removals through: rollcall approve {verdict.digest}")
         exit_code = ExitCode.GUARD
     incomplete = [o.reason for o in outcomes if o.completeness is not Completeness.COMPLETE]
     if incomplete:

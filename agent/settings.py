@@ -194,8 +194,23 @@ class SamePersonSettings(_Section):
         return {attribute.lower(): source for attribute, source in value.items()}
 
 
+class GroupGuardSettings(_Section):
+    """[guard.group]: limits for the groups that a DN or a pattern names. What is left out is as for all groups."""
+
+    members: int | None = Field(default=None, ge=0)
+    members_share: Share | None = None
+    members_from: int | None = Field(default=None, ge=0)
+    may_become_empty: bool | None = None
+
+
 class GuardSettings(_Section):
-    """[guard]: how much one cycle may take away. More than *both* the number and the share stops the removals."""
+    """[guard]: how much may be taken away. More than *both* the number and the share stops the removals.
+
+    daily:      how much of each limit comes back within a day after it was used; so small steps add up
+    group:      limits of single groups, by DN or "name:" and a pattern; the first that names a group decides
+    protected:  who is never deactivated nor taken out of a group: users by DN or "mail:" and a pattern on the address
+                or user name, and whole groups, from which nobody is taken, by DN or "name:" and a pattern
+    """
 
     users: int = Field(default=10, ge=0)
     users_share: Share = 0.05
@@ -204,7 +219,30 @@ class GuardSettings(_Section):
     members: int = Field(default=10, ge=0)
     members_share: Share = 0.20
     members_from: int = Field(default=10, ge=0)
+    may_become_empty: bool = False
+    daily: Share = 0.20
+    group: dict[str, GroupGuardSettings] = Field(default={})
+    protected: tuple[str, ...] = ()
     approval_valid: Duration = timedelta(hours=24)
+
+    @field_validator("daily")
+    @classmethod
+    def _comes_back(cls, value: float) -> float:
+        if value <= 0:
+            raise ValueError("write a share above 0%, or what was used of a limit would never come back")
+        return value
+
+
+class LeaverSettings(_Section):
+    """[leavers]: what becomes of accounts and groups that are not wanted any more, long after.
+
+    A user is deactivated at once; who returns before `delete_after` is the same account again. Deleted is only what
+    Rollcall has created, and never an account that is the person's own.
+    """
+
+    delete_after: Duration | Literal["never"] = "never"
+    delete_external_after: Duration | Literal["never"] = "never"
+    delete_groups_after: Duration | Literal["never"] = "never"
 
 
 class ScheduleSettings(_Section):
@@ -244,6 +282,7 @@ class Settings(BaseSettings):
     mapping: MappingSettings = MappingSettings()
     same_person: SamePersonSettings = SamePersonSettings()
     guard: GuardSettings = GuardSettings()
+    leavers: LeaverSettings = LeaverSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 
     @classmethod

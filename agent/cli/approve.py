@@ -1,4 +1,4 @@
-"""`rollcall approve DIGEST`: lets one guarded plan through, once."""
+"""`rollcall approve DIGEST`: lets one plan's removals through."""
 
 from __future__ import annotations
 
@@ -6,40 +6,76 @@ import argparse
 from typing import Any
 
 from agent.cli.configuration import open_connection
+from agent.cli.plan import rehearsal
 from agent.cli.terminal import console
+from agent.connection import Connection
+from agent.cycle import difference_of
 from agent.errors import ExitCode, UsageProblem
 from agent.operating_system import account_name
-from agent.plan.difference import Difference, Retry
-from agent.plan.guard import approve
+from agent.plan.approvals import Changed, approve, changed_since
+from agent.plan.guard import Verdict, judge
 from agent.plan.plan import draw_up
-from agent.state.database import FILE_NAME, open_state
+from agent.state.database import FILE_NAME, State, open_state
+
+_SHOWN = 20
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
     """Register the command."""
-    parser = commands.add_parser("approve", parents=[common], help="let one guarded plan through, once")
-    parser.add_argument("digest", metavar="DIGEST", help="the digest that sync, plan or status printed")
+    parser = commands.add_parser("approve", parents=[common], help="let the removals of one plan through, once")
+    parser.add_argument("digest", metavar="DIGEST", help="as rollcall plan and rollcall status print it")
     parser.set_defaults(command=command, quiet_logs=True)
 
 
 def command(options: argparse.Namespace) -> ExitCode:
-    """Record the approval; the next cycle whose removals have this digest carries them out."""
+    """Record the approval; the next cycle that would hold exactly these removals carries them out."""
     connection = open_connection(options)
     directory = connection.settings.agent.state_dir
     if not (directory / FILE_NAME).exists():
         raise UsageProblem(f"There is no state in {directory} yet, so there is nothing to approve. Run rollcall sync.")
     state = open_state(directory)
     try:
-        plan = draw_up(Difference(state, retry=Retry.AT_ONCE, locks=connection.locks, sources=connection.source_names))
-        if not plan.removals or plan.digest != options.digest:
-            now = f"The removals waiting now have the digest {plan.digest}" if plan.removals else "Nothing waits"
-            raise UsageProblem(f"No removals with the digest {options.digest} are waiting. {now}; see rollcall plan.")
+        verdict = _held(connection, state)
+        if verdict.digest != options.digest or not verdict.held:
+            # It may be the digest of a plan that has read more than the last cycle.
+            with rehearsal(connection, bars=True) as (_, resolved):
+                seen = resolved.verdict
+            if seen.digest != options.digest or not seen.asks_for_approval:
+                raise UsageProblem(_not_this(state, options.digest, verdict))
+            verdict = seen
         with state.write() as transaction:
-            until = approve(transaction, plan.digest, account_name(), connection.settings.guard.approval_valid)
+            until = approve(transaction, verdict.digest, account_name(), connection.settings.guard.approval_valid)
     finally:
         state.close()
     console().print(
-        f"Approved: {len(plan.removals)} removals, once, until {until:%Y-%m-%d %H:%M} UTC. "
+        f"Approved: {len(verdict.held)} removals, once, until {until:%Y-%m-%d %H:%M} UTC. "
         "The next cycle carries them out if they are still the same; or run rollcall sync now."
     )
     return ExitCode.DONE
+
+
+def _held(connection: Connection, state: State) -> Verdict:
+    """Return what the guard holds, as of the last cycle."""
+    plan = draw_up(difference_of(connection, state))
+    with state.read() as reader:
+        return judge(reader, connection.limits, plan.removals)
+
+
+def _not_this(state: State, digest: str, verdict: Verdict) -> str:
+    if not verdict.held:
+        return f"No removals with the digest {digest} are held. Nothing is held; see rollcall plan."
+    now = f"What is held now has the digest {verdict.digest}"
+    with state.read() as reader:
+        changed = changed_since(reader, digest, verdict.held)
+    if changed is None:
+        return f"No removals with the digest {digest} are held. {now}; see rollcall plan."
+    return f"The plan {digest} has changed since it was held: {_difference(changed)}. {now}; see rollcall plan."
+
+
+def _difference(changed: Changed) -> str:
+    told = [
+        f"{len(lines)} removals {what} ({'; '.join(lines[:_SHOWN])}{'; …' if len(lines) > _SHOWN else ''})"
+        for what, lines in (("more", changed.more), ("fewer", changed.fewer))
+        if lines
+    ]
+    return " and ".join(told) or "the same removals, counted otherwise"

@@ -12,12 +12,12 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import console, print_json, print_plan, progress_bars
 from agent.connection import Connection
-from agent.cycle import Resolved, resolve
+from agent.cycle import Resolved, difference_of, resolve
 from agent.cycle_report import describe_source, problems_now
 from agent.errors import ExitCode
 from agent.notices import notices_of_cycle
-from agent.plan.difference import Difference, Retry
 from agent.plan.operations import Phase
+from agent.plan.removals import cause_of, causes_of
 from agent.state.database import State, scratch_copy
 from connectors.base import Completeness
 
@@ -49,14 +49,25 @@ def command(options: argparse.Namespace) -> ExitCode:
             notices = notices_of_cycle(reader, connection.locks)
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         if options.json:
-            difference = Difference(state, retry=Retry.AT_ONCE, locks=connection.locks, sources=connection.source_names)
+            difference = difference_of(connection, state)
             print_json(
                 {
-                    "digest": resolved.plan.digest,
+                    "digest": resolved.verdict.digest,
                     "operations": resolved.plan.operations,
                     "memberships": {"add": resolved.plan.joining, "remove": resolved.plan.leaving},
                     "guard": list(resolved.verdict.reasons),
-                    "removals_allowed": resolved.verdict.lets_through,
+                    "removals_allowed": not resolved.verdict.stops,
+                    "held": len(resolved.verdict.held) if resolved.verdict.stops else 0,
+                    "causes": [
+                        {
+                            "cause": cause.text,
+                            "group": cause.of,
+                            "users": len(cause.users),
+                            "memberships": cause.memberships,
+                            "groups": cause.whole,
+                        }
+                        for cause in causes_of(resolved.plan.removals)
+                    ],
                     "sources": [describe_source(outcome) for outcome in resolved.outcomes],
                     "problems": problems,
                     "notices": notices,
@@ -65,7 +76,7 @@ def command(options: argparse.Namespace) -> ExitCode:
                             "verb": operation.verb,
                             "object": operation.subject.label,
                             "members": len(getattr(operation, "members", ())),
-                            "cause": getattr(operation, "cause", ""),
+                            "cause": cause_of(operation),
                         }
                         for phase in Phase
                         for operation in difference.operations(phase, foresee=True)
@@ -79,12 +90,13 @@ def command(options: argparse.Namespace) -> ExitCode:
                 out.print(f"- {sentence}", style="yellow")
             for sentence in notices:
                 out.print(f"- {sentence}")
-            if resolved.plan.removals and resolved.verdict.asks_for_approval:
+            if resolved.verdict.asks_for_approval:
                 out.print(
-                    f"The removals would be held. To let exactly these through: rollcall approve {resolved.plan.digest}"
+                    f"{len(resolved.verdict.held)} of {len(resolved.plan.removals)} removals would be held. To let "
+                    f"exactly these through: rollcall approve {resolved.verdict.digest}"
                 )
     if incomplete:
         return ExitCode.SOURCE_INCOMPLETE
-    if not resolved.verdict.lets_through:
+    if resolved.verdict.stops:
         return ExitCode.GUARD
     return ExitCode.REJECTED_OBJECTS if problems else ExitCode.DONE

@@ -15,6 +15,7 @@ from agent.cycle_report import CycleReport
 from agent.errors import ExitCode
 from agent.observe.progress import Progress
 from agent.plan.plan import Plan
+from agent.plan.removals import causes_of
 
 
 def console() -> Console:
@@ -56,10 +57,12 @@ def nothing_to_do(*, all_read: bool) -> str:
 
 
 def print_plan(out: Console, plan: Plan, *, all_read: bool, removals_shown: int = 50) -> None:
-    """Print a plan, its removals first."""
+    """Print a plan, its removals first: their causes, then each of them."""
     if plan.empty:
         out.print(nothing_to_do(all_read=all_read))
         return
+    for found in causes_of(plan.removals):
+        out.print(f"  {found.sentence}", style="bold red")
     for operation in plan.removals[:removals_shown]:
         members = getattr(operation, "members", None)
         cause = getattr(operation, "cause", "")
@@ -115,7 +118,7 @@ EXIT_MEANING = {
     ExitCode.DONE: "done",
     ExitCode.REJECTED_OBJECTS: "done, except for the objects named above",
     ExitCode.USAGE: "wrong usage or configuration",
-    ExitCode.GUARD: "stopped by a guard; nothing was removed",
+    ExitCode.GUARD: "a guard holds removals back; everything else was done",
     ExitCode.SOURCE_INCOMPLETE: "a source could not be read completely; what it did not show was left alone",
     ExitCode.UPSTREAM: "the upstream is unreachable or refuses the credentials",
 }

@@ -14,8 +14,9 @@ from functools import partial
 from itertools import groupby
 
 import orjson
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Connection, Row, Select, select
 
+from agent.plan.leavers import NEVER, Grace, groups_to_delete, users_to_delete
 from agent.plan.locks import UNLOCKED, Locks
 from agent.plan.operations import (
     ANYTHING,
@@ -24,6 +25,8 @@ from agent.plan.operations import (
     CreateGroup,
     CreateUser,
     DeactivateUser,
+    DeleteGroup,
+    DeleteUser,
     Member,
     Operation,
     Phase,
@@ -68,7 +71,8 @@ class Retry(StrEnum):
 class Difference:
     """The operations that would make the upstream equal to the desired state.
 
-    retry_at_once: also what was rejected and whose next attempt is not due yet.
+    retry:    what of that which was refused is tried
+    sources:  the names of those that are configured
     """
 
     def __init__(
@@ -78,10 +82,12 @@ class Difference:
         retry: Retry = Retry.WHEN_DUE,
         locks: Locks = UNLOCKED,
         sources: Collection[str] = (),
+        grace: Grace = NEVER,
     ) -> None:
         self._state = state
         self._sources = sources
         self._locks = locks
+        self._grace = grace
         self._waiting = _rejected_and_waiting(state, retry)
 
     def operations(self, phase: Phase, *, foresee: bool = False, waiting_too: bool = False) -> Iterator[Operation]:
@@ -116,6 +122,12 @@ class Difference:
             case Phase.DEACTIVATE_USERS:
                 yield from self._deactivations()
                 yield from self._retirements(foresee=foresee)
+            case Phase.DELETE_GROUPS:
+                yield from self._deletions(groups_to_delete, DeleteGroup, "not selected since")
+            case Phase.DELETE_USERS:
+                # Somebody may be listed where nobody could look.
+                if self._every_source_read():
+                    yield from self._deletions(users_to_delete, DeleteUser, "inactive and in no group since")
 
     def _numbers(self, query: _Query) -> list[int]:
         with self._state.read() as connection:
@@ -193,7 +205,7 @@ class Difference:
             with self._state.read() as connection:
                 rows = connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
             for (name, scim_id), same in groupby(rows, key=lambda row: (row.label, row.group_scim_id)):
-                members = tuple(Member(row.user_id, row.user_scim_id or "") for row in same)
+                members = tuple(Member(row.user_id, row.user_scim_id or "", getattr(row, "cause", "")) for row in same)
                 listed = ",".join(str(member.entry_id) for member in members)
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
@@ -218,6 +230,17 @@ class Difference:
                 ).all()
             for row in rows:
                 yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause, bool(row.locked))
+
+    def _deletions(
+        self,
+        query: Callable[[Connection, Grace], list[_Row]],
+        operation: type[DeleteUser | DeleteGroup],
+        what: str,
+    ) -> Iterator[Operation]:
+        with self._state.read() as connection:
+            rows = query(connection, self._grace)
+        for row in rows:
+            yield operation(Subject(row.entry_id, row.label), row.scim_id, f"{what} {row.since:%Y-%m-%d} ([leavers])")
 
     def _every_source_read(self) -> bool:
         failed = select(source.c.name).where(source.c.completeness == Completeness.FAILED.value)

@@ -1,120 +1,183 @@
-"""The guard: how much one cycle may take away without being asked (invariant 8).
+"""The guard: how much may be taken away without being asked (invariant 8).
 
-It counts what a plan removes and compares with what stands upstream. A guard that stops holds back every removal
-of the plan and nothing else.
+It counts what a plan removes, and what was removed lately (agent/plan/budget.py), and compares with what stands
+upstream. Too many users or groups, a source without anybody, or settings that are not settled hold back every removal;
+too many members of one group, or all of them, hold back the removals from that group. Nothing else is held back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, func, select, union, update
+from sqlalchemy import Connection, func, select, union
+from sqlalchemy.sql.selectable import Select
 
-from agent.plan.operations import DeactivateUser, Operation, RemoveMembers, RetireAccount
-from agent.settings import GuardSettings
-from agent.state.database import upsert
+from agent.plan.budget import Kind, used
+from agent.plan.limits import Limits
+from agent.plan.operations import DeactivateUser, DeleteGroup, DeleteUser, Operation, RemoveMembers, RetireAccount
+from agent.plan.removals import digest_of_removals
 from agent.state.tables import (
-    approval,
     desired_group,
+    desired_member,
+    desired_user,
+    entry,
     former_account,
     former_member,
     ledger_group,
     ledger_member,
     ledger_user,
 )
+from connectors.distinguished_name import normalise
+
+_OF_USERS = (DeactivateUser, RetireAccount, DeleteUser)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the guard says. `reasons` is empty when the removals may go on.
+    """What the guard says. `reasons` is empty when everything may go on.
 
-    final:  no approval lifts it, because it is not a matter of how many
+    held:      the removals that may not be carried out
+    approved:  somebody has let exactly those through
+    final:     no approval lifts it, because it is not a matter of how many
     """
 
     reasons: tuple[str, ...] = ()
+    held: tuple[Operation, ...] = ()
     approved: bool = False
     final: bool = False
 
     @property
-    def lets_through(self) -> bool:
-        """Whether the removals may be carried out."""
-        return self.approved or not self.reasons
+    def stops(self) -> bool:
+        """Whether anything is held back, or would be if there were removals."""
+        return bool(self.reasons) and not self.approved
 
     @property
     def asks_for_approval(self) -> bool:
-        """Whether an approval would let the removals through."""
-        return not self.lets_through and not self.final
+        """Whether an approval would let through what is held."""
+        return self.stops and bool(self.held) and not self.final
+
+    @property
+    def digest(self) -> str:
+        """The name of exactly those removals that are held. It does not change when somebody joins."""
+        return digest_of_removals(self.held)
+
+    def let_through(self, removals: Sequence[Operation]) -> tuple[Operation, ...]:
+        """Return which of the removals of a plan may be carried out."""
+        if not self.stops:
+            return tuple(removals)
+        held = set(self.held)
+        return tuple(removal for removal in removals if removal not in held)
 
 
-def judge(connection: Connection, settings: GuardSettings, removals: Sequence[Operation]) -> Verdict:
+def judge(connection: Connection, limits: Limits, removals: Sequence[Operation]) -> Verdict:
     """Judge the removals of a plan against what the ledger says stands upstream."""
-    reasons = []
+    of_everything = [*_too_many_users(connection, limits, removals), *_too_many_groups(connection, limits, removals)]
+    of_groups: list[str] = []
+    held: list[Operation] = []
+    for removal in removals:
+        if isinstance(removal, RemoveMembers) and (reason := _too_many_members(connection, limits, removal)):
+            of_groups.append(reason)
+            held.append(removal)
+    if of_everything:
+        return Verdict((*of_everything, *of_groups), tuple(removals))
+    # Whoever cannot be deactivated is let go by losing every membership; that is not so as long as one is held.
+    members = {member.entry_id for removal in held if isinstance(removal, RemoveMembers) for member in removal.members}
+    held += [
+        removal
+        for removal in removals
+        if isinstance(removal, DeactivateUser | RetireAccount)
+        and removal.locked
+        and removal.subject.entry_id in members
+    ]
+    stopped = set(held)
+    return Verdict(tuple(of_groups), tuple(removal for removal in removals if removal in stopped))
+
+
+def _too_many_users(connection: Connection, limits: Limits, removals: Sequence[Operation]) -> list[str]:
     # People, not accounts: whoever has a new account beside the one it replaces is one.
-    users = len(
-        {removal.subject.entry_id for removal in removals if isinstance(removal, DeactivateUser | RetireAccount)}
-    )
-    standing = union(
-        select(ledger_user.c.entry_id).where(ledger_user.c.active), select(former_account.c.entry_id)
-    ).subquery()
-    active = _count(connection, select(func.count()).select_from(standing))
-    if users > (limit := max(settings.users, int(settings.users_share * active))):
-        reasons.append(
-            f"{users} of {active} active users would be deactivated; the limit is {limit} ([guard] users, users_share)."
-        )
-    emptied = 0
-    for operation in removals:
-        if not isinstance(operation, RemoveMembers):
-            continue
-        size = sum(
-            _count(
-                connection,
-                select(func.count()).select_from(table).where(table.c.group_id == operation.subject.entry_id),
-            )
-            for table in (ledger_member, former_member)
-        )
-        leaving = len(operation.members)
-        emptied += leaving == size
-        limit = max(settings.members, int(settings.members_share * size))
-        if size >= settings.members_from and leaving > limit:
-            reasons.append(
-                f"group {operation.subject.label} would lose {leaving} of {size} members; the limit is {limit} "
-                "([guard] members, members_share)."
-            )
+    users = len({removal.subject.entry_id for removal in removals if isinstance(removal, _OF_USERS)})
+    standing = union(select(ledger_user.c.entry_id).where(ledger_user.c.active), select(former_account.c.entry_id))
+    deleted = sum(1 for removal in removals if isinstance(removal, DeleteUser))
+    active = _count(connection, select(func.count()).select_from(standing.subquery())) + deleted
+    limit = limits.users(active)
+    before = used(connection, Kind.USERS, limit, limits.general.daily) if users else 0
+    if not users or users + before <= limit:
+        return []
+    what = "deactivated or deleted" if deleted else "deactivated"
+    told = f"{users} of {active} active users would be {what}{_after(before)}"
+    return [f"{told}; the limit is {limit} ([guard] users, users_share{_daily(before)})."]
+
+
+def _too_many_groups(connection: Connection, limits: Limits, removals: Sequence[Operation]) -> list[str]:
+    """Groups that are not selected any more and lose what they have; of those that still are, see below."""
+    reasons = []
     groups = _count(connection, select(func.count()).select_from(ledger_group))
-    if groups and not _count(connection, select(func.count()).select_from(desired_group)):
+    selected = set(connection.execute(select(desired_group.c.entry_id)).scalars()) if groups else set()
+    if groups and not selected and any(isinstance(removal, RemoveMembers | DeleteGroup) for removal in removals):
         reasons.append(
-            f"no group is selected any more, and the upstream holds {groups} of Rollcall's. That is "
-            "hardly meant: check "
-            "[scope] groups."
+            f"no group is selected any more, and the upstream holds {groups} of Rollcall's. That is hardly meant: "
+            "check [scope] groups."
         )
-    if emptied > (limit := max(settings.groups, int(settings.groups_share * groups))):
+    leaving = {
+        removal.subject.entry_id
+        for removal in removals
+        if isinstance(removal, RemoveMembers | DeleteGroup) and removal.subject.entry_id not in selected
+    }
+    limit = limits.whole_groups(groups)
+    before = used(connection, Kind.GROUPS, limit, limits.general.daily) if leaving else 0
+    if leaving and len(leaving) + before > limit:
         reasons.append(
-            f"{emptied} of {groups} groups would lose all their members; the limit is {limit} "
-            "([guard] groups, groups_share)."
+            f"{len(leaving)} of {groups} groups would lose all their members, or be deleted, because they are not "
+            f"selected any more or gone{_after(before)}; the limit is {limit} ([guard] groups, "
+            f"groups_share{_daily(before)})."
         )
-    return Verdict(tuple(reasons))
+    return reasons
 
 
-def approve(connection: Connection, digest: str, by: str, valid: timedelta) -> datetime:
-    """Record that removals with this digest may be carried out once. Returns until when."""
-    now = datetime.now(UTC)
-    row = {"digest": digest, "approved_at": now, "approved_by": by, "expires_at": now + valid, "used_at": None}
-    upsert(connection, approval, [row])
-    return now + valid
+def _too_many_members(connection: Connection, limits: Limits, removal: RemoveMembers) -> str | None:
+    group_id, leaving = removal.subject.entry_id, len(removal.members)
+    size = sum(
+        _count(connection, select(func.count()).select_from(table).where(table.c.group_id == group_id))
+        for table in (ledger_member, former_member)
+    )
+    dn = connection.execute(select(entry.c.dn).where(entry.c.id == group_id)).scalar_one()
+    of_group = limits.of_group(normalise(dn), removal.subject.label)
+    most = of_group.most(size)
+    before = (
+        used(connection, Kind.MEMBERS, most, limits.general.daily, group_id) if size >= of_group.members_from else 0
+    )
+    if leaving + before > most:
+        return (
+            f"group {removal.subject.label} would lose {leaving} of {size} members{_after(before)}; the limit is "
+            f"{most} ([guard] members, members_share{_daily(before)})."
+        )
+    if leaving == size and not of_group.may_become_empty and _becomes_empty(connection, group_id):
+        return (
+            f"group {removal.subject.label} would lose all of its {size} members, and is still selected. If that is "
+            "meant, approve it, or set may_become_empty ([guard], [guard.group])."
+        )
+    return None
 
 
-def approved(connection: Connection, digest: str) -> bool:
-    """Tell whether a valid and unused approval names this digest."""
-    row = connection.execute(select(approval).where(approval.c.digest == digest)).first()
-    return row is not None and row.used_at is None and row.expires_at > datetime.now(UTC)
+def _becomes_empty(connection: Connection, group_id: int) -> bool:
+    """Tell whether a group is still selected and nobody is to be in it."""
+    wanted = (
+        select(desired_member.c.user_id)
+        .join(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
+        .where(desired_member.c.group_id == group_id, desired_member.c.provisioned, desired_user.c.active)
+    )
+    selected = select(desired_group.c.entry_id).where(desired_group.c.entry_id == group_id)
+    return connection.execute(selected).first() is not None and connection.execute(wanted.limit(1)).first() is None
 
 
-def use_approval(connection: Connection, digest: str) -> None:
-    """An approval is for one plan, once."""
-    connection.execute(update(approval).where(approval.c.digest == digest).values(used_at=datetime.now(UTC)))
+def _after(before: int) -> str:
+    return f", after {before} in the last days" if before else ""
 
 
-def _count(connection: Connection, statement: object) -> int:
-    return connection.execute(statement).scalar_one()  # type: ignore[call-overload, no-any-return]
+def _daily(before: int) -> str:
+    return ", daily" if before else ""
+
+
+def _count(connection: Connection, statement: Select[int]) -> int:
+    return connection.execute(statement).scalar_one()

@@ -22,9 +22,11 @@ class Phase(IntEnum):
     ADD_MEMBERS = 3
     REMOVE_MEMBERS = 4
     DEACTIVATE_USERS = 5
+    DELETE_GROUPS = 6
+    DELETE_USERS = 7
 
 
-DESTRUCTIVE = frozenset({Phase.REMOVE_MEMBERS, Phase.DEACTIVATE_USERS})
+DESTRUCTIVE = frozenset({Phase.REMOVE_MEMBERS, Phase.DEACTIVATE_USERS, Phase.DELETE_GROUPS, Phase.DELETE_USERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,26 @@ class RetireAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteUser:
+    """Delete an account that was deactivated long ago ([leavers] delete_after)."""
+
+    subject: Subject
+    scim_id: str
+    cause: str
+    verb = "delete user"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGroup:
+    """Delete a group that has been empty and out of the scope for long ([leavers] delete_groups_after)."""
+
+    subject: Subject
+    scim_id: str
+    cause: str
+    verb = "delete group"
+
+
+@dataclass(frozen=True, slots=True)
 class CreateGroup:
     """A group without members; they follow in the next phase."""
 
@@ -137,10 +159,11 @@ class UpdateGroup:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A user both ends of a membership know: its number here, its SCIM id upstream."""
+    """A user both ends of a membership know: its number here, its SCIM id upstream; and why it is removed, if it is."""
 
     entry_id: int
     scim_id: str
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +202,8 @@ Operation = (
     | UpdateUser
     | DeactivateUser
     | RetireAccount
+    | DeleteUser
+    | DeleteGroup
     | CreateGroup
     | UpdateGroup
     | AddMembers

@@ -1,10 +1,9 @@
-"""A plan: what a cycle would do, counted, with the digest that an approval names."""
+"""A plan: what a cycle would do, counted."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from agent.plan.difference import Difference
@@ -12,11 +11,21 @@ from agent.plan.operations import (
     DESTRUCTIVE,
     AddMembers,
     DeactivateUser,
+    DeleteGroup,
+    DeleteUser,
     Operation,
     Phase,
     RemoveMembers,
     RetireAccount,
 )
+
+_WHOLE = (DeactivateUser, RetireAccount, DeleteUser, DeleteGroup)
+
+
+def name_of(removal: Operation) -> tuple[str, str]:
+    """Name a removal by what it does and the id upstream, which stays when an account passes to another entry."""
+    what = "user leaves" if isinstance(removal, DeactivateUser | RetireAccount) else removal.verb
+    return what, str(getattr(removal, "scim_id", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +37,12 @@ class Plan:
     leaving:     memberships to remove
     removals:    the destructive operations themselves, for the guard and for the administrator to read; also those
                  that wait for their next attempt, so that what is approved does not depend on the time of day
-    digest:      names exactly these removals; it does not change when somebody joins
     """
 
     operations: dict[str, int]
     joining: int
     leaving: int
     removals: tuple[Operation, ...]
-    digest: str
 
     @property
     def empty(self) -> bool:
@@ -48,13 +55,10 @@ def draw_up(difference: Difference) -> Plan:
     counts: Counter[str] = Counter()
     joining = leaving = 0
     removals: list[Operation] = []
-    digest = hashlib.sha256()
     for phase in Phase:
         for operation in difference.operations(phase, foresee=True, waiting_too=phase in DESTRUCTIVE):
             if phase in DESTRUCTIVE:
                 removals.append(operation)
-                digest.update(f"{operation.verb}:{operation.subject.entry_id}:".encode())
-                digest.update(getattr(operation, "digest", "").encode() + b"\n")
             if not difference.due(operation):
                 continue
             counts[operation.verb] += 1
@@ -62,21 +66,21 @@ def draw_up(difference: Difference) -> Plan:
                 joining += len(operation.members)
             if isinstance(operation, RemoveMembers):
                 leaving += len(operation.members)
-    return Plan(dict(counts), joining, leaving, tuple(removals), digest.hexdigest()[:16])
+    return Plan(dict(counts), joining, leaving, tuple(removals))
 
 
 def as_planned(
-    plan: Plan, operations: Callable[[Phase], Iterator[Operation]]
+    permitted: Collection[Operation], operations: Callable[[Phase], Iterator[Operation]]
 ) -> Callable[[Phase], Iterator[Operation]]:
-    """Keep removals to those of the plan: the guard has seen no others, and they wait for the next plan.
+    """Keep removals to those that are permitted: the guard has seen no others, and they wait for the next plan.
 
     While a plan is carried out more may come to light: a group that is taken over turns out to have members. What was
     planned is known by its ids upstream, because an account may pass from one entry to another meanwhile.
     """
-    users = {removal.scim_id for removal in plan.removals if isinstance(removal, DeactivateUser | RetireAccount)}
+    whole = {name_of(removal) for removal in permitted}
     members = {
         (removal.scim_id, member.scim_id)
-        for removal in plan.removals
+        for removal in permitted
         if isinstance(removal, RemoveMembers)
         for member in removal.members
     }
@@ -87,7 +91,7 @@ def as_planned(
                 leaving = tuple(item for item in operation.members if (operation.scim_id, item.scim_id) in members)
                 if leaving:
                     yield replace(operation, members=leaving)
-            elif not isinstance(operation, DeactivateUser | RetireAccount) or operation.scim_id in users:
+            elif not isinstance(operation, _WHOLE) or name_of(operation) in whole:
                 yield operation
 
     return planned

@@ -12,6 +12,8 @@ from sqlalchemy import (
     delete,
     exists,
     false,
+    func,
+    literal,
     not_,
     or_,
     select,
@@ -37,6 +39,7 @@ from agent.state.tables import (
 )
 
 _BATCH = 500
+of_group, of_user = entry.alias("of_group"), entry.alias("of_user")
 _Query = Select[tuple[object, ...]]
 _Within = int | None  # the number of the one group that is asked for
 
@@ -204,10 +207,10 @@ def members_to_remove(within: _Within = None, *, locks: Locks) -> _Query:
     left = and_(
         desired_member.c.group_id.is_(None),
         or_(desired_group.c.entry_id.is_(None), desired_group.c.members_complete),
-        ~_claimed(ledger_member.c.group_id),
+        ~claimed(ledger_member.c.group_id),
     )
     withdrawn = and_(desired_member.c.group_id.is_not(None), desired_member.c.withdrawn)
-    let_go = and_(ledger_user.c.external, _unwanted(~_claimed())) if locks.profile else false()
+    let_go = and_(ledger_user.c.external, _unwanted(~claimed())) if locks.profile else false()
     query = (
         select(
             ledger_member.c.group_id,
@@ -215,15 +218,19 @@ def members_to_remove(within: _Within = None, *, locks: Locks) -> _Query:
             ledger_group.c.display_name.label("label"),
             ledger_group.c.scim_id.label("group_scim_id"),
             ledger_user.c.scim_id.label("user_scim_id"),
+            _cause_of_removal(locks).label("cause"),
         )
         .join(ledger_group, ledger_group.c.entry_id == ledger_member.c.group_id)
+        .join(of_group, of_group.c.id == ledger_member.c.group_id)
+        .join(of_user, of_user.c.id == ledger_member.c.user_id)
         .join(ledger_user, ledger_user.c.entry_id == ledger_member.c.user_id)
         .outerjoin(desired_member, listed)
         .outerjoin(desired_group, desired_group.c.entry_id == ledger_member.c.group_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_member.c.user_id)
         .where(
             or_(left, withdrawn, let_go, _barred(locks)),
-            ledger_user.c.protected.is_(false()),
+            not_(_protected()),
+            ledger_group.c.guarded.is_(false()),
             true() if within is None else ledger_member.c.group_id == within,
         )
     )
@@ -232,6 +239,30 @@ def members_to_remove(within: _Within = None, *, locks: Locks) -> _Query:
         query.where(_marked(ledger_member.c.user_id)),
     )
     return union_of(standing, _former_members(within))
+
+
+def _cause_of_removal(locks: Locks) -> ColumnElement[str]:
+    return case(
+        (of_user.c.present.is_(false()), func.coalesce(of_user.c.gone_evidence, "gone from the directory")),
+        (desired_member.c.withdrawn, desired_user.c.held_back),
+        (_barred(locks), _blocked_domain()),
+        (
+            of_group.c.present.is_(false()),
+            "the group is gone: " + func.coalesce(of_group.c.gone_evidence, "the directory has it no more"),
+        ),
+        (desired_group.c.entry_id.is_(None), "the group is not selected any more ([scope] groups)"),
+        (desired_user.c.active.is_(false()), "disabled in the directory"),
+        else_="no longer a member of the group",
+    )
+
+
+def _blocked_domain() -> ColumnElement[str]:
+    return "the domain " + ledger_user.c.domain + " is blocked ([external] blocked_domains)"
+
+
+def _protected() -> ColumnElement[bool]:
+    """Tell whether nothing may be taken from a user: by the domain of the address it has, or by name."""
+    return or_(ledger_user.c.protected, ledger_user.c.guarded)
 
 
 def _former_members(within: _Within) -> _Query:
@@ -243,6 +274,7 @@ def _former_members(within: _Within) -> _Query:
             ledger_group.c.display_name.label("label"),
             ledger_group.c.scim_id.label("group_scim_id"),
             former_member.c.scim_id.label("user_scim_id"),
+            literal("its account was replaced by another").label("cause"),
         )
         .join(former_account, former_account.c.scim_id == former_member.c.scim_id)
         .join(ledger_group, ledger_group.c.entry_id == former_member.c.group_id)
@@ -266,7 +298,7 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> _Query:
         (leader.c.id.is_not(None), "the same person as " + leader.c.dn + " ([same_person] by), whose account stays"),
         (desired_user.c.entry_id.is_(None), "no longer a member of any selected group"),
         (desired_user.c.active.is_(false()), "disabled in the directory"),
-        (_barred(locks), "the domain " + ledger_user.c.domain + " is blocked ([external] blocked_domains)"),
+        (_barred(locks), _blocked_domain()),
         else_=desired_user.c.held_back,
     )
     return (
@@ -284,18 +316,18 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> _Query:
         .where(
             _marked(ledger_user.c.entry_id),
             ledger_user.c.active,
-            ledger_user.c.protected.is_(false()),
-            or_(_unwanted(or_(entry.c.present.is_(false()), ~_claimed() if unlisted_too else false())), _barred(locks)),
+            not_(_protected()),
+            or_(_unwanted(or_(entry.c.present.is_(false()), ~claimed() if unlisted_too else false())), _barred(locks)),
         )
     )
 
 
 def protected_from_removal() -> _Query:
-    """Select the users whom only the protection of their domain keeps active upstream."""
+    """Select the users whom only their protection keeps active upstream."""
     return (
         select(ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
-        .where(ledger_user.c.protected, ledger_user.c.active, _unwanted(true()))
+        .where(_protected(), ledger_user.c.active, _unwanted(true()))
     )
 
 
@@ -344,7 +376,7 @@ def _unwanted(sure: ColumnElement[bool]) -> ColumnElement[bool]:
     return or_(nobody_wants, desired_user.c.withdrawn, desired_user.c.active.is_(false()))
 
 
-def _claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
+def claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
     """Ask whether an entry of another source claims this account by its user name: in that group, or in any.
 
     It is not pushed, because the account belongs to an entry that is there; but both may be one person, whom

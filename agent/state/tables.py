@@ -273,6 +273,8 @@ ledger_user = Table(
     Column("external", Boolean, nullable=False, server_default=false()),
     Column("protected", Boolean, nullable=False, server_default=false()),
     Column("blocked", Boolean, nullable=False, server_default=false()),
+    Column("guarded", Boolean, nullable=False, server_default=false()),  # named in [guard] protected
+    Column("deactivated_at", UtcDateTime),  # since when the agent has it inactive
     Column("account_number", Text),  # the vendor's own number of the account, since it was seen
     Column("unlinked_at", UtcDateTime),  # when that number was found missing
     Index(None, "domain"),
@@ -283,6 +285,12 @@ Index(
     # Written out: SQLite takes an index on some rows only for a condition with the same words.
     sqlite_where=ledger_user.c.protected == true(),
     postgresql_where=ledger_user.c.protected == true(),
+)
+Index(
+    "ix_ledger_user_deactivated",
+    ledger_user.c.deactivated_at,
+    sqlite_where=ledger_user.c.deactivated_at.is_not(None),
+    postgresql_where=ledger_user.c.deactivated_at.is_not(None),
 )
 Index(
     "ix_ledger_user_unlinked",
@@ -323,6 +331,8 @@ ledger_group = Table(
     Column("in_doubt", Boolean, nullable=False),  # a change of members was begun and not yet confirmed
     Column("origin", String(20), nullable=False),
     Column("acknowledged_at", UtcDateTime, nullable=False),
+    Column("guarded", Boolean, nullable=False, server_default=false()),  # named in [guard] protected
+    Column("left_at", UtcDateTime),  # since when it is not selected any more
 )
 
 ledger_member = Table(
@@ -375,6 +385,27 @@ approval = Table(
     Column("approved_by", Text, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("used_at", UtcDateTime),
+)
+
+# The removals of a plan that the guard held back, so that a later plan can be compared with it.
+held_plan = Table(
+    "held_plan",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("held_at", UtcDateTime, nullable=False),
+    Column("removals", Text, nullable=False),  # JSON: a line for each, in words
+)
+
+# What was taken away without an approval; see agent/plan/budget.py.
+spending = Table(
+    "spending",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(20), nullable=False),  # users, groups or members
+    Column("group_id", Integer, nullable=False),  # of the members; else 0
+    Column("number", Integer, nullable=False),
+    Index("ix_spending_of", "kind", "group_id", "at"),
 )
 
 fact = Table(

@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, not_, select, update
 
 from agent.plan.operations import Address
+from agent.population.protection import Protection
 from agent.state.database import batched, upsert
-from agent.state.tables import decided_user, former_account, former_member, ledger_group, ledger_member, ledger_user
+from agent.state.tables import (
+    decided_user,
+    entry,
+    former_account,
+    former_member,
+    ledger_group,
+    ledger_member,
+    ledger_user,
+    mark,
+)
 from agent.upstream.profile import Profile
+from connectors.distinguished_name import normalise
 
 _BATCH = 500
 _UNKNOWN = ""
@@ -50,6 +61,30 @@ def judge_addresses(connection: Connection, judge: Callable[[str], Address], *, 
             connection.execute(
                 update(table).where(table.c.domain == row.domain, table.c.external == row.external).values(**values)
             )
+
+
+def note_guarded(connection: Connection, protection: Protection, *, everybody: bool) -> None:
+    """Set down which of the users and groups upstream [guard] protected names: of all, or of those that are marked.
+
+    The name in the directory counts, also the last one of an entry that is gone, and the address upstream.
+    """
+    for table in (ledger_user, ledger_group):
+        rows = select(table, entry.c.dn).join(entry, entry.c.id == table.c.entry_id)
+        if not everybody:
+            rows = rows.where(table.c.entry_id.in_(select(mark.c.entry_id)))
+        elif protection.empty:
+            rows = rows.where(table.c.guarded)
+        changed = []
+        for row in connection.execute(rows):
+            dn = normalise(row.dn)
+            if table is ledger_user:
+                guarded = protection.of_user(dn, row.user_name, row.email)
+            else:
+                guarded = protection.of_group(dn, row.display_name)
+            if guarded != row.guarded:
+                changed.append(row.entry_id)
+        for some in batched(changed, _BATCH):
+            connection.execute(update(table).where(table.c.entry_id.in_(some)).values(guarded=not_(table.c.guarded)))
 
 
 def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:

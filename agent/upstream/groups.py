@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from urllib.parse import quote
 
-from agent.plan.operations import CreateGroup, UpdateGroup
+from agent.plan.operations import CreateGroup, DeleteGroup, UpdateGroup
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger, Origin
@@ -69,6 +69,26 @@ def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> 
         raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
     ledger.group_updated(operation, display_name=name, digest=operation.digest)
     return "renamed"
+
+
+def delete_group(client: ScimClient, ledger: Ledger, operation: DeleteGroup) -> str:
+    """Delete a group that has nobody of ours any more, unless somebody else has put people in. Raises Refused."""
+    there = client.request("GET", group_address(operation.scim_id), may_be_forbidden=True)
+    make_sure_of_the_token(client, there)
+    if there.ok and there.body.get("members"):
+        raise Refused(
+            "it has members that Rollcall does not know, so it is not deleted. Delete it upstream by hand, or take "
+            "them out there",
+            final=True,
+        )
+    answer = there
+    if there.status != HTTPStatus.NOT_FOUND:
+        answer = client.request("DELETE", group_address(operation.scim_id), may_be_forbidden=True)
+        make_sure_of_the_token(client, answer)
+    if not answer.ok and answer.status != HTTPStatus.NOT_FOUND:
+        raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+    ledger.group_deleted(operation.subject)
+    return "deleted" if answer.ok else "was already deleted upstream"
 
 
 def group_address(scim_id: str) -> str:

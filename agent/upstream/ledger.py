@@ -110,6 +110,7 @@ class Ledger:
             "acknowledged_at": _now(),
             "account_number": account_number,
             "unlinked_at": None,
+            "deactivated_at": None if active else _now(),
             **_naming(user_name, address),
         }
         with self._state.write() as connection:
@@ -127,11 +128,12 @@ class Ledger:
 
     def user_updated(self, subject: Subject, *, user_name: str, digest: str, active: bool, address: Address) -> None:
         """The upstream took an update of a user the ledger knows."""
-        self._user_changed(subject, digest=digest, active=active, **_naming(user_name, address))
+        since = None if active else _now()
+        self._user_changed(subject, digest=digest, active=active, deactivated_at=since, **_naming(user_name, address))
 
     def user_deactivated(self, subject: Subject) -> None:
         """The upstream holds this user as inactive. The digest is void: a return is always an update."""
-        self._user_changed(subject, digest=UNKNOWN, active=False)
+        self._user_changed(subject, digest=UNKNOWN, active=False, deactivated_at=_now())
 
     def user_let_go(self, subject: Subject) -> None:
         """A user whose account is not ours to deactivate has lost every membership."""
@@ -139,7 +141,13 @@ class Ledger:
 
     def user_returned(self, subject: Subject) -> None:
         """A user whose account is not ours is to have memberships again."""
-        self._user_changed(subject, active=True)
+        self._user_changed(subject, active=True, deactivated_at=None)
+
+    def user_deleted(self, subject: Subject) -> None:
+        """The upstream has deleted this user, because the agent asked for it."""
+        with self._state.write() as connection:
+            for table in (ledger_member.c.user_id, ledger_user.c.entry_id, rejected.c.entry_id):
+                connection.execute(delete(table.table).where(table == subject.entry_id))
 
     def account_numbers_seen(self, numbers: Mapping[str, str | None]) -> None:
         """The upstream showed these accounts, by SCIM id, with the vendor's own number or without one."""
@@ -239,6 +247,12 @@ class Ledger:
             for table in (ledger_member, former_member):
                 connection.execute(delete(table).where(table.c.group_id == subject.entry_id))
             connection.execute(delete(ledger_group).where(ledger_group.c.entry_id == subject.entry_id))
+
+    def group_deleted(self, subject: Subject) -> None:
+        """The upstream has deleted this group, because the agent asked for it."""
+        self.group_lost(subject)
+        with self._state.write() as connection:
+            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
 
     def group(self, subject: Subject) -> LedgerGroup | None:
         """Return what the ledger says of one group."""

@@ -22,6 +22,8 @@ from agent.plan.operations import (
     CreateGroup,
     CreateUser,
     DeactivateUser,
+    DeleteGroup,
+    DeleteUser,
     Operation,
     Phase,
     ReadMembers,
@@ -32,13 +34,13 @@ from agent.plan.operations import (
 )
 from agent.upstream.brake import Brake, Stopped
 from agent.upstream.client import ScimClient, verification
-from agent.upstream.groups import create_group, update_group
+from agent.upstream.groups import create_group, delete_group, update_group
 from agent.upstream.ledger import Ledger
 from agent.upstream.lost_accounts import look_at_accounts
 from agent.upstream.members import change_members, read_members
 from agent.upstream.refusal import Refused
 from agent.upstream.service import Service
-from agent.upstream.users import create_user, deactivate_user, retire_account, update_user
+from agent.upstream.users import create_user, deactivate_user, delete_user, retire_account, update_user
 
 BUDGET_NUMBER = 10
 BUDGET_SHARE = 0.10
@@ -277,6 +279,10 @@ def _send(client: ScimClient, ledger: Ledger, operation: Operation) -> str:
             detail = update_user(client, ledger, operation)
         case DeactivateUser():
             detail = deactivate_user(client, ledger, operation)
+        case DeleteUser():
+            detail = delete_user(client, ledger, operation)
+        case DeleteGroup():
+            detail = delete_group(client, ledger, operation)
         case RetireAccount():
             detail = retire_account(client, ledger, operation)
         case CreateGroup():

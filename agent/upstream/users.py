@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
-from agent.plan.operations import CreateUser, DeactivateUser, RetireAccount, UpdateUser
+from agent.plan.operations import CreateUser, DeactivateUser, DeleteUser, RetireAccount, UpdateUser
 from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
@@ -83,6 +83,16 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
     _expect_success(answer)
     ledger.user_deactivated(operation.subject)
     return "deactivated"
+
+
+def delete_user(client: ScimClient, ledger: Ledger, operation: DeleteUser) -> str:
+    """Delete an account for good. One that is not there any more is as good as deleted. Raises Refused."""
+    answer = client.request("DELETE", user_path(operation.scim_id), may_be_forbidden=True)
+    make_sure_of_the_token(client, answer)
+    if answer.status != HTTPStatus.NOT_FOUND:
+        _expect_success(answer)
+    ledger.user_deleted(operation.subject)
+    return "deleted" if answer.ok else "was already deleted upstream"
 
 
 def retire_account(client: ScimClient, ledger: Ledger, operation: RetireAccount) -> str:

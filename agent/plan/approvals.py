@@ -1,0 +1,61 @@
+"""Approvals: somebody has seen what is held, and lets exactly that through, once, within a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, select, update
+
+from agent.plan.operations import Operation
+from agent.plan.removals import in_words
+from agent.state.database import upsert
+from agent.state.tables import approval, held_plan
+
+_KEPT = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What has come to a plan that was held before, and what has gone from it; in words."""
+
+    more: tuple[str, ...]
+    fewer: tuple[str, ...]
+
+
+def approve(connection: Connection, digest: str, by: str, valid: timedelta) -> datetime:
+    """Record that removals with this digest may be carried out once. Returns until when."""
+    now = datetime.now(UTC)
+    row = {"digest": digest, "approved_at": now, "approved_by": by, "expires_at": now + valid, "used_at": None}
+    upsert(connection, approval, [row])
+    return now + valid
+
+
+def approved(connection: Connection, digest: str) -> bool:
+    """Tell whether a valid and unused approval names this digest."""
+    row = connection.execute(select(approval).where(approval.c.digest == digest)).first()
+    return row is not None and row.used_at is None and row.expires_at > datetime.now(UTC)
+
+
+def use_approval(connection: Connection, digest: str) -> None:
+    """An approval is for one plan, once."""
+    connection.execute(update(approval).where(approval.c.digest == digest).values(used_at=datetime.now(UTC)))
+
+
+def remember_held(connection: Connection, digest: str, removals: Sequence[Operation]) -> None:
+    """Keep what was held under this digest, for an administrator who comes with it later."""
+    now = datetime.now(UTC)
+    row = {"digest": digest, "held_at": now, "removals": json.dumps(in_words(removals))}
+    upsert(connection, held_plan, [row])
+    connection.execute(delete(held_plan).where(held_plan.c.held_at < now - _KEPT))
+
+
+def changed_since(connection: Connection, digest: str, removals: Sequence[Operation]) -> Changed | None:
+    """Compare what is held now with what was held under another digest. None: nothing was."""
+    text = connection.execute(select(held_plan.c.removals).where(held_plan.c.digest == digest)).scalar()
+    if text is None:
+        return None
+    before, now = set(json.loads(text)), set(in_words(removals))
+    return Changed(tuple(sorted(now - before)), tuple(sorted(before - now)))
