@@ -46,6 +46,7 @@ from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.accounts import judge_addresses, note_guarded, pass_on
 from agent.upstream.ledger import Ledger
+from agent.upstream.observed_members import doubt_every_group
 from agent.upstream.push import Outcome, Push, PushReport, Result
 from agent.upstream.rejections import try_the_refused_again
 from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
@@ -53,6 +54,7 @@ from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 _FINGERPRINT = "connection fingerprint"
 _RECONCILED = "reconciled fingerprint"
 _RECONCILED_AT = "full reconciliation begun at"
+_UPSTREAM = "address of the upstream"
 _PROGRESS_EVERY = 500
 
 log = structlog.get_logger()
@@ -153,6 +155,7 @@ def resolve(
             try_the_refused_again(transaction)
         if everything:
             mark_everything(transaction)
+            doubt_every_group(transaction)
             judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
@@ -280,7 +283,9 @@ def push(
 ) -> PushReport:
     """Carry the plan out. Every acknowledgement is in the ledger and in the audit trail when this returns."""
     plan, verdict = resolved.plan, resolved.verdict
-    if plan.empty and not resolved.everything:
+    base = connection.service.base
+    known_upstream = read_fact(state, _UPSTREAM) in {None, base}
+    if plan.empty and not resolved.everything and known_upstream:
         return PushReport()
     if verdict.held:
         with state.write() as transaction:
@@ -314,9 +319,12 @@ def push(
             progress.pushed(operation.verb, operation.subject.label, str(outcome.result))
 
         pushing = Push(connection.service, Ledger(state), stop, done)
-        if resolved.everything:
-            # Before the difference, which knows from the beginning what waits for its next attempt.
-            pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO)
+        if known_upstream or pushing.recognise():
+            with state.write() as transaction:
+                write_fact(transaction, _UPSTREAM, base)
+            if resolved.everything:
+                # Before the difference, which knows from the beginning what waits for its next attempt.
+                pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO)
         difference = difference_of(connection, state, retry)
         return pushing.run(as_planned(permitted, difference.operations), removals_allowed=bool(permitted))
 

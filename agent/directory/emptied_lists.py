@@ -49,10 +49,10 @@ def reason_of(source_name: str) -> str:
     )
 
 
-def told_before(connection: Connection, source_name: str) -> bool:
+def told_before(connection: Connection, source_name: str, reason: str) -> bool:
     """Tell whether the last read of the source ended with just this."""
     told = connection.execute(select(source.c.reason).where(source.c.name == source_name)).scalar() or ""
-    return told.startswith(reason_of(source_name))
+    return told.startswith(reason)
 
 
 class EmptiedLists:

@@ -232,7 +232,7 @@ class Reading:
         if self._emptied.hardly_meant(connection, self.number, everything=outcome.proves_absence):
             if increment:
                 return replace(outcome, needs_full="most of its groups that held members show none any more")
-            if not (self._meant and told_before(connection, self.source)):
+            if not (self._meant and told_before(connection, self.source, reason_of(self.source))):
                 no_longer_whole(connection, self._emptied.groups)
                 reason = f"{reason_of(self.source)} {outcome.reason}".strip()
                 return replace(outcome, completeness=Completeness.PARTIAL, reason=reason)
@@ -242,12 +242,13 @@ class Reading:
     def _conclude_absences(self, connection: Connection, outcome: SourceOutcome) -> SourceOutcome:
         if missing := unmentioned_kind(connection, self.source, self.number):
             kind, held = missing
-            return replace(
-                outcome,
-                emptied=True,
-                reason=f"source {self.source}: it held {held} {plural(kind)} and now shows none. That is hardly "
-                "meant: check the base, the filter and the rights of the account. Nothing is removed.",
+            reason = (
+                f"source {self.source}: it held {held} {plural(kind)} and now shows none. That is hardly meant: check "
+                "the base, the filter and the rights of the account. Nothing is removed. If it is meant, run rollcall "
+                "sync --full, which takes it over; the guard counts."
             )
+            if not (self._meant and told_before(connection, self.source, reason)):
+                return replace(outcome, emptied=True, reason=reason)
         evidence = f"absent from the complete read {self.number} of source {self.source} ({outcome.server})"
         self._gone += lose_unmentioned(connection, self.source, evidence, self.number)
         forget_unseen(connection, self.source, self.number)

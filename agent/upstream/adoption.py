@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.plan.operations import Subject
 from agent.upstream.ledger import Ledger
 from agent.upstream.lookup import Found
-from agent.upstream.refusal import Refused
+from agent.upstream.refusal import NameTaken, Refused
 from agent.upstream.service import Service
 
 
@@ -34,7 +34,7 @@ def verify_match(service: Service, ledger: Ledger, subject: Subject, external_id
     owner = ledger.owner_of(found.scim_id)
     if owner is not None and owner.entry_id != subject.entry_id:
         if owner.present or not service.adopt:
-            raise Refused(
+            raise NameTaken(
                 f"the upstream object {found.scim_id} with this name already belongs to another directory entry. "
                 "Rename one of the two in the directory, or remove the object upstream."
             )

@@ -65,6 +65,18 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A user or group the ledger holds, with what it is known by: the entry's anchor, and the name upstream."""
+
+    subject: Subject
+    scim_id: str
+    anchor: str
+    name: str
+    is_user: bool
+    set_aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """The entry an object upstream belongs to. `present`: the directory still has it."""
 
@@ -205,6 +217,48 @@ class Ledger:
             if waits:
                 reject(connection, subject.entry_id, verb, until_asked, until_asked=True)
         return waits
+
+    def user_name_of(self, subject: Subject) -> str | None:
+        """Return the user name that this user has upstream."""
+        with self._state.read() as connection:
+            held = select(ledger_user.c.user_name).where(ledger_user.c.entry_id == subject.entry_id)
+            return connection.execute(held).scalar()
+
+    def everything_known(self, *, of_users: bool) -> list[Known]:
+        """Return every account of the ledger, those set aside too; or else every group."""
+        tables = (ledger_user, former_account) if of_users else (ledger_group,)
+        with self._state.read() as connection:
+            return [
+                Known(
+                    Subject(row.entry_id, row.name),
+                    row.scim_id,
+                    row.anchor,
+                    row.name,
+                    of_users,
+                    table is former_account,
+                )
+                for table in tables
+                for row in connection.execute(
+                    select(
+                        table.c.entry_id,
+                        table.c.scim_id,
+                        entry.c.anchor,
+                        (table.c.user_name if of_users else table.c.display_name).label("name"),
+                    ).join(entry, entry.c.id == table.c.entry_id)
+                )
+            ]
+
+    def forget(self, known: Known) -> None:
+        """This user or group does not stand at this service: it is none of the agent's."""
+        if known.set_aside:
+            self.account_retired(known.scim_id)
+        elif known.is_user:
+            self.user_lost(known.subject)
+        else:
+            self.group_lost(known.subject)
+        with self._state.write() as connection:
+            connection.execute(delete(rejected).where(rejected.c.entry_id == known.subject.entry_id))
+            mark(connection, [known.subject.entry_id], references_too=False)
 
     def group_acknowledged(
         self, subject: Subject, *, scim_id: str, display_name: str, digest: str, origin: Origin

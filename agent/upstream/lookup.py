@@ -60,9 +60,14 @@ def by_external_id(client: ScimClient, endpoint: str, external_id: str) -> Found
     )
 
 
+def resource_path(endpoint: str, scim_id: str) -> str:
+    """Return the path of one user or group."""
+    return f"{endpoint}/{quote(scim_id, safe='')}"
+
+
 def user_path(scim_id: str) -> str:
     """Return the path of one user."""
-    return f"{USERS}/{quote(scim_id, safe='')}"
+    return resource_path(USERS, scim_id)
 
 
 def page_through(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.state.database import batched, upsert
-from agent.state.tables import former_account, former_member, ledger_member, ledger_user
+from agent.state.tables import former_account, former_member, ledger_group, ledger_member, ledger_user
 
 _BATCH = 500
+
+
+def doubt_every_group(connection: Connection) -> None:
+    """Have the members of every group read upstream: somebody may have changed them there, or restored the state."""
+    connection.execute(update(ledger_group).values(in_doubt=True))
 
 
 def observe_members(connection: Connection, group_id: int, scim_ids: frozenset[str]) -> None:

@@ -12,35 +12,21 @@ import ssl
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.errors import UpstreamError, UpstreamUnreachable
-from agent.plan.operations import (
-    DESTRUCTIVE,
-    AddMembers,
-    CreateGroup,
-    CreateUser,
-    DeactivateUser,
-    DeleteGroup,
-    DeleteUser,
-    Operation,
-    Phase,
-    ReadMembers,
-    RemoveMembers,
-    RetireAccount,
-    UpdateGroup,
-    UpdateUser,
-)
+from agent.plan.operations import DESTRUCTIVE, CreateUser, Operation, Phase, UpdateUser
 from agent.upstream.brake import Brake, Stopped
 from agent.upstream.client import ScimClient, verification
-from agent.upstream.groups import create_group, delete_group, update_group
 from agent.upstream.ledger import Ledger
 from agent.upstream.lost_accounts import look_at_accounts
-from agent.upstream.members import change_members, read_members
-from agent.upstream.refusal import Refused
+from agent.upstream.recognition import recognise
+from agent.upstream.refusal import NameTaken, Refused
+from agent.upstream.sending import send
 from agent.upstream.service import Service
-from agent.upstream.users import create_user, deactivate_user, delete_user, retire_account, update_user
+from agent.upstream.taken_names import settle_taken_names
 
 BUDGET_NUMBER = 10
 BUDGET_SHARE = 0.10
@@ -118,6 +104,7 @@ class Push:
         self._recent: deque[bool] = deque(maxlen=_WATCHED)
         self._defect: BaseException | None = None
         self._report = PushReport()
+        self._name_taken: list[CreateUser | UpdateUser] = []
         self._context: ssl.SSLContext | None = None
 
     def look_at_accounts(self, *, asked: bool) -> None:
@@ -127,19 +114,21 @@ class Push:
         """
         if not self._ledger.has_users:
             return
-        with ScimClient(self._service, self._brake, self._verification()) as client:
-            try:
-                for subject, refused in look_at_accounts(client, self._ledger, asked=asked):
-                    self._report.rejections += 1
-                    self._report.tolerated += 1
-                    if len(self._report.rejected) < _SHOWN:
-                        self._report.rejected.append(Rejection("create user", subject.label, str(refused)))
-            except UpstreamError as error:
-                self._report.trouble = error
-                self._halt.set()
-            except Stopped:
-                pass
-            self._report.requests += client.requests
+        with self._client() as client:
+            for subject, refused in look_at_accounts(client, self._ledger, asked=asked):
+                self._report.rejections += 1
+                self._report.tolerated += 1
+                if len(self._report.rejected) < _SHOWN:
+                    self._report.rejected.append(Rejection("create user", subject.label, str(refused)))
+
+    def recognise(self) -> bool:
+        """After the address of the upstream has changed: find out what of the ledger stands there, or stop the push.
+
+        Returns whether that is known now.
+        """
+        with self._client() as client:
+            recognise(client, self._ledger)
+        return not self._halted()
 
     def run(self, operations: Callable[[Phase], Iterator[Operation]], *, removals_allowed: bool) -> PushReport:
         """Carry out every phase in order. `operations` is asked for a phase when its turn comes.
@@ -156,10 +145,41 @@ class Push:
                 self._phase(operations(phase))
             else:
                 constructive += self._phase(operations(phase))
+                self._settle_taken_names()
         self._report.stopped = self._stop.is_set()
         if self._defect is not None:
             raise self._defect
         return self._report
+
+    @contextmanager
+    def _client(self) -> Iterator[ScimClient]:
+        """Give a client outside of the workers. Systemic trouble is put into the report, and stops the push."""
+        with ScimClient(self._service, self._brake, self._verification()) as client:
+            try:
+                yield client
+            except UpstreamError as error:
+                self._report.trouble = self._report.trouble or error
+                self._halt.set()
+            except Stopped:
+                pass
+            finally:
+                self._report.requests += client.requests
+                self._report.writes += client.writes
+
+    def _settle_taken_names(self) -> None:
+        """See agent/upstream/taken_names.py."""
+        waiting, self._name_taken = self._name_taken, []
+        if not waiting or self._halted():
+            return
+        with self._client() as client:
+
+            def still_taken(operation: CreateUser | UpdateUser) -> bool:
+                self._carry_out(client, operation)
+                refused, self._name_taken = self._name_taken, []
+                return bool(refused)
+
+            for operation in settle_taken_names(client, self._ledger, waiting, still_taken):
+                self._carry_out(client, operation, postpone=False)
 
     def _halted(self) -> bool:
         return self._halt.is_set() or self._stop.is_set()
@@ -226,11 +246,16 @@ class Push:
             while waiting.get() is not None:
                 pass  # whoever fills the queue must not wait for a worker that is no more
 
-    def _carry_out(self, client: ScimClient, operation: Operation) -> None:
+    def _carry_out(self, client: ScimClient, operation: Operation, *, postpone: bool = True) -> None:
+        """Carry out one operation. With `postpone`, one whose name is taken waits for the end of the phase."""
         failed_before, writes_before = client.failed, client.writes
         try:
-            detail = _send(client, self._ledger, operation)
+            detail = send(client, self._ledger, operation)
         except Refused as refused:
+            if postpone and isinstance(refused, NameTaken) and isinstance(operation, CreateUser | UpdateUser):
+                with self._lock:
+                    self._name_taken.append(operation)
+                return
             if not refused.recorded:
                 self._ledger.object_rejected(operation, str(refused), final=refused.final)
             self._finished(Outcome(operation, Result.REJECTED, str(refused)), failed=refused.temporary)
@@ -269,31 +294,6 @@ class Push:
                 )
                 self._halt.set()
             self._on_done(outcome)
-
-
-def _send(client: ScimClient, ledger: Ledger, operation: Operation) -> str:
-    match operation:
-        case CreateUser():
-            detail = create_user(client, ledger, operation)
-        case UpdateUser():
-            detail = update_user(client, ledger, operation)
-        case DeactivateUser():
-            detail = deactivate_user(client, ledger, operation)
-        case DeleteUser():
-            detail = delete_user(client, ledger, operation)
-        case DeleteGroup():
-            detail = delete_group(client, ledger, operation)
-        case RetireAccount():
-            detail = retire_account(client, ledger, operation)
-        case CreateGroup():
-            detail = create_group(client, ledger, operation)
-        case UpdateGroup():
-            detail = update_group(client, ledger, operation)
-        case AddMembers() | RemoveMembers():
-            detail = change_members(client, ledger, operation)
-        case ReadMembers():
-            detail = read_members(client, ledger, operation)
-    return detail
 
 
 def _is_of_an_external_user(operation: Operation) -> bool:

@@ -16,3 +16,7 @@ class Refused(Exception):
         self.temporary = temporary
         self.final = final
         self.recorded = recorded
+
+
+class NameTaken(Refused):
+    """Somebody else has the name, who perhaps gives it up in the same cycle."""

@@ -22,7 +22,7 @@ from agent.upstream.lookup import (
 )
 from agent.upstream.lost_accounts import lost
 from agent.upstream.profile import ExternalUsers
-from agent.upstream.refusal import Refused
+from agent.upstream.refusal import NameTaken, Refused
 
 PATCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _LOOKS = 3
@@ -59,6 +59,8 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
     make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
         raise lost(client, ledger, operation.subject, external=external, verb=operation.verb)
+    if answer.status == HTTPStatus.CONFLICT:
+        raise NameTaken(answer.words)
     _expect_success(answer)
     ledger.user_updated(
         operation.subject,

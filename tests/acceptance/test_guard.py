@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.agent_runner import Agent
-from tests.ldif_text import group, people, uids
+from tests.ldif_text import group, people, person, uids
 from tests.servers.scim_service import Fault, ScimService
 
 
@@ -97,3 +97,25 @@ def _wait_for_guard(agent: Agent) -> dict[str, str]:
         if cycles[0]["exit_code"] == 3:
             return dict(cycles[0])
     raise AssertionError(cycles[0])
+
+
+def test_a_source_that_shows_nobody_is_believed_when_somebody_who_was_told_says_so(
+    ready: Agent, scim: ScimService
+) -> None:
+    partners = {"name": "partners", "connector": "ldif", "file": "partners.ldif"}
+    other = ready.directory / "partners.ldif"
+    ready.configure(scim, {"name": "corp", "connector": "ldif", "file": "directory.ldif"}, partners)
+    ready.ldif.write_text(people(3) + group("app-a", *uids(3)))
+    other.write_text(person("guest") + group("app-p", "guest"))
+    ready.sync()
+    other.write_text("\n")
+    told_first = ready.sync("--full")
+    plain = ready.sync()
+
+    assert [told_first["exit_code"], plain["exit_code"]] == [3, 3]
+    assert "it held 1 people and now shows none" in plain["sentences"][0]
+    assert scim.membership()["app-p"] == {"guest@example.com"}
+
+    assert ready.sync("--full")["exit_code"] == 0
+    assert scim.active() == mails(*uids(3))
+    assert ready.sync()["counts"]["planned"] == 0
