@@ -105,7 +105,7 @@ def run_cycle(
         retry = _retry(full=full, at_once=retry_at_once)
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry=retry)
         with state.write() as transaction:
-            notices = notices_of_cycle(transaction, connection.locks)
+            notices = notices_of_cycle(transaction, connection.locks, connection.source_names)
             settle_marks(transaction, connection.locks)
         report = record_cycle(
             state,

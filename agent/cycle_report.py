@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, or_, select
 
 from agent.directory.mirror import SourceOutcome
 from agent.directory.unknown import any_unknown, unknown_members
@@ -79,7 +79,8 @@ def record_cycle(
     """Work out the exit code and the sentences, and keep them for `rollcall status`."""
     with state.write() as connection:
         problems = problems_now(connection, population)
-        sentences, exit_code = _judge(outcomes, verdict, pushed, problems)
+        outstanding = [*_refused_before(connection, started), *problems]
+        sentences, exit_code = _judge(outcomes, verdict, pushed, outstanding)
         report = CycleReport(
             cycle_id=cycle_id,
             started_at=started,
@@ -148,9 +149,29 @@ def rejections_now(connection: Connection) -> list[dict[str, object]]:
             "attempts": row.attempts,
             "since": row.first_at.isoformat(),
             "next_attempt_at": row.next_attempt_at.isoformat(),
+            "next": describe_wait(row.next_attempt_at),
         }
         for row in rows
     ]
+
+
+def _refused_before(connection: Connection, started: datetime) -> list[str]:
+    """Return what was refused and has not been tried in this cycle, in sentences: it is outstanding all the same."""
+    rows = connection.execute(
+        select(rejected, entry.c.dn)
+        .join(entry, entry.c.id == rejected.c.entry_id)
+        .where(or_(rejected.c.last_at.is_(None), rejected.c.last_at < started))
+        .order_by(rejected.c.first_at)
+        .limit(_SHOWN)
+    )
+    return [f"{row.operation} {row.dn}: {row.reason} ({describe_wait(row.next_attempt_at)})" for row in rows]
+
+
+def describe_wait(until: datetime) -> str:
+    """Say when something is tried again."""
+    if until - datetime.now(UTC) > timedelta(days=3650):
+        return "not tried again until somebody asks: rollcall sync --full"
+    return f"next attempt after {until:%Y-%m-%d %H:%M} UTC, or with rollcall sync"
 
 
 def unresolved_now(connection: Connection) -> list[dict[str, object]]:

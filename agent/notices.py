@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, Row, func, select
 
 from agent.plan.locks import Locks
-from agent.plan.queries import profiles_that_differ, protected_from_removal
+from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
 from agent.state.tables import desired_user, ledger_user
 
 _SHOWN = 20
 _KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; memberships are kept up"
 
 
-def notices_now(connection: Connection, locks: Locks) -> list[str]:
+def notices_now(connection: Connection, locks: Locks, sources: Collection[str]) -> list[str]:
     """Return every notice, in sentences, with some examples of each kind."""
     return [
         *held_back(connection),
         *differing_profiles(connection, locks),
         *_unlinked(connection),
         *_protected(connection),
+        *_kept_active(connection, sources),
     ]
 
 
-def notices_of_cycle(connection: Connection, locks: Locks) -> list[str]:
+def notices_of_cycle(connection: Connection, locks: Locks, sources: Collection[str]) -> list[str]:
     """Return the notices of a cycle, before its marks are settled. Of profiles that differ, only what is new."""
     return [
         *held_back(connection),
         *differing_profiles(connection, locks, marked_only=True),
         *_unlinked(connection),
         *_protected(connection),
+        *_kept_active(connection, sources),
     ]
 
 
@@ -84,6 +88,18 @@ def _protected(connection: Connection) -> list[str]:
     sentence = (
         f"{_users(number)} kept upstream although the directory or the policy does not have them there any more: "
         "their domain is protected ([external] protected_domains)."
+    )
+    return [sentence] if number else []
+
+
+def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:
+    """Tell of those who would be deactivated if it were known that no group lists them."""
+    if lists_are_known(connection, sources):
+        return []
+    number = connection.execute(select(func.count()).select_from(active_and_unlisted().subquery())).scalar_one()
+    sentence = (
+        f"{_users(number)} in no selected group as far as is known, and stay active until every source and every list "
+        "has been read to its end."
     )
     return [sentence] if number else []
 

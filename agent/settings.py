@@ -157,6 +157,19 @@ class ExternalSettings(_Section):
         for what, others in (("blocked_domains", self.blocked_domains), ("domains", self.domains)):
             if both := sorted(set(self.managed_domains) & set(others)):
                 raise ValueError(f'"{both[0]}" is in managed_domains and in {what}; take it out of one of them')
+        for managed in self.managed_domains if self.subdomains else ():
+            for domain in self.domains:
+                if domain.endswith(f".{managed}"):
+                    raise ValueError(
+                        f'"{domain}" is below "{managed}" of managed_domains, and domains has rules for external users '
+                        "only; take one of them out, or set subdomains = false"
+                    )
+            for domain in self.blocked_domains:
+                if managed.endswith(f".{domain}"):
+                    raise ValueError(
+                        f'"{domain}" of blocked_domains stands for "{managed}" of managed_domains, too; take one of '
+                        "them out, or set subdomains = false"
+                    )
         if both := sorted(set(self.protected_domains) & set(self.blocked_domains)):
             raise ValueError(f'"{both[0]}" is in protected_domains and in blocked_domains; take it out of one of them')
         return self

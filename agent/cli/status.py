@@ -95,7 +95,7 @@ def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
         },
         "rejected": rejections_now(reader),
         "problems": problems_now(reader, connection.population),
-        "notices": notices_now(reader, connection.locks),
+        "notices": notices_now(reader, connection.locks, connection.source_names),
         "decisions": [describe_decision(made) for made in decisions(reader)],
         "unresolved": unresolved_now(reader),
         "unknown_members": [
@@ -122,8 +122,7 @@ def _show(out: Console, document: dict[str, Any]) -> None:
         out.print(f"- {item['sentence']}")
     for item in document["rejected"]:
         out.print(
-            f"- {item['operation']} {item['dn']}: {item['reason']} "
-            f"(attempt {item['attempts']}, next after {item['next_attempt_at']})",
+            f"- {item['operation']} {item['dn']}: {item['reason']} (attempt {item['attempts']}; {item['next']})",
             style="yellow",
         )
     for sentence in document["problems"]:

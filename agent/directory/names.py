@@ -3,13 +3,16 @@
 A directory renames an entry and corrects the groups that list it in two steps (OpenLDAP's refint works
 asynchronously). Between the two a group lists a name nobody has any more. So an entry keeps a name it lost until a
 later complete read: a rename in progress never looks like a member that left.
+
+A DN is unique in its own directory only: two forests may both be corp.local. So a group means the entry of its own
+source by it; and one of another source only where no other has the name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, delete, exists, or_, select, update
 
 from agent.directory.marks import mark
 from agent.state.database import batched, upsert
@@ -23,7 +26,7 @@ Claim = tuple[int, Name]
 
 
 def qualified(given: Name, source: str) -> Name:
-    """Make a name unique across sources: a uid means something in its own source only, a DN everywhere."""
+    """Make a uid unique across sources: it means something in its own source only."""
     return Name(given.kind, f"{source}:{given.value}") if given.kind is NameKind.UID else given
 
 
@@ -69,19 +72,48 @@ def claim_names(
     return changed, taken
 
 
+def meant_by(group: FromClause, owner: FromClause = entry) -> ColumnElement[bool]:
+    """Tell whether a group that lists a name means this entry, among all that have the name.
+
+    group: the entry that lists; owner: the entry a row of `name` belongs to
+    """
+    same, holder = name.alias("same"), entry.alias("holder")
+    others = (
+        select(same.c.entry_id)
+        .join(holder, holder.c.id == same.c.entry_id)
+        .where(same.c.kind == name.c.kind, same.c.value == name.c.value, same.c.entry_id != name.c.entry_id)
+        .correlate(name, group)
+    )
+    return or_(
+        name.c.kind != NameKind.DN.value,
+        owner.c.source == group.c.source,
+        and_(~others.where(holder.c.source == group.c.source).exists(), ~others.where(holder.c.present).exists()),
+    )
+
+
 def _take_over(connection: Connection, claims: list[Claim]) -> list[TakenOver]:
-    """Let whoever claims a name have it alone, but for the kinds of names that are shared with who still has them."""
+    """Let whoever claims a name have it alone, but for the kinds of names that are shared with who still has them.
+
+    Of a DN that goes for one source: whoever has it in another keeps it.
+    """
     taken = []
+    numbers = sorted({number for number, _ in claims})
+    source_of = {
+        row.id: row.source
+        for row in connection.execute(select(entry.c.id, entry.c.source).where(entry.c.id.in_(numbers)))
+    }
     for kind in NameKind:
         owner_of = {claimed.value: number for number, claimed in claims if claimed.kind is kind}
         if not owner_of:
             continue
         others = connection.execute(
-            select(name.c.value, name.c.entry_id, name.c.former_since).where(
-                name.c.kind == kind.value, name.c.value.in_(list(owner_of))
-            )
+            select(name.c.value, name.c.entry_id, name.c.former_since, entry.c.source)
+            .join(entry, entry.c.id == name.c.entry_id)
+            .where(name.c.kind == kind.value, name.c.value.in_(list(owner_of)))
         ).all()
         for row in others:
+            if kind is NameKind.DN and row.source != source_of[owner_of[row.value]]:
+                continue
             if row.entry_id == owner_of[row.value] or (kind in _SHARED and row.former_since is None):
                 continue
             connection.execute(
@@ -168,9 +200,15 @@ def names_of(connection: Connection, numbers: list[int]) -> set[Name]:
 
 def _make_former(connection: Connection, number: int, lost: Name, read_number: int) -> None:
     same = and_(name.c.kind == lost.kind.value, name.c.value == lost.value)
-    taken = connection.execute(
-        select(name.c.entry_id).where(same, name.c.entry_id != number, name.c.former_since.is_(None))
-    ).first()
+    taken_by = (
+        select(name.c.entry_id)
+        .join(entry, entry.c.id == name.c.entry_id)
+        .where(same, name.c.entry_id != number, name.c.former_since.is_(None))
+    )
+    if lost.kind is NameKind.DN:
+        source = select(entry.c.source).where(entry.c.id == number).scalar_subquery()
+        taken_by = taken_by.where(entry.c.source == source)
+    taken = connection.execute(taken_by).first()
     mine = and_(same, name.c.entry_id == number)
     if taken is not None:
         connection.execute(delete(name).where(mine))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import CTE, Connection, func, select, union
+from sqlalchemy import CTE, Connection, case, func, select, union
 
+from agent.directory.names import meant_by
 from agent.state.tables import entry, mark, membership, name
 from connectors.base import EntryKind, NameKind
 
@@ -54,22 +55,31 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
     """Open a group. With `nested` False, groups inside it are left closed and their people left out."""
     same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
     opened = _opened(group_id) if nested else select(entry.c.id).where(entry.c.id == group_id).cte("opened")
+    lister = entry.alias("lister")
     members = connection.execute(
         select(entry.c.id)
         .distinct()
         .select_from(opened)
+        .join(lister, lister.c.id == opened.c.id)
         .join(membership, membership.c.group_id == opened.c.id)
         .join(name, same_name)
         .join(entry, entry.c.id == name.c.entry_id)
-        .where(entry.c.kind != EntryKind.GROUP.value, entry.c.present)
+        .where(entry.c.kind != EntryKind.GROUP.value, entry.c.present, meant_by(lister))
     ).scalars()
-    unknown = connection.execute(
-        select(func.count())
+    having = (
+        select(name.c.entry_id)
+        .join(entry, entry.c.id == name.c.entry_id)
+        .where(same_name)
+        .correlate(membership, lister)
+    )
+    of_several = case((having.exists(), 1), else_=0)
+    unknown, ambiguous = connection.execute(
+        select(func.count(), func.coalesce(func.sum(of_several), 0))
         .select_from(opened)
+        .join(lister, lister.c.id == opened.c.id)
         .join(membership, membership.c.group_id == opened.c.id)
-        .outerjoin(name, same_name)
-        .where(name.c.entry_id.is_(None), membership.c.kind.not_in(NAMES_NOBODY))
-    ).scalar_one()
+        .where(membership.c.kind.not_in(NAMES_NOBODY), ~having.where(meant_by(lister)).exists())
+    ).one()
     groups = connection.execute(
         select(entry.c.id, entry.c.members_complete, entry.c.present).join(opened, opened.c.id == entry.c.id)
     ).all()
@@ -77,7 +87,8 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
     return FlatGroup(
         members=frozenset(members),
         # What a group that is out of sight last held stays; that it may hold more keeps nobody in another.
-        complete=all(row.members_complete for row in groups if row.present),
+        # Of whom a name that several have stands for, nobody is known to have left.
+        complete=not ambiguous and all(row.members_complete for row in groups if row.present),
         unresolved=unknown + unreadable,
     )
 
@@ -85,12 +96,14 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
 def _opened(group_id: int) -> CTE:
     same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
     start = select(entry.c.id).where(entry.c.id == group_id).cte("opened", recursive=True)
+    lister = entry.alias("opener")
     inside = (
         select(entry.c.id)
         .select_from(start)
+        .join(lister, lister.c.id == start.c.id)
         .join(membership, membership.c.group_id == start.c.id)
         .join(name, same_name)
         .join(entry, entry.c.id == name.c.entry_id)
-        .where(entry.c.kind == EntryKind.GROUP.value)
+        .where(entry.c.kind == EntryKind.GROUP.value, meant_by(lister))
     )
     return start.union(inside)

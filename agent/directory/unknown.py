@@ -7,19 +7,23 @@ the domain that a name points to, and whether a source reads it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from sqlalchemy import CTE, Connection, Row, Select, and_, literal, select
-from sqlalchemy import exists as sql_exists
+from sqlalchemy import CTE, Connection, Row, Select, and_, false, literal, select
 
+from agent.directory.names import meant_by
 from agent.directory.places import Place, Places
 from agent.directory.resolution import NAMES_NOBODY
 from agent.state.tables import desired_group, entry, membership, name
 from connectors.base import EntryKind, NameKind, SourceSettings
 
+_SEVERAL = (
+    "several sources have an entry of this name, and the group is of none of them. List the member by a name that one "
+    "source alone has, or read the group's own directory as a source"
+)
 _EXAMPLES = 3
 _ROWS = 500
-_Row = Row[tuple[str, str, str | None, str, str, str]]
+_Row = Row[tuple[str, str, str | None, str, str, str, bool]]
 
 
 @dataclass(slots=True)
@@ -74,6 +78,8 @@ def unknown_members(connection: Connection, sources: Sequence[SourceSettings], *
         if (row.kind, row.value) != before:
             before = (row.kind, row.value)
             place = places.of(row.kind, row.foreign_dn or row.value, row.source, row.group_dn)
+            if row.several:
+                place = replace(place, remedy=_SEVERAL)
             group = found.setdefault(place, UnknownMembers(place))
             group.number += 1
             if len(group.examples) < _EXAMPLES:
@@ -97,7 +103,7 @@ def _rows(connection: Connection, *, nested: bool) -> Iterator[_Row]:
         yield from connection.execute(query.execution_options(yield_per=_ROWS))
 
 
-def _names_of_nobody(opened: CTE) -> Select[tuple[str, str, str | None, str, str, str]]:
+def _names_of_nobody(opened: CTE) -> Select[tuple[str, str, str | None, str, str, str, bool]]:
     beside = membership.alias("beside")
     lister = entry.alias("lister")
     foreign_dn = (
@@ -113,6 +119,12 @@ def _names_of_nobody(opened: CTE) -> Select[tuple[str, str, str | None, str, str
         .limit(1)
         .scalar_subquery()
     )
+    having = (
+        select(name.c.entry_id)
+        .join(entry, entry.c.id == name.c.entry_id)
+        .where(name.c.kind == membership.c.kind, name.c.value == membership.c.value)
+        .correlate(membership, lister)
+    )
     return (
         select(
             membership.c.kind,
@@ -121,6 +133,7 @@ def _names_of_nobody(opened: CTE) -> Select[tuple[str, str, str | None, str, str
             lister.c.source,
             lister.c.dn.label("group_dn"),
             desired_group.c.display_name.label("selected"),
+            having.exists().label("several"),
         )
         .select_from(opened)
         .join(membership, membership.c.group_id == opened.c.id)
@@ -128,13 +141,13 @@ def _names_of_nobody(opened: CTE) -> Select[tuple[str, str, str | None, str, str
         .join(desired_group, desired_group.c.entry_id == opened.c.selected)
         .where(
             membership.c.kind.not_in(NAMES_NOBODY),
-            ~sql_exists().where(name.c.kind == membership.c.kind, name.c.value == membership.c.value),
+            ~having.where(meant_by(lister)).exists(),
         )
         .order_by(membership.c.kind, membership.c.value, opened.c.id)
     )
 
 
-def _groups_out_of_sight(opened: CTE) -> Select[tuple[str, str, str | None, str, str, str]]:
+def _groups_out_of_sight(opened: CTE) -> Select[tuple[str, str, str | None, str, str, str, bool]]:
     """Nested groups that are gone and still listed: nobody knows who is in them now."""
     return (
         select(
@@ -144,6 +157,7 @@ def _groups_out_of_sight(opened: CTE) -> Select[tuple[str, str, str | None, str,
             entry.c.source,
             entry.c.dn.label("group_dn"),
             desired_group.c.display_name.label("selected"),
+            false().label("several"),
         )
         .select_from(opened)
         .join(entry, and_(entry.c.id == opened.c.id, entry.c.present.is_(False)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -42,6 +43,7 @@ from agent.plan.queries import (
     groups_in_doubt,
     groups_to_create,
     groups_to_update,
+    lists_are_known,
     locked,
     members_to_add,
     members_to_remove,
@@ -51,8 +53,7 @@ from agent.plan.queries import (
     users_to_push,
 )
 from agent.state.database import State, batched
-from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected, source
-from connectors.base import Completeness
+from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected
 
 _BATCH = 500
 _Query = Select[tuple[object, ...]]
@@ -103,7 +104,10 @@ class Difference:
     def due(self, operation: Operation) -> bool:
         """Tell whether an operation may be tried now: it was not refused, or long enough ago, or is another now."""
         waiting = self._waiting.get(operation.subject.entry_id)
-        return waiting is None or waiting not in {ANYTHING, getattr(operation, "digest", "")}
+        if waiting == ANYTHING:
+            # An invitation that is gone: nothing but another one has to wait.
+            return not (isinstance(operation, CreateUser) and operation.address.external)
+        return waiting is None or waiting != getattr(operation, "digest", "")
 
     def _all(self, phase: Phase, *, foresee: bool) -> Iterator[Operation]:
         match phase:
@@ -126,7 +130,7 @@ class Difference:
                 yield from self._deletions(groups_to_delete, DeleteGroup, "not selected since")
             case Phase.DELETE_USERS:
                 # Somebody may be listed where nobody could look.
-                if self._every_source_read():
+                if self._every_list_read():
                     yield from self._deletions(users_to_delete, DeleteUser, "inactive and in no group since")
 
     def _numbers(self, query: _Query) -> list[int]:
@@ -143,6 +147,8 @@ class Difference:
                         ledger_user.c.scim_id,
                         create_attempt.c.started_at,
                         ledger_user.c.external.label("held_external"),
+                        ledger_user.c.email.label("held_email"),
+                        ledger_user.c.user_name.label("held_name"),
                         locked(self._locks).label("locked"),
                         replaced(self._locks).label("replaced"),
                     )
@@ -168,6 +174,10 @@ class Difference:
                     )
                 else:
                     theirs = self._locks.profile and row.held_external
+                    if self._locks.address and (row.held_external or row.external):
+                        # Written otherwise, it is the same address, and the one it has is not ours to change.
+                        payload = _with_names_held(payload, row.held_name, row.held_email)
+                        address = replace(address, email=row.held_email or row.email)
                     yield UpdateUser(
                         subject,
                         row.scim_id,
@@ -205,7 +215,14 @@ class Difference:
             with self._state.read() as connection:
                 rows = connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
             for (name, scim_id), same in groupby(rows, key=lambda row: (row.label, row.group_scim_id)):
-                members = tuple(Member(row.user_id, row.user_scim_id or "", getattr(row, "cause", "")) for row in same)
+                members = tuple(
+                    Member(row.user_id, row.user_scim_id or "", getattr(row, "cause", ""))
+                    for row in same
+                    # Whose account waits for another attempt joins nothing before.
+                    if row.user_scim_id or row.user_id not in self._waiting
+                )
+                if not members:
+                    continue
                 listed = ",".join(str(member.entry_id) for member in members)
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
@@ -222,7 +239,7 @@ class Difference:
                 yield ReadMembers(Subject(row.entry_id, row.display_name), row.scim_id)
 
     def _deactivations(self) -> Iterator[Operation]:
-        query = users_to_deactivate(self._locks, unlisted_too=self._every_source_read()).subquery()
+        query = users_to_deactivate(self._locks, unlisted_too=self._every_list_read()).subquery()
         for some in batched(self._numbers(select(query.c.entry_id)), _BATCH):
             with self._state.read() as connection:
                 rows = connection.execute(
@@ -242,10 +259,10 @@ class Difference:
         for row in rows:
             yield operation(Subject(row.entry_id, row.label), row.scim_id, f"{what} {row.since:%Y-%m-%d} ([leavers])")
 
-    def _every_source_read(self) -> bool:
-        failed = select(source.c.name).where(source.c.completeness == Completeness.FAILED.value)
+    def _every_list_read(self) -> bool:
+        """Tell whether somebody who is listed nowhere, as far as is known, is listed nowhere indeed."""
         with self._state.read() as connection:
-            return connection.execute(failed.where(source.c.name.in_(self._sources)).limit(1)).first() is None
+            return lists_are_known(connection, self._sources)
 
     def _retirements(self, *, foresee: bool) -> Iterator[Operation]:
         with self._state.read() as connection:
@@ -255,6 +272,16 @@ class Difference:
             yield RetireAccount(
                 Subject(row.entry_id, row.user_name), row.scim_id, cause, self._locks.profile and row.external
             )
+
+
+def _with_names_held(payload: Mapping[str, object], user_name: str, email: str) -> Mapping[str, object]:
+    """Keep the spelling of the names that an account has, where it differs from the one that is wanted."""
+    held = dict(payload)
+    if user_name and str(held["userName"]).casefold() == user_name.casefold():
+        held["userName"] = user_name
+    if email and "emails" in held:
+        held["emails"] = [{"value": email, "type": "work", "primary": True}]
+    return held
 
 
 def _rejected_and_waiting(state: State, retry: Retry) -> dict[int, str]:

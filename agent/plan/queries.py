@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -36,7 +38,9 @@ from agent.state.tables import (
     mark,
     rejected,
     same_person,
+    source,
 )
+from connectors.base import Completeness
 
 _BATCH = 500
 of_group, of_user = entry.alias("of_group"), entry.alias("of_user")
@@ -64,8 +68,12 @@ def replaced(locks: Locks) -> ColumnElement[bool]:
 
 
 def _barred(locks: Locks) -> ColumnElement[bool]:
-    """Tell whether the account keeps an address of a blocked domain, whatever the directory says by now."""
-    stays = or_(desired_user.c.problem.is_not(None), and_(locked(locks), not_(replaced(locks))))
+    """Tell whether the account keeps an address of a blocked domain, whatever the directory says by now.
+
+    It may be that the upstream refuses it another one.
+    """
+    refused = exists().where(rejected.c.entry_id == ledger_user.c.entry_id)
+    stays = or_(desired_user.c.problem.is_not(None), and_(locked(locks), not_(replaced(locks))), refused)
     return and_(ledger_user.c.blocked, stays)
 
 
@@ -322,6 +330,27 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> _Query:
     )
 
 
+def lists_are_known(connection: Connection, sources: Collection[str]) -> bool:
+    """Tell whether every source was read completely, and the list of every selected group to its end."""
+    incomplete = (
+        select(source.c.name).where(
+            source.c.completeness != Completeness.COMPLETE.value, source.c.name.in_(list(sources))
+        ),
+        select(desired_group.c.entry_id).where(desired_group.c.members_complete.is_(false())),
+    )
+    return all(connection.execute(query.limit(1)).first() is None for query in incomplete)
+
+
+def active_and_unlisted() -> _Query:
+    """Select the active users upstream who are there, and whom no selected group lists as far as is known."""
+    return (
+        select(ledger_user.c.entry_id)
+        .join(entry, entry.c.id == ledger_user.c.entry_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+        .where(ledger_user.c.active, entry.c.present, desired_user.c.entry_id.is_(None))
+    )
+
+
 def protected_from_removal() -> _Query:
     """Select the users whom only their protection keeps active upstream."""
     return (
@@ -385,7 +414,9 @@ def claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
     claim, led = desired_user.alias("claim"), same_person.alias("led")
     claimant, owner = entry.alias("claimant"), entry.alias("owner")
     listed = select(desired_member.c.group_id).where(
-        desired_member.c.group_id == group_id, desired_member.c.user_id == claim.c.entry_id
+        desired_member.c.group_id == group_id,
+        desired_member.c.user_id == claim.c.entry_id,
+        desired_member.c.provisioned,
     )
     return (
         select(claim.c.entry_id)
@@ -394,6 +425,9 @@ def claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
         .where(
             claim.c.user_name_key == ledger_user.c.user_name_key,
             owner.c.id == ledger_user.c.entry_id,
+            # Who would not be let in claims nothing.
+            claim.c.active,
+            claim.c.provisioned,
             # Who leads the owner has an account of its own.
             claim.c.entry_id.not_in(select(led.c.leader_id).where(led.c.entry_id == ledger_user.c.entry_id)),
             true() if group_id is None else listed.correlate(claim, ledger_member).exists(),

@@ -21,6 +21,9 @@ _Rows = list[Row[tuple[object, ...]]]
 def settle_user_conflicts(connection: Connection, keys: Collection[str]) -> None:
     """Work out again who may use each of these userNames (casefolded)."""
     for some in batched(sorted(keys), _BATCH):
+        # Whose account it is may have been kept for one who claims it no longer.
+        owners = select(ledger_user.c.entry_id).where(ledger_user.c.user_name_key.in_(some))
+        mark(connection, connection.execute(owners).scalars().all(), references_too=False)
         rows = connection.execute(
             select(
                 desired_user.c.entry_id,

@@ -66,7 +66,6 @@ def settle(connection: Connection, population: Population, awaited: Sequence[str
     awaited: sources that have to be read before anybody gets an account
     """
     correlate(connection, population.same_person)
-    note_policy(connection, population.policy)
     gate = gate_of(connection)
     mark_after_decision(connection, gate)
     # An entry may have become a person that was a group, and the other way round.
@@ -86,6 +85,7 @@ def settle(connection: Connection, population: Population, awaited: Sequence[str
     for some in batched(connection.execute(marked_users).scalars().all(), _BATCH):
         touched |= _settle_users(connection, population, gate, some, awaited)
     settle_user_conflicts(connection, touched)
+    note_policy(connection, population.policy)
 
 
 def unmatched_groups(connection: Connection, population: Population) -> list[tuple[str, str]]:

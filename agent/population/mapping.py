@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
 from agent.population.guests import hides_home, home_address
 from agent.population.template import Attributes, Template, TemplateError, parse
@@ -26,7 +27,9 @@ _OWN = frozenset(
     {"id", "externalid", "username", "active", "emails", "schemas", "meta", "groups", "password", "members"}
 )
 _PATH = re.compile(r"(?:(urn:[A-Za-z0-9:.\-]+):)?([A-Za-z][A-Za-z0-9_$-]*)(?:\.([A-Za-z][A-Za-z0-9_$-]*))?")
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@[^@\s.]+")
+# Neither quoted nor in brackets, as some write it: what a domain rule is about must not depend on how it is written.
+_ADDRESS = re.compile(r"""[^@\s<>()\[\],;:\\"]+@(?P<domain>[^@\s]+)""")
+_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 Resource = dict[str, object]
 
@@ -97,7 +100,7 @@ class Mapping:
                 f"{dn} is a guest whose logon name, {email}, does not tell the e-mail address at home. Enter the "
                 "address in the directory as mail, or name other attributes in [mapping] email."
             )
-        if not _ADDRESS.fullmatch(email):
+        if not _is_address(email):
             return f"{dn}: {email!r} is not an e-mail address. Correct it in the directory."
         if not user_name:
             return (
@@ -105,6 +108,15 @@ class Mapping:
                 "attributes in [mapping] user_name."
             )
         return None
+
+
+def _is_address(email: str) -> bool:
+    """Tell whether a text is an address, at a domain that the DNS could have."""
+    match = _ADDRESS.fullmatch(email)
+    try:
+        return match is not None and _DOMAIN.fullmatch(ascii_form(match["domain"])) is not None
+    except ValueError:
+        return False
 
 
 def mapping_of(settings: MappingSettings) -> Mapping:

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from agent.directory.marks import mark
 from agent.population.policy import DomainPolicy
+from agent.settings import Policy
 from agent.state.database import batched, upsert
 from agent.state.facts import write_fact
-from agent.state.tables import decided_user, decision, desired_user, fact
+from agent.state.tables import decided_user, decision, desired_user, fact, ledger_user
 
 OPT_IN = "opt-in"
 WITHDRAW = "withdraw"
@@ -52,11 +53,27 @@ class Decision:
 
 
 def note_policy(connection: Connection, policy: DomainPolicy) -> None:
-    """Remember that this cycle leaves external users out, if its policy does."""
-    if policy.leaves_everybody_out:
-        last, left_out = last_decision(connection), _left_out_at(connection)
-        if left_out is None or (last is not None and last.decided_at >= left_out):
-            write_fact(connection, _LEFT_OUT, datetime.now(UTC).isoformat())
+    """Remember that this connection runs without external users, if its policy lets nobody in, or has let nobody in.
+
+    To be asked with the desired state as this cycle leaves it.
+    """
+    last, left_out = last_decision(connection), _left_out_at(connection)
+    known = left_out is not None and (last is None or last.decided_at < left_out)
+    holds_back = policy.default is not Policy.PROVISION and _everybody_is_held_back(connection)
+    if not known and (policy.leaves_everybody_out or holds_back):
+        write_fact(connection, _LEFT_OUT, datetime.now(UTC).isoformat())
+
+
+def _everybody_is_held_back(connection: Connection) -> bool:
+    """Tell whether there are external users, and the policy holds back every one of them."""
+    held_back = desired_user.c.held_back.is_not(None), desired_user.c.external, desired_user.c.active
+    if connection.execute(select(desired_user.c.entry_id).where(*held_back).limit(1)).first() is None:
+        return False
+    let_in = select(desired_user.c.entry_id).where(
+        desired_user.c.external, desired_user.c.provisioned, desired_user.c.active
+    )
+    standing = select(ledger_user.c.entry_id).where(ledger_user.c.external)
+    return all(connection.execute(query.limit(1)).first() is None for query in (let_in, standing))
 
 
 def gate_of(connection: Connection) -> Gate:

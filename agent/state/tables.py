@@ -278,6 +278,7 @@ ledger_user = Table(
     Column("account_number", Text),  # the vendor's own number of the account, since it was seen
     Column("unlinked_at", UtcDateTime),  # when that number was found missing
     Index(None, "domain"),
+    Index(None, "user_name_key"),
 )
 Index(
     "ix_ledger_user_protected",
@@ -361,6 +362,7 @@ rejected = Table(
     Column("first_at", UtcDateTime, nullable=False),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("final", Boolean, nullable=False, server_default=false()),  # the same would be refused again
+    Column("last_at", UtcDateTime),
 )
 
 # --- agent/cycle, agent/plan ------------------------------------------------------------------------------------

@@ -48,6 +48,10 @@ def judge_addresses(connection: Connection, judge: Callable[[str], Address], *, 
         blocked = judge(f"@{domain}").blocked
         held = ledger_user.c.domain == domain
         connection.execute(update(ledger_user).where(held, ledger_user.c.blocked != blocked).values(blocked=blocked))
+    if not locks_profiles:
+        # Let go while the service locked profiles: such an account is in use, and ours to deactivate now.
+        let_go = ledger_user.c.active.is_(False), ledger_user.c.deactivated_at.is_(None)
+        connection.execute(update(ledger_user).where(*let_go).values(digest=_UNKNOWN, active=True))
     for table in (ledger_user, former_account):
         known = select(table.c.domain, table.c.external, table.c.protected).where(table.c.domain != "").distinct()
         for row in connection.execute(known).all():

@@ -45,6 +45,7 @@ def reject(
         "digest": digest,
         "first_at": now if before is None else before.first_at,
         "next_attempt_at": now + wait,
+        "last_at": now,
         "final": final or until_asked,
     }
     upsert(connection, rejected, [row])

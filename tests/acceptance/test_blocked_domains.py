@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.guests import OPEN, cycle
 from tests.agent_runner import Agent
 from tests.ldif_text import group, person
-from tests.servers.scim_service import ScimService
+from tests.servers.scim_service import Fault, ScimService
 from tests.servers.vendor_service import VendorService
 
 GUEST, STAFF = person("guest", mail="guest@rival.example"), person("staff")
@@ -78,3 +80,54 @@ def test_two_spellings_of_one_address_are_one_account(agent: Agent, locked: Vend
     assert report["counts"]["writes"] == 0
     assert len(locked.users) == 2
     assert locked.membership()["app-a"] == {"Jörg@müller.example", "staff@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "changed_address"), [("locked", "replace"), ("ordinary", "keep"), ("invite", "replace")]
+)
+def test_an_account_whose_other_address_is_refused_goes_for_the_blocked_one_it_has(
+    agent: Agent, behaviour: str, changed_address: str
+) -> None:
+    rules = {"changed_address": changed_address}
+    with VendorService(behaviour) as service:
+        cycle(agent, service, GUEST + STAFF + APP_A, **rules)
+        moved = person("guest", mail="guest@p.example")
+        service.refuses = lambda user: "taken" if user["userName"] == "guest@p.example" else None
+        service.faults.append(Fault(lambda r: r.method == "PUT" and "guest@p" in str(r.body), times=99, status=400))
+
+        for _ in range(3):
+            cycle(agent, service, moved + STAFF + APP_A, **rules, **BLOCKED)
+
+        assert service.membership()["app-a"] == {"staff@example.com"}
+        assert behaviour == "locked" or service.active() == {"staff@example.com"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["<x@rival.example>", "x@rival.example>", "x@rival.example,", "x@rival.example/", "x@rival.example)",
+     "x@foo_bar.rival.example", "x@[rival.example]", "x@-rival.example", "x;y@rival.example"],
+)  # fmt: skip
+def test_what_is_no_address_gets_in_by_no_rule(agent: Agent, scim: ScimService, address: str) -> None:
+    report = cycle(agent, scim, person("x", mail=address) + STAFF + group("app-a", "x", "staff"), **BLOCKED)
+
+    assert report["exit_code"] == 1
+    assert "is not an e-mail address" in str(report["sentences"])
+    assert scim.active() == {"staff@example.com"}
+
+
+@pytest.mark.parametrize(
+    "external",
+    [
+        {"managed_domains": ["example.com"], "domains": {"guests.example.com": "skip"}},
+        {"managed_domains": ["corp.example.com"], "blocked_domains": ["example.com"]},
+    ],
+)
+def test_rules_that_contradict_each_other_by_subdomains_are_refused(
+    agent: Agent, scim: ScimService, external: dict[str, object]
+) -> None:
+    agent.configure(scim, external=external | {"subdomains": True})
+
+    done = agent.run("sync")
+
+    assert done.code == 2
+    assert "subdomains = false" in done.err

@@ -13,10 +13,12 @@ TO_SCHEMA_5 = """
 drop table held_plan;
 drop table spending;
 drop index ix_ledger_user_deactivated;
+drop index ix_ledger_user_user_name_key;
 alter table ledger_user drop column deactivated_at;
 alter table ledger_user drop column guarded;
 alter table ledger_group drop column guarded;
 alter table ledger_group drop column left_at;
+alter table rejected drop column last_at;
 drop table former_leader;
 alter table ledger_user drop column user_name_key;
 alter table ledger_user drop column email_key;

@@ -14,7 +14,9 @@ def upgrade() -> None:
     for table in ("ledger_user", "ledger_group"):
         op.add_column(table, sa.Column("guarded", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("ledger_user", sa.Column("deactivated_at", sa.DateTime(timezone=True)))
+    op.add_column("rejected", sa.Column("last_at", sa.DateTime(timezone=True)))
     op.add_column("ledger_group", sa.Column("left_at", sa.DateTime(timezone=True)))
+    op.create_index("ix_ledger_user_user_name_key", "ledger_user", ["user_name_key"])
     known = sa.column("deactivated_at").is_not(None)
     op.create_index(
         "ix_ledger_user_deactivated", "ledger_user", ["deactivated_at"], sqlite_where=known, postgresql_where=known
