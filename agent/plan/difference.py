@@ -7,7 +7,7 @@ achieved: a membership is sent only when both its ends stand upstream.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -68,7 +68,9 @@ class Retry(StrEnum):
 class Difference:
     """The operations that would make the upstream equal to the desired state.
 
-    retry_at_once: also what was rejected and whose next attempt is not due yet.
+    retry:  what is tried of what was refused before
+    about:  the number of the one user that is asked for: operations on that user, and on the members of groups that the
+            user joins or leaves, as far as they concern the user
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Difference:
         retry: Retry = Retry.WHEN_DUE,
         locks: Locks = UNLOCKED,
         sources: Collection[str] = (),
+        about: int | None = None,
     ) -> None:
         self._state = state
+        self._about = about
         self._sources = sources
         self._locks = locks
         self._waiting = _rejected_and_waiting(state, retry)
@@ -118,6 +122,12 @@ class Difference:
                 yield from self._retirements(foresee=foresee)
 
     def _numbers(self, query: _Query) -> list[int]:
+        if self._about is not None:
+            asked = query.subquery()
+            query = select(asked).where(asked.c[0] == self._about)
+        return self._sorted(query)
+
+    def _sorted(self, query: _Query) -> list[int]:
         with self._state.read() as connection:
             return sorted(connection.execute(query).scalars().all())  # type: ignore[arg-type]
 
@@ -185,19 +195,37 @@ class Difference:
     def _members(
         self, query: Callable[[_Within], _Query], operation: type[AddMembers | RemoveMembers]
     ) -> Iterator[AddMembers | RemoveMembers]:
-        for group_id in self._numbers(select(query(None).subquery().c.group_id).distinct()):
-            # One group is looked up by its number inside the query: a database asked for one group of the whole
-            # answer would work out the whole answer once for every group.
-            pairs = query(group_id).subquery()
-            with self._state.read() as connection:
-                rows = connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
+        for group_id, rows in self._member_rows(query):
             for (name, scim_id), same in groupby(rows, key=lambda row: (row.label, row.group_scim_id)):
                 members = tuple(Member(row.user_id, row.user_scim_id or "") for row in same)
                 listed = ",".join(str(member.entry_id) for member in members)
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
 
+    def _member_rows(self, query: Callable[[_Within], _Query]) -> Iterator[tuple[int, Sequence[_Row]]]:
+        every = query(None).subquery()
+        if self._about is None:
+            for group_id in self._sorted(select(every.c.group_id).distinct()):
+                yield group_id, self._of_group(query, group_id)
+            return
+        with self._state.read() as connection:
+            mine = connection.execute(select(every).where(every.c.user_id == self._about)).all()
+        for group_id in sorted({row.group_id for row in mine}):
+            # Whether it waits depends on the whole.
+            waits = group_id in self._waiting
+            rows = self._of_group(query, group_id) if waits else [row for row in mine if row.group_id == group_id]
+            yield group_id, rows
+
+    def _of_group(self, query: Callable[[_Within], _Query], group_id: int) -> Sequence[_Row]:
+        # One group is looked up by its number inside the query: a database asked for one group of the whole
+        # answer would work out the whole answer once for every group.
+        pairs = query(group_id).subquery()
+        with self._state.read() as connection:
+            return connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
+
     def _doubts(self, but: set[int]) -> Iterator[Operation]:
+        if self._about is not None:
+            return
         with self._state.read() as connection:
             rows = connection.execute(
                 select(ledger_group.c.entry_id, ledger_group.c.display_name, ledger_group.c.scim_id)
@@ -227,6 +255,8 @@ class Difference:
         with self._state.read() as connection:
             rows = connection.execute(accounts_to_retire(foresee=foresee)).all()
         for row in rows:
+            if self._about not in {None, row.entry_id}:
+                continue
             cause = f"replaced: the address of this person is another one since {row.replaced_at:%Y-%m-%d}"
             yield RetireAccount(
                 Subject(row.entry_id, row.user_name), row.scim_id, cause, self._locks.profile and row.external
