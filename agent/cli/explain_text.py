@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from agent.cli.terminal import EXIT_MEANING
+from agent.errors import ExitCode
 from agent.explanation.explanation import Explanation, Found
 from agent.explanation.facts import Account, EntrySeen, GroupPath, Membership, Sent, SourceSeen
 from connectors.base import Completeness, EntryKind
 from connectors.distinguished_name import DistinguishedNameError, first_value
 
 Line = tuple[str, str]  # and its style
+_CONCERNS_EVERYBODY = frozenset({ExitCode.GUARD, ExitCode.SOURCE_INCOMPLETE, ExitCode.UPSTREAM})
 _CHANGED = (
     "The settings have changed since: rules and mapping are those of today, the rest is of that cycle, and the next "
     "one compares everything."
@@ -42,7 +45,9 @@ def _as_of(told: Explanation) -> str:
     asked = "Neither a directory nor the upstream was asked."
     if told.as_of is None:
         return f"No cycle has ended yet, so this may be half of the truth. {asked}"
-    return f"As of the cycle that ended at {_at(told.as_of.ended_at)}, with exit code {told.as_of.exit_code}. {asked}"
+    code = ExitCode(told.as_of.exit_code)
+    meaning = f" ({EXIT_MEANING[code]})" if code in _CONCERNS_EVERYBODY else ""
+    return f"As of the cycle that ended at {_at(told.as_of.ended_at)}, with exit code {int(code)}{meaning}. {asked}"
 
 
 def _sections(told: Explanation) -> Iterator[tuple[str, list[str]]]:
