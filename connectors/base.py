@@ -266,6 +266,11 @@ class SourceSettings(BaseModel):
     name: str
     connector: str
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What is read, for whoever misses somebody: places, filters, classes; a line each."""
+        return ()
+
     def reach(self, dn: str) -> Reach:
         """Tell where a normalised name lies. Of a source that reads no tree of names nothing is known."""
         del dn

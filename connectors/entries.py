@@ -52,6 +52,12 @@ class EntrySettings(SourceSettings):
     contact_classes: tuple[str, ...] = ("contact",)
     inactive_when: tuple[str, ...] = Field(default=("nsAccountLock=true", "pwdAccountLockedTime=000001010000Z"))
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Entries of no such class are nobody."""
+        classes = (("people", self.user_classes), ("groups", self.group_classes), ("contacts", self.contact_classes))
+        return (*super().reads, *(f"{kind} of the classes {', '.join(names)}" for kind, names in classes if names))
+
     @field_validator("inactive_when")
     @classmethod
     def _conditions(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ class LdifSettings(EntrySettings):
 
     file: Path
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The file comes first."""
+        return (f"the file {self.file}", *super().reads)
+
 
 class LdifError(ValueError):
     """A line that is not LDIF as this connector reads it; the text names the line and the remedy."""

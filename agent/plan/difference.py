@@ -7,7 +7,7 @@ achieved: a membership is sent only when both its ends stand upstream.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -74,6 +74,8 @@ class Difference:
 
     retry:    what of that which was refused is tried
     sources:  the names of those that are configured
+    about:    the number of the one user that is asked for: operations on that user, and on the members of groups that
+              the user joins or leaves, as far as they concern the user
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class Difference:
         locks: Locks = UNLOCKED,
         sources: Collection[str] = (),
         grace: Grace = NEVER,
+        about: int | None = None,
     ) -> None:
         self._state = state
+        self._about = about
         self._sources = sources
         self._locks = locks
         self._grace = grace
@@ -97,7 +101,7 @@ class Difference:
         With `foresee`, memberships whose ends do not stand upstream yet are included (with an empty SCIM id): that
         is what a plan shows. Rows are fetched before they are yielded, so the ledger may change meanwhile.
         """
-        for operation in self._all(phase, foresee=foresee):
+        for operation in self._all(phase, foresee=foresee, waiting_too=waiting_too):
             if waiting_too or self.due(operation):
                 yield operation
 
@@ -109,7 +113,7 @@ class Difference:
             return not (isinstance(operation, CreateUser) and operation.address.external)
         return waiting is None or waiting != getattr(operation, "digest", "")
 
-    def _all(self, phase: Phase, *, foresee: bool) -> Iterator[Operation]:
+    def _all(self, phase: Phase, *, foresee: bool, waiting_too: bool) -> Iterator[Operation]:
         match phase:
             case Phase.USERS:
                 yield from self._users()
@@ -117,12 +121,16 @@ class Difference:
                 yield from self._groups()
             case Phase.ADD_MEMBERS:
                 adding = set()
-                for operation in self._members(partial(members_to_add, foresee=foresee, locks=self._locks), AddMembers):
+                for operation in self._members(
+                    partial(members_to_add, foresee=foresee, locks=self._locks), AddMembers, waiting_too=waiting_too
+                ):
                     adding.add(operation.subject.entry_id)
                     yield operation
                 yield from self._doubts(but=adding)
             case Phase.REMOVE_MEMBERS:
-                yield from self._members(partial(members_to_remove, locks=self._locks), RemoveMembers)
+                yield from self._members(
+                    partial(members_to_remove, locks=self._locks), RemoveMembers, waiting_too=waiting_too
+                )
             case Phase.DEACTIVATE_USERS:
                 yield from self._deactivations()
                 yield from self._retirements(foresee=foresee)
@@ -134,6 +142,12 @@ class Difference:
                     yield from self._deletions(users_to_delete, DeleteUser, "inactive and in no group since")
 
     def _numbers(self, query: _Query) -> list[int]:
+        if self._about is not None:
+            asked = query.subquery()
+            query = select(asked).where(asked.c[0] == self._about)
+        return self._sorted(query)
+
+    def _sorted(self, query: _Query) -> list[int]:
         with self._state.read() as connection:
             return sorted(connection.execute(query).scalars().all())  # type: ignore[arg-type]
 
@@ -206,20 +220,19 @@ class Difference:
                     yield UpdateGroup(subject, row.scim_id, payload, row.digest)
 
     def _members(
-        self, query: Callable[[_Within], _Query], operation: type[AddMembers | RemoveMembers]
+        self,
+        query: Callable[[_Within], _Query],
+        operation: type[AddMembers | RemoveMembers],
+        *,
+        waiting_too: bool,
     ) -> Iterator[AddMembers | RemoveMembers]:
-        for group_id in self._numbers(select(query(None).subquery().c.group_id).distinct()):
-            # One group is looked up by its number inside the query: a database asked for one group of the whole
-            # answer would work out the whole answer once for every group.
-            pairs = query(group_id).subquery()
-            with self._state.read() as connection:
-                rows = connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
+        for group_id, rows in self._member_rows(query):
             for (name, scim_id), same in groupby(rows, key=lambda row: (row.label, row.group_scim_id)):
                 members = tuple(
                     Member(row.user_id, row.user_scim_id or "", getattr(row, "cause", ""))
                     for row in same
                     # Whose account waits for another attempt joins nothing before.
-                    if row.user_scim_id or row.user_id not in self._waiting
+                    if waiting_too or row.user_scim_id or row.user_id not in self._waiting
                 )
                 if not members:
                     continue
@@ -227,7 +240,30 @@ class Difference:
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
 
+    def _member_rows(self, query: Callable[[_Within], _Query]) -> Iterator[tuple[int, Sequence[_Row]]]:
+        every = query(None).subquery()
+        if self._about is None:
+            for group_id in self._sorted(select(every.c.group_id).distinct()):
+                yield group_id, self._of_group(query, group_id)
+            return
+        with self._state.read() as connection:
+            mine = connection.execute(select(every).where(every.c.user_id == self._about)).all()
+        for group_id in sorted({row.group_id for row in mine}):
+            # Whether it waits depends on the whole.
+            waits = group_id in self._waiting
+            rows = self._of_group(query, group_id) if waits else [row for row in mine if row.group_id == group_id]
+            yield group_id, rows
+
+    def _of_group(self, query: Callable[[_Within], _Query], group_id: int) -> Sequence[_Row]:
+        # One group is looked up by its number inside the query: a database asked for one group of the whole
+        # answer would work out the whole answer once for every group.
+        pairs = query(group_id).subquery()
+        with self._state.read() as connection:
+            return connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
+
     def _doubts(self, but: set[int]) -> Iterator[Operation]:
+        if self._about is not None:
+            return
         with self._state.read() as connection:
             rows = connection.execute(
                 select(ledger_group.c.entry_id, ledger_group.c.display_name, ledger_group.c.scim_id)
@@ -257,7 +293,10 @@ class Difference:
         with self._state.read() as connection:
             rows = query(connection, self._grace)
         for row in rows:
-            yield operation(Subject(row.entry_id, row.label), row.scim_id, f"{what} {row.since:%Y-%m-%d} ([leavers])")
+            if self._about is None or self._about == row.entry_id:
+                yield operation(
+                    Subject(row.entry_id, row.label), row.scim_id, f"{what} {row.since:%Y-%m-%d} ([leavers])"
+                )
 
     def _every_list_read(self) -> bool:
         """Tell whether somebody who is listed nowhere, as far as is known, is listed nowhere indeed."""
@@ -268,6 +307,8 @@ class Difference:
         with self._state.read() as connection:
             rows = connection.execute(accounts_to_retire(foresee=foresee)).all()
         for row in rows:
+            if self._about not in {None, row.entry_id}:
+                continue
             cause = f"replaced: the address of this person is another one since {row.replaced_at:%Y-%m-%d}"
             yield RetireAccount(
                 Subject(row.entry_id, row.user_name), row.scim_id, cause, self._locks.profile and row.external

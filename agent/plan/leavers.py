@@ -19,7 +19,7 @@ from agent.state.tables import (
 )
 
 # What was there before Rollcall came is somebody else's to delete.
-_CREATED = "created"
+CREATED = "created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def users_to_delete(connection: Connection, grace: Grace) -> list[Row[tuple[obje
                 ledger_user.c.deactivated_at.is_not(None),
                 or_(*due),
                 ledger_user.c.active.is_(false()),
-                ledger_user.c.origin == _CREATED,
+                ledger_user.c.origin == CREATED,
                 ledger_user.c.protected.is_(false()),
                 ledger_user.c.guarded.is_(false()),
                 desired_user.c.entry_id.is_(None),
@@ -101,7 +101,7 @@ def groups_to_delete(connection: Connection, grace: Grace) -> list[Row[tuple[obj
             .outerjoin(desired_group, desired_group.c.entry_id == ledger_group.c.entry_id)
             .where(
                 ledger_group.c.left_at <= datetime.now(UTC) - grace.groups,
-                ledger_group.c.origin == _CREATED,
+                ledger_group.c.origin == CREATED,
                 ledger_group.c.guarded.is_(false()),
                 ledger_group.c.in_doubt.is_(false()),
                 desired_group.c.entry_id.is_(None),

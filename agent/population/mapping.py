@@ -51,6 +51,12 @@ class _Target:
     sub_attribute: str | None
     template: Template
 
+    @property
+    def path(self) -> str:
+        """As it is written in [mapping.user]."""
+        schema = "" if self.schema is None else f"{self.schema}:"
+        return f"{schema}{self.attribute}" + ("" if self.sub_attribute is None else f".{self.sub_attribute}")
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
@@ -66,6 +72,12 @@ class Mapping:
         """Every attribute type the directory has to be asked for, lower case."""
         templates = [self.email, self.user_name, self.group_name, *(target.template for target in self.targets)]
         return frozenset().union(*(template.attributes for template in templates))
+
+    @property
+    def lines(self) -> list[tuple[str, Template]]:
+        """What each attribute of a user is made from."""
+        targets = [(target.path, target.template) for target in self.targets]
+        return [("userName", self.user_name), ("emails", self.email), *targets]
 
     def user(self, anchor: str, dn: str, attributes: Attributes, *, active: bool) -> MappedUser:
         """Map a user, contact or foreign principal. externalId is the anchor (RFC 7643, 3.1)."""

@@ -28,6 +28,16 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of [external] that speak of a domain: of each setting the closest domain it names, or None."""
+
+    managed: str | None
+    blocked: str | None
+    protected: str | None
+    domains: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DomainPolicy:
     """The verified domains, and the rules for everybody else."""
 
@@ -52,18 +62,31 @@ class DomainPolicy:
 
     def standing_of_domain(self, domain: str) -> Standing:
         """Judge a domain in lower case and as A-labels."""
-        ruling = self._closest(domain, self.domains)
+        lines = self.lines(domain)
         return Standing(
             domain,
-            external=self._closest(domain, self.managed) is None,
-            blocked=self._closest(domain, self.blocked) is not None,
-            protected=self._closest(domain, self.protected) is not None,
-            rule=None if ruling is None else self.domains[ruling],
+            external=lines.managed is None,
+            blocked=lines.blocked is not None,
+            protected=lines.protected is not None,
+            rule=None if lines.domains is None else self.domains[lines.domains],
+        )
+
+    def lines(self, domain: str) -> Lines:
+        """Return what makes the standing of a domain what it is."""
+        return Lines(
+            managed=self._closest(domain, self.managed),
+            blocked=self._closest(domain, self.blocked),
+            protected=self._closest(domain, self.protected),
+            domains=self._closest(domain, self.domains),
         )
 
     def rule_for_group(self, normalised_dn: str, name: str) -> Policy | None:
         """Return the strictest of the rules of [external] groups that name this group."""
         return strictest(rule for selection, rule in self.groups if selection.selects(normalised_dn, name))
+
+    def lines_for_group(self, normalised_dn: str, name: str) -> list[tuple[str, Policy]]:
+        """Return the lines of [external] groups that name this group, as they are written, with their rules."""
+        return [(line, rule) for selection, rule in self.groups for line in selection.lines(normalised_dn, name)]
 
     def _closest(self, domain: str, named: Iterable[str]) -> str | None:
         """Return the longest of the named domains that this one is, or is below of."""

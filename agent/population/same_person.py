@@ -78,13 +78,13 @@ class SamePerson:
     def merged(self, ordered: Sequence[PersonEntry]) -> Attributes:
         """Return the attributes of a person: all values of an attribute come from one entry."""
         types = {key for entry in ordered for key in entry.attributes}
-        return {key: self._values(key, ordered) for key in sorted(types)}
+        return {key: self.winner(key, ordered).attributes.get(key, ()) for key in sorted(types)}
 
-    def _values(self, key: str, ordered: Sequence[PersonEntry]) -> tuple[str, ...]:
-        winner = self.winners.get(key)
+    def winner(self, key: str, ordered: Sequence[PersonEntry]) -> PersonEntry:
+        """Return the entry whose values of an attribute count."""
+        source = self.winners.get(key)
         having = [entry for entry in ordered if any(entry.attributes.get(key, ()))]
-        chosen = next((entry for entry in having if entry.source == winner), having[0] if having else ordered[0])
-        return chosen.attributes.get(key, ())
+        return next((entry for entry in having if entry.source == source), having[0] if having else ordered[0])
 
 
 def active_of(ordered: Sequence[PersonEntry]) -> bool:

@@ -54,6 +54,16 @@ class Template:
         """The attribute types the directory has to be asked for."""
         return frozenset(key for part in self.parts if isinstance(part, _Field) for key in part.attributes)
 
+    def looked_at(self, attributes: Attributes) -> tuple[str, ...]:
+        """Return the attribute types that decide: in each brace those up to the first that has a value."""
+        found: dict[str, None] = {}
+        for part in self.parts:
+            for key in part.attributes if isinstance(part, _Field) else ():
+                found[key] = None
+                if (values := attributes.get(key)) and values[0]:
+                    break
+        return tuple(found)
+
     def value(self, attributes: Attributes) -> str:
         """Fill in the template; an empty text means that there is nothing to send."""
         filled = [part if isinstance(part, str) else part.value(attributes) for part in self.parts]

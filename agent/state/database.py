@@ -81,15 +81,36 @@ def open_state(directory: Path) -> State:
         _migrate(engine, path)
     except DBAPIError as error:
         engine.dispose()
-        raise StateProblem(
-            f"The state {path} cannot be used: {error.orig}. Check that this account may write the file and that "
-            "the disk is not full; a damaged file can be moved away: the next cycle then reads everything again "
-            "and takes over what it finds upstream."
-        ) from error
+        raise _unusable(path, error) from error
     except StateProblem:
         engine.dispose()
         raise
     return State(engine)
+
+
+@contextmanager
+def state_to_look_at(directory: Path) -> Iterator[State]:
+    """Open the state in `directory` for commands that only look, beside whoever works with it.
+
+    It has to be there. Raises StateProblem, also for a state that has not been brought up to this program's schema:
+    that is for who writes.
+    """
+    path = directory / FILE_NAME
+    engine = _sqlite_engine(path, look_only=True)
+    try:
+        try:
+            with engine.connect() as connection:
+                current = MigrationContext.configure(connection).get_current_revision()
+        except DBAPIError as error:
+            raise _unusable(path, error) from error
+        if current != schema_version():
+            raise StateProblem(
+                f"The state {path} is of another version of Rollcall (schema {current or 'none'}; this one works with "
+                f"{schema_version()}). Run rollcall sync, or restart the service, with this version first."
+            )
+        yield State(engine)
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -153,6 +174,14 @@ def _told(engine: Engine) -> Iterator[None]:
         ) from error
 
 
+def _unusable(path: Path, error: DBAPIError) -> StateProblem:
+    return StateProblem(
+        f"The state {path} cannot be used: {error.orig}. Check that this account may write the file and that "
+        "the disk is not full; a damaged file can be moved away: the next cycle then reads everything again "
+        "and takes over what it finds upstream."
+    )
+
+
 def _dialect_insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     # INSERT … ON CONFLICT is the one statement SQLAlchemy does not put behind a common name.
     if connection.dialect.name == "postgresql":
@@ -160,7 +189,7 @@ def _dialect_insert(connection: Connection, table: Table) -> sqlite.Insert | pos
     return sqlite.insert(table)
 
 
-def _sqlite_engine(path: Path) -> Engine:
+def _sqlite_engine(path: Path, *, look_only: bool = False) -> Engine:
     engine = create_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
@@ -177,6 +206,8 @@ def _sqlite_engine(path: Path) -> Engine:
             "busy_timeout=30000",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        if look_only:
+            connection.execute("PRAGMA query_only=ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

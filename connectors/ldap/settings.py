@@ -175,6 +175,13 @@ class DirectorySettings(SourceSettings):
         """Where the directory is, for people."""
         return ", ".join(self.urls)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The bases with their filters."""
+        searches = (("people", self.user_bases, self.people), ("groups", self.group_bases, self.group_filter))
+        places = [f"{kind} below {base} that answer to {text}" for kind, bases, text in searches for base in bases]
+        return (*places, *super().reads)
+
     def reach(self, dn: str) -> Reach:
         """Compare with the bases; without one above it, whoever has the same domain is taken for the same directory."""
         bases = [normalise(base) for base in self.scopes]
