@@ -25,6 +25,11 @@ class Selection:
         """Tell whether a group is selected."""
         return normalised_dn in self.dns or any(pattern.fullmatch(name.casefold()) for _, pattern in self.patterns)
 
+    def lines(self, normalised_dn: str, name: str) -> list[str]:
+        """Return the lines that select a group, as the administrator wrote them."""
+        by_dn = [self.dns[normalised_dn]] if normalised_dn in self.dns else []
+        return by_dn + [written for written, pattern in self.patterns if pattern.fullmatch(name.casefold())]
+
     def unmatched(self, groups: list[tuple[str, str]]) -> list[str]:
         """Return what the administrator wrote and no group of `groups` (normalised DN, name) answers to."""
         present = {dn for dn, _ in groups}
