@@ -28,7 +28,8 @@ from agent.directory.second_hand import forget_unlisted, to_look_up
 from agent.directory.unreadable import to_look_at_again
 from agent.errors import RollcallError
 from agent.notices import notices_of_cycle
-from agent.observe.audit import AuditTrail
+from agent.observe.audit import AuditTrail, recover
+from agent.observe.audit_record import Background
 from agent.observe.progress import Progress
 from agent.plan.approvals import approved, remember_held, use_approval
 from agent.plan.budget import spend
@@ -37,7 +38,6 @@ from agent.plan.guard import Verdict, judge
 from agent.plan.leavers import note_groups_that_left
 from agent.plan.plan import Plan, as_planned, draw_up, name_of
 from agent.plan.queries import settle_marks
-from agent.plan.removals import cause_of
 from agent.plugins import Source
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
@@ -285,40 +285,33 @@ def push(
     plan, verdict = resolved.plan, resolved.verdict
     base = connection.service.base
     known_upstream = read_fact(state, _UPSTREAM) in {None, base}
+    directory, audit = connection.settings.agent.state_dir, connection.settings.audit
+    recover(state, directory, audit)
     if plan.empty and not resolved.everything and known_upstream:
         return PushReport()
+    approver = ""
     if verdict.held:
         with state.write() as transaction:
             if verdict.approved:
-                use_approval(transaction, verdict.digest)
+                approver = use_approval(transaction, verdict.digest)
             else:
                 remember_held(transaction, verdict.digest, verdict.held)
     permitted = verdict.let_through(plan.removals)
-    approved_by_somebody = {name_of(removal) for removal in verdict.held} if verdict.approved else set()
+    let_through = {name_of(removal): approver for removal in verdict.held} if verdict.approved else {}
     progress.planned(plan.operations)
-    servers = {outcome.source: outcome.server for outcome in resolved.outcomes}
-
-    with AuditTrail(connection.settings.agent.state_dir) as trail:
+    background = Background(cycle_id, resolved.outcomes, connection.population.scope.selection, let_through)
+    with AuditTrail(state, directory, audit, background) as trail:
 
         def done(outcome: Outcome) -> None:
             operation = outcome.operation
-            if outcome.result is Result.DONE and name_of(operation) not in approved_by_somebody:
-                with state.write() as transaction:
-                    spend(transaction, operation)
-            what = {"verb": operation.verb, "label": operation.subject.label, "result": str(outcome.result)}
-            trail.record(
-                cycle_id=cycle_id,
-                entry=operation.subject.entry_id,
-                members=[member.entry_id for member in getattr(operation, "members", ())],
-                cause=cause_of(operation),
-                sources=servers,
-                detail=outcome.detail,
-                **what,
-            )
-            log.info("pushed", **what, detail=outcome.detail)
-            progress.pushed(operation.verb, operation.subject.label, str(outcome.result))
+            if outcome.result is Result.DONE and name_of(operation) not in let_through:
+                spend(state, operation)
+            trail.done(outcome)
+            verb, label, result = operation.verb, operation.subject.label, str(outcome.result)
+            log.info("pushed", verb=verb, label=label, result=result, detail=outcome.detail)
+            progress.pushed(verb, label, result)
 
-        pushing = Push(connection.service, Ledger(state), stop, done)
+        pushing = Push(connection.service, Ledger(state), stop, done, before_write=trail.before_write)
         if known_upstream or pushing.recognise():
             with state.write() as transaction:
                 write_fact(transaction, _UPSTREAM, base)

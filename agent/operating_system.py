@@ -60,15 +60,22 @@ def make_private_directory(path: Path) -> None:
 
 
 def open_private_file(path: Path, mode: Literal["ab", "a+b"]) -> IO[bytes]:
-    """Open a file beside the state for appending, unbuffered. Raises StateProblem."""
+    """Open a file beside the state for appending, unbuffered; a new one is for this account alone.
+
+    On Windows it has the rights of its directory. Raises StateProblem.
+    """
     try:
-        return path.open(mode, buffering=0)
+        return open(path, mode, buffering=0, opener=_for_this_account)
     except OSError as error:
         # Mostly it was made by another account: somebody has run a command as root.
         raise StateProblem(
             f"The file {path} cannot be opened: {error.strerror}. Run as the service account, or correct the owner "
             "and the rights of the file."
         ) from error
+
+
+def _for_this_account(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 @contextmanager

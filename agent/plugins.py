@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from agent.errors import UsageProblem
-from agent.settings import resolve_secret
 from agent.settings_problems import describe_problems
+from agent.settings_secrets import resolve_secret
 from connectors.base import Connector, SourceSettings
 
 GROUP = "rollcall.connectors"

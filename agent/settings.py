@@ -7,7 +7,6 @@ Relative paths are taken from the directory of the file.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from datetime import timedelta
@@ -17,8 +16,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -31,26 +28,10 @@ from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
 from agent.operating_system import default_state_directory
 from agent.settings_problems import describe_environment, describe_problems
+from agent.settings_secrets import resolve_secret
+from agent.settings_values import Duration, Section, Share, Size
 
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _parse_duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or int(match[1]) == 0:
-        raise ValueError('write a whole number above zero and its unit, like "30s", "5m", "12h" or "7d"')
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def _parse_share(value: object) -> object:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip()) if isinstance(value, str) else None
-    if match is None or not 0 <= float(match[1]) <= 100:  # noqa: PLR2004 - a hundred per cent
-        raise ValueError('write a share as a text like "5%"')
-    return float(match[1]) / 100
 
 
 def _domain(value: str) -> str:
@@ -71,16 +52,10 @@ def _folded(value: str) -> str:
         return value  # that it is no domain is told when it is checked
 
 
-Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
-Share = Annotated[float, BeforeValidator(_parse_share)]
 Domain = Annotated[str, AfterValidator(_domain)]
 
 
-class _Section(BaseModel):
-    model_config = {"extra": "forbid", "frozen": True}
-
-
-class AgentSettings(_Section):
+class AgentSettings(Section):
     """[agent]: where the state is kept and how the logs look."""
 
     state_dir: Path = Field(default_factory=default_state_directory)
@@ -88,7 +63,7 @@ class AgentSettings(_Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     """[upstream]: the SCIM service. `timeout` is per request.
 
     external_users: what the service does with users of domains the organisation has not verified, where that is not
@@ -108,7 +83,7 @@ class UpstreamSettings(_Section):
     adopt: bool = True
 
 
-class ScopeSettings(_Section):
+class ScopeSettings(Section):
     """[scope]: which groups. A text is a DN, or `name:` and a pattern with * and ? on the group's name."""
 
     groups: tuple[str, ...] = Field(min_length=1)
@@ -123,7 +98,7 @@ class Policy(StrEnum):
     REVIEW = "review"
 
 
-class ExternalSettings(_Section):
+class ExternalSettings(Section):
     """[external]: which domains are the organisation's own, and what happens to everybody else.
 
     subdomains:         every domain of this section stands for the domains below it as well
@@ -179,7 +154,7 @@ class ExternalSettings(_Section):
 ADDRESS = "{mail, userPrincipalName, primaryProxyAddress}"
 
 
-class MappingSettings(_Section):
+class MappingSettings(Section):
     """[mapping]: what is sent, as templates over directory attributes (agent/population/template.py).
 
     `user` adds to the defaults name.givenName, name.familyName and displayName; an empty text takes one away.
@@ -191,7 +166,7 @@ class MappingSettings(_Section):
     user: dict[str, str] = Field(default={})
 
 
-class SamePersonSettings(_Section):
+class SamePersonSettings(Section):
     """[same_person]: when entries of several sources are one person (agent/population/same_person.py).
 
     `by` are templates; an empty list turns it off. `attributes`: attribute type → the source that wins for it.
@@ -207,7 +182,7 @@ class SamePersonSettings(_Section):
         return {attribute.lower(): source for attribute, source in value.items()}
 
 
-class GroupGuardSettings(_Section):
+class GroupGuardSettings(Section):
     """[guard.group]: limits for the groups that a DN or a pattern names. What is left out is as for all groups."""
 
     members: int | None = Field(default=None, ge=0)
@@ -216,7 +191,7 @@ class GroupGuardSettings(_Section):
     may_become_empty: bool | None = None
 
 
-class GuardSettings(_Section):
+class GuardSettings(Section):
     """[guard]: how much may be taken away. More than *both* the number and the share stops the removals.
 
     daily:      how much of each limit comes back within a day after it was used; so small steps add up
@@ -246,7 +221,7 @@ class GuardSettings(_Section):
         return value
 
 
-class LeaverSettings(_Section):
+class LeaverSettings(Section):
     """[leavers]: what becomes of accounts and groups that are not wanted any more, long after.
 
     A user is deactivated at once; who returns before `delete_after` is the same account again. Deleted is only what
@@ -258,7 +233,7 @@ class LeaverSettings(_Section):
     delete_groups_after: Duration | Literal["never"] = "never"
 
 
-class ScheduleSettings(_Section):
+class ScheduleSettings(Section):
     """[schedule]: when the daemon runs a cycle: `every` so often, or by `cron` (five fields, local time)."""
 
     every: Duration | None = None
@@ -279,6 +254,13 @@ class ScheduleSettings(_Section):
         return self.every or timedelta(minutes=5)
 
 
+class AuditSettings(Section):
+    """[audit]: the audit trail. A file that has reached `max_size` is put aside, and kept for so long after."""
+
+    max_size: Size = 50_000_000
+    keep: Duration | Literal["for ever"] = timedelta(days=400)
+
+
 class Settings(BaseSettings):
     """The whole configuration of one connection.
 
@@ -297,6 +279,7 @@ class Settings(BaseSettings):
     guard: GuardSettings = GuardSettings()
     leavers: LeaverSettings = LeaverSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    audit: AuditSettings = AuditSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -338,31 +321,6 @@ def load_settings(path: Path) -> Settings:
     except SettingsError as error:
         raise UsageProblem(describe_environment(error)) from None  # its cause holds the value, which may be a secret
     return _with_secrets(settings, path)
-
-
-def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, where: str) -> SecretStr | None:
-    """Return a secret from its value, else its file, else systemd's credentials directory under `credential`.
-
-    `where` names the setting for messages, which never contain the secret. Raises UsageProblem.
-    """
-    if value is not None:
-        return value
-    if file is None:
-        directory = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd.exec(5), LoadCredential=
-        candidate = Path(directory) / credential if directory else None
-        if candidate is None or not candidate.exists():
-            return None
-        file = candidate
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageProblem(
-            f"{where}: the file {file} cannot be read: {reason}. Correct the path or its rights."
-        ) from None
-    if not text:
-        raise UsageProblem(f"{where}: the file {file} is empty. Write the secret into it, as one line.")
-    return SecretStr(text)
 
 
 def _absolute_paths(table: dict[str, Any], directory: Path) -> dict[str, Any]:

@@ -208,12 +208,14 @@ class ReadEnded:
                  which the agent always follows with a FULL one, what that has to know: which directory was read, and
                  how much it knew; None: the one before still tells. After a FAILED one, of no account
     lists_all:   an INCREMENTAL read mentioned every entry there is, as found, listed or unreadable
+    position:    how far it came, for the audit trail: a cookie, a USN, a time; it is kept as it is, so no secrets
     """
 
     completeness: Completeness
     reason: str = ""
     checkpoint: Checkpoint | None = None
     lists_all: bool = False
+    position: str = ""
 
 
 ReadEvent = ReadStarted | EntryFound | MembersChanged | EntryDeleted | EntriesListed | EntryUnreadable | ReadEnded

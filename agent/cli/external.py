@@ -13,7 +13,7 @@ from rich.table import Table
 
 from agent.cli.configuration import open_connection
 from agent.cli.plan import rehearsal
-from agent.cli.terminal import console, print_json
+from agent.cli.terminal import console, harmless, print_json
 from agent.connection import Connection
 from agent.cycle import settings_are_settled
 from agent.directory.unknown import unknown_members
@@ -222,12 +222,7 @@ def _write_csv(path: Path, users: Iterator[tuple[object, ...]]) -> int:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for number, row in enumerate(users, start=1):  # noqa: B007 - the last number is the count
-                writer.writerow([_harmless(cell) for cell in row])
+                writer.writerow([harmless(cell) for cell in row])
     except OSError as error:
         raise UsageProblem(f"The file {path} cannot be written: {error.strerror}. Name another with --csv.") from error
     return number
-
-
-def _harmless(cell: object) -> object:
-    # A spreadsheet would run a cell that begins like a formula; directory values are not ours to trust.
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell

@@ -29,6 +29,17 @@ def print_json(document: object) -> None:
     sys.stdout.flush()
 
 
+def harmless(cell: object) -> object:
+    """Return a cell of a table as a spreadsheet may have it."""
+    # It would run a cell that begins like a formula; directory values are not ours to trust.
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def printable(text: str) -> str:
+    """Return a text without what would steer a terminal; names in a directory are not ours to trust."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def print_report(out: Console, report: CycleReport) -> None:
     """Print a cycle in a few lines: what was done first, then what has to be known."""
     counts = report.counts

@@ -15,6 +15,7 @@ class SourceOutcome:
     again:       the next read has to be FULL, too
     needs_full:  why what it brought cannot be relied upon without a FULL read; empty: it can
     lists_all:   it mentioned every entry there is
+    position:    how far it came, in the connector's words
     """
 
     source: str
@@ -31,6 +32,7 @@ class SourceOutcome:
     needs_full: str = ""
     again: bool = False
     lists_all: bool = False
+    position: str = ""
 
     @property
     def proves_absence(self) -> bool:

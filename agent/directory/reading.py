@@ -189,6 +189,7 @@ class Reading:
             server=started.server,
             note=started.note,
             lists_all=started.extent is Extent.FULL or end.lists_all,
+            position=end.position,
         )
 
     # --- the end of the read -------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def groups_reached_by_marks(connection: Connection) -> list[int]:
 def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup:
     """Open a group. With `nested` False, groups inside it are left closed and their people left out."""
     same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
-    opened = _opened(group_id) if nested else select(entry.c.id).where(entry.c.id == group_id).cte("opened")
+    opened = opened_groups(group_id) if nested else select(entry.c.id).where(entry.c.id == group_id).cte("opened")
     lister = entry.alias("lister")
     members = connection.execute(
         select(entry.c.id)
@@ -93,7 +93,8 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
     )
 
 
-def _opened(group_id: int) -> CTE:
+def opened_groups(group_id: int) -> CTE:
+    """Return a query for the numbers of a group and of all groups inside it."""
     same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
     start = select(entry.c.id).where(entry.c.id == group_id).cte("opened", recursive=True)
     lister = entry.alias("opener")

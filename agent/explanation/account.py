@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, select
 
 from agent.explanation.facts import Account, Attempt, FormerAccount, Refusal
 from agent.explanation.person import PersonKnown, label_of
-from agent.observe.audit import last_records
+from agent.observe.audit_search import members_of
+from agent.observe.audit_tail import last_records
 from agent.state.tables import desired_user, entry, former_account, former_member, ledger_group, rejected
 from agent.upstream.rejections import FINAL_WAIT
 
@@ -88,6 +89,12 @@ def next_attempt_of(refusal: _Row) -> datetime | None:
     return None if at - refusal.first_at > _LATER_THAN_ANY else at
 
 
+def _cause(record: dict[str, Any], numbers: Collection[int]) -> str:
+    """Return why it was done, of a change of members for these entries alone."""
+    own = {str(member.get("cause") or "") for member in members_of(record) if member.get("entry") in numbers}
+    return "; ".join(sorted(own - {""})) or str(record.get("cause", ""))
+
+
 def attempts_seen(directory: Path, numbers: Collection[int]) -> tuple[tuple[Attempt, ...], bool]:
     """Return the last records of the audit trail, and whether no older ones were left unread."""
     try:
@@ -102,7 +109,7 @@ def attempts_seen(directory: Path, numbers: Collection[int]) -> tuple[tuple[Atte
             object=str(record.get("label", "")),
             result=str(record.get("result", "")),
             detail=str(record.get("detail", "")),
-            cause=str(record.get("cause", "")),
+            cause=_cause(record, numbers),
         )
         for record in last.records
     )

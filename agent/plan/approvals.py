@@ -39,9 +39,10 @@ def approved(connection: Connection, digest: str) -> bool:
     return row is not None and row.used_at is None and row.expires_at > datetime.now(UTC)
 
 
-def use_approval(connection: Connection, digest: str) -> None:
-    """An approval is for one plan, once."""
+def use_approval(connection: Connection, digest: str) -> str:
+    """An approval is for one plan, once. Returns who gave it."""
     connection.execute(update(approval).where(approval.c.digest == digest).values(used_at=datetime.now(UTC)))
+    return str(connection.execute(select(approval.c.approved_by).where(approval.c.digest == digest)).scalar_one())
 
 
 def remember_held(connection: Connection, digest: str, removals: Sequence[Operation]) -> None:

@@ -13,6 +13,7 @@ from math import ceil
 from sqlalchemy import Connection, delete, insert, select
 
 from agent.plan.operations import DeactivateUser, DeleteGroup, DeleteUser, Operation, RemoveMembers, RetireAccount
+from agent.state.database import State
 from agent.state.tables import desired_group, spending
 
 _KEPT = timedelta(days=90)
@@ -27,8 +28,14 @@ class Kind(StrEnum):
     MEMBERS = "members"
 
 
-def spend(connection: Connection, removal: Operation) -> None:
-    """Record what was taken away just now, and forget what is so old that it counts no more."""
+def spend(state: State, operation: Operation) -> None:
+    """Record what was taken away just now, if anything was, and forget what is so old that it counts no more."""
+    if isinstance(operation, DeactivateUser | RetireAccount | DeleteUser | RemoveMembers | DeleteGroup):
+        with state.write() as connection:
+            _spend(connection, operation)
+
+
+def _spend(connection: Connection, removal: Operation) -> None:
     now, number = datetime.now(UTC), removal.subject.entry_id
     spent: list[tuple[Kind, int, int]] = []
     if isinstance(removal, DeactivateUser | RetireAccount | DeleteUser):

@@ -210,3 +210,18 @@ Operation = (
     | RemoveMembers
     | ReadMembers
 )
+
+VERBS = (
+    CreateUser.verb,
+    UpdateUser.verb,
+    CreateGroup.verb,
+    UpdateGroup.verb,
+    AddMembers.verb,
+    ReadMembers.verb,
+    RemoveMembers.verb,
+    "deactivate user",
+    "let go user",
+    RetireAccount.verb,
+    DeleteGroup.verb,
+    DeleteUser.verb,
+)

@@ -73,6 +73,8 @@ source = Table(
     Column("unreadable", Integer, nullable=False, server_default="0"),
     Column("owes_full", Boolean, nullable=False, server_default=false()),  # a FULL read is due until one is COMPLETE
     Column("note", Text, nullable=False, server_default=""),  # how it was read
+    # The last read that was COMPLETE, whatever its extent; of a source that never was, the first attempt.
+    Column("fresh_at", UtcDateTime),
 )
 
 entry = Table(
@@ -415,4 +417,27 @@ fact = Table(
     metadata,
     Column("name", String(100), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# --- agent/observe -----------------------------------------------------------------------------------------------
+
+# The audit record of what is being written upstream, until the outcome is in the audit trail.
+pending_write = Table(
+    "pending_write",
+    metadata,
+    Column("cycle_id", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # of the operation, in that cycle
+    Column("record", Text, nullable=False),  # JSON
+)
+
+# What is wrong now, and whom it was told.
+trouble = Table(
+    "trouble",
+    metadata,
+    Column("cause", String(300), primary_key=True),
+    Column("channel", String(20), primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("text", Text, nullable=False),  # what was, or is to be, told
+    Column("version", String(100), nullable=False),  # of what was told; another version is told again
+    Column("told_at", UtcDateTime),
 )

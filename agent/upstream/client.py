@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -58,6 +58,8 @@ class Answer:
 class ScimClient:
     """A client for one worker, with one connection. Use as a context manager.
 
+    writes:  how many requests were sent that may have changed something, repeated ones too
+
     Raises UpstreamUnreachable and UpstreamRefusedToken for the service as a whole, OutcomeUnknown for a write.
     """
 
@@ -67,6 +69,7 @@ class ScimClient:
         self.requests = 0
         self.writes = 0
         self.failed = 0
+        self.before_write: Callable[[], None] = lambda: None  # called before each; what it raises keeps it back
         self._brake = brake
         self._http = httpx.Client(
             headers={
@@ -107,6 +110,7 @@ class ScimClient:
             try:
                 response = self._send(method, path, body, params)
             except _NOT_SENT as error:
+                self.writes -= method != "GET"
                 if last or _is_certificate_trouble(error):
                     raise UpstreamUnreachable(self._unreachable(error)) from error
             except httpx.TransportError as error:
@@ -127,6 +131,8 @@ class ScimClient:
     def _send(
         self, method: str, path: str, body: Mapping[str, object] | None, params: Mapping[str, str] | None
     ) -> httpx.Response:
+        if method != "GET":
+            self.before_write()
         self.requests += 1
         self.writes += method != "GET"
         content = None if body is None else orjson.dumps(body)

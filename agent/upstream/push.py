@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 from agent.errors import UpstreamError, UpstreamUnreachable
 from agent.plan.operations import DESTRUCTIVE, CreateUser, Operation, Phase, UpdateUser
@@ -45,11 +46,16 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One finished operation. `detail` is what was done, or the reason of the refusal."""
+    """One finished operation.
+
+    detail:  what was done, or the reason of the refusal
+    writes:  how many requests were sent for it that may have changed something, repeated ones too
+    """
 
     operation: Operation
     result: Result
     detail: str
+    writes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,13 @@ class PushReport:
 
 
 class Push:
-    """One push. `on_done` is called for every operation of which anything was sent, by one worker at a time."""
+    """One push.
+
+    on_done:       is called for every operation that ends, if anything was sent for it or it came to its end, by one
+                   worker at a time
+    before_write:  is called before each request that may change something; what it raises keeps that request back and
+                   ends the push
+    """
 
     def __init__(
         self,
@@ -93,6 +105,7 @@ class Push:
         stop: threading.Event,
         on_done: Callable[[Outcome], None],
         brake: Brake | None = None,
+        before_write: Callable[[Operation], None] = lambda _operation: None,
     ) -> None:
         self._service = service
         self._ledger = ledger
@@ -100,6 +113,7 @@ class Push:
         self._halt = threading.Event()  # no new operation begins
         self._brake = brake or Brake(stop)
         self._on_done = on_done
+        self._before_write = before_write
         self._lock = threading.Lock()
         self._recent: deque[bool] = deque(maxlen=_WATCHED)
         self._defect: BaseException | None = None
@@ -249,6 +263,7 @@ class Push:
     def _carry_out(self, client: ScimClient, operation: Operation, *, postpone: bool = True) -> None:
         """Carry out one operation. With `postpone`, one whose name is taken waits for the end of the phase."""
         failed_before, writes_before = client.failed, client.writes
+        client.before_write = partial(self._before_write, operation)
         try:
             detail = send(client, self._ledger, operation)
         except Refused as refused:
@@ -258,23 +273,25 @@ class Push:
                 return
             if not refused.recorded:
                 self._ledger.object_rejected(operation, str(refused), final=refused.final)
-            self._finished(Outcome(operation, Result.REJECTED, str(refused)), failed=refused.temporary)
+            outcome = Outcome(operation, Result.REJECTED, str(refused), client.writes - writes_before)
+            self._finished(outcome, failed=refused.temporary)
             return
         except Exception as error:
-            self._interrupted(operation, error, written=client.writes > writes_before)
+            self._interrupted(operation, error, writes=client.writes - writes_before)
             if not isinstance(error, (Stopped, UpstreamError)):
                 raise
             return
-        self._finished(Outcome(operation, Result.DONE, detail), failed=client.failed > failed_before)
+        outcome = Outcome(operation, Result.DONE, detail, client.writes - writes_before)
+        self._finished(outcome, failed=client.failed > failed_before)
 
-    def _interrupted(self, operation: Operation, error: Exception, *, written: bool) -> None:
+    def _interrupted(self, operation: Operation, error: Exception, *, writes: int) -> None:
         with self._lock:
             if isinstance(error, UpstreamError):
                 self._report.trouble = self._report.trouble or error
                 self._halt.set()
-            if written:
+            if writes:
                 detail = str(error) if isinstance(error, UpstreamError) else type(error).__name__
-                self._on_done(Outcome(operation, Result.INTERRUPTED, detail))
+                self._on_done(Outcome(operation, Result.INTERRUPTED, detail, writes))
 
     def _finished(self, outcome: Outcome, *, failed: bool) -> None:
         with self._lock:

@@ -11,6 +11,8 @@ from connectors.base import Checkpoint
 
 FORMAT = 3  # of the token, and of what is made of an entry: a newer connector reads in full once
 
+_SHOWN, _TOLD = 80, 400
+
 
 @dataclass(frozen=True, slots=True)
 class LdapCheckpoint:
@@ -37,6 +39,11 @@ class LdapCheckpoint:
         content = {"format": FORMAT, **asdict(self)}
         return Checkpoint(json.dumps({"content": content, "digest": _digest(content)}))
 
+    @property
+    def told(self) -> str:
+        """Tell the position to people: cookies and lists of witnesses are long, and their beginning will do."""
+        return "; ".join(f"{key} {_shortened(value)}" for key, value in self.position.items())[:_TOLD]
+
 
 def unseal(checkpoint: Checkpoint | None) -> LdapCheckpoint | None:
     """Read a checkpoint back; None for one that was damaged, made by another connector, or in another format.
@@ -53,6 +60,11 @@ def unseal(checkpoint: Checkpoint | None) -> LdapCheckpoint | None:
         return LdapCheckpoint(**content)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _shortened(value: str) -> str:
+    readable = value.encode("utf-8", "replace").decode()  # a cookie is any octets, kept as halves of characters
+    return readable if len(readable) <= _SHOWN else f"{readable[:_SHOWN]}…"
 
 
 def _digest(content: object) -> str:

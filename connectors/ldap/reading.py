@@ -148,6 +148,7 @@ class DirectoryRead:
             told,
             checkpoint.seal(),
             lists_all=progress.lists_all,
+            position=checkpoint.told,
         )
 
     def _look_again(self) -> Iterator[ReadEvent]:
@@ -189,7 +190,10 @@ class DirectoryRead:
         told = self._interpretation.told()
         checkpoint = LdapCheckpoint(detection.name, self._directory, containers, position, self._make.standing())
         yield ReadEnded(
-            Completeness.PARTIAL if told else Completeness.COMPLETE, told, checkpoint.seal() if known else None
+            Completeness.PARTIAL if told else Completeness.COMPLETE,
+            told,
+            checkpoint.seal() if known else None,
+            position=checkpoint.told,
         )
 
     def _unfinished(self, why: str) -> Checkpoint | None:

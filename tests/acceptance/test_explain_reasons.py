@@ -7,7 +7,8 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agent.observe.audit import FILE_NAME, last_records
+from agent.observe.audit_file import FILE_NAME
+from agent.observe.audit_tail import last_records
 from tests.acceptance.company import BY_NUMBER, Company, entry
 from tests.acceptance.prepared_people import OPEN
 from tests.acceptance.test_upgraded_state import rewind

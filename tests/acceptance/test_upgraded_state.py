@@ -10,6 +10,9 @@ from tests.servers.scim_service import ScimService
 from tests.servers.vendor_service import VendorService
 
 TO_SCHEMA_5 = """
+drop table pending_write;
+drop table trouble;
+alter table source drop column fresh_at;
 drop table held_plan;
 drop table spending;
 drop index ix_ledger_user_deactivated;
