@@ -87,12 +87,7 @@ class Connection:
             self.service.external_users,
             schema_version(),
         ]
-        for source in self.sources:
-            connector = source.open()
-            try:
-                parts.append(f"{source.name}:{connector.fingerprint(self.wanted)}")
-            finally:
-                connector.close()
+        parts += [f"{source.name}:{source.fingerprint(self.wanted)}" for source in self.sources]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -12,36 +12,34 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
 from agent.connection import Connection
-from agent.cycle_report import CycleReport, record_cycle
+from agent.cycle_report import CycleReport, begin_cycle, is_known_cycle, record_cycle
 from agent.directory.former_sources import let_go_of_doubles
 from agent.directory.marks import mark_everything
-from agent.directory.mirror import SourceOutcome, absorb, checkpoint_of, owes_full_read
-from agent.directory.second_hand import forget_unlisted, to_look_up
-from agent.directory.unreadable import to_look_at_again
-from agent.errors import RollcallError
+from agent.directory.mirror import SourceOutcome, owes_full_read
+from agent.directory.second_hand import forget_unlisted
 from agent.notices import notices_of_cycle
 from agent.observe.audit import AuditTrail, recover
 from agent.observe.audit_record import Background
+from agent.observe.audit_tail import last_cycle_of
 from agent.observe.progress import Progress
-from agent.plan.approvals import approved, remember_held, use_approval
+from agent.plan.approvals import approved, approver_of, remember_held, use_approval
 from agent.plan.budget import spend
 from agent.plan.difference import Difference, Retry
 from agent.plan.guard import Verdict, judge
 from agent.plan.leavers import note_groups_that_left
 from agent.plan.plan import Plan, as_planned, draw_up, name_of
 from agent.plan.queries import settle_marks
-from agent.plugins import Source
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
+from agent.source_read import read_source
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.accounts import judge_addresses, note_guarded, pass_on
@@ -49,13 +47,12 @@ from agent.upstream.ledger import Ledger
 from agent.upstream.observed_members import doubt_every_group
 from agent.upstream.push import Outcome, Push, PushReport, Result
 from agent.upstream.rejections import try_the_refused_again
-from connectors.base import Completeness, EntryFound, ReadEnded, ReadEvent
 
 _FINGERPRINT = "connection fingerprint"
 _RECONCILED = "reconciled fingerprint"
 _RECONCILED_AT = "full reconciliation begun at"
 _UPSTREAM = "address of the upstream"
-_PROGRESS_EVERY = 500
+_TRAIL = "last cycle of the audit trail"
 
 log = structlog.get_logger()
 
@@ -98,6 +95,7 @@ def run_cycle(
     cycle_id, started, clock = uuid.uuid4().hex[:12], datetime.now(UTC), time.monotonic()
     with structlog.contextvars.bound_contextvars(cycle_id=cycle_id):
         log.info("cycle begins", full=full)
+        begin_cycle(state, cycle_id, started)
         resolved = resolve(
             connection, state, stop=stop, progress=progress, full=full, whichever_directory=whichever_directory,
             retry_at_once=retry_at_once,
@@ -133,10 +131,15 @@ def resolve(
     full: bool = False,
     whichever_directory: bool = False,
     retry_at_once: bool = False,
+    reconcile: bool = True,
 ) -> Resolved:
-    """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard."""
+    """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard.
+
+    reconcile:  compare everything if the time for it has come
+    """
     settled = settings_are_settled(connection, state)
-    everything = full or not settled or _reconciliation_due(connection, state)
+    restored = reconcile and _is_older_than_the_trail(connection, state)
+    everything = full or not settled or restored or (reconcile and _reconciliation_due(connection, state))
     outcomes = tuple(
         read_source(
             connection,
@@ -158,6 +161,7 @@ def resolve(
             doubt_every_group(transaction)
             judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
+            write_fact(transaction, _TRAIL, last_cycle_of(connection.settings.agent.state_dir) or "")
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
             pass_on(transaction, before, now)
         for before, now in heirs_of_the_gone(transaction, connection.population.same_person):
@@ -180,11 +184,30 @@ def settings_are_settled(connection: Connection, state: State) -> bool:
     return read_fact(state, _FINGERPRINT) == connection.fingerprint
 
 
-def difference_of(connection: Connection, state: State, retry: Retry = Retry.AT_ONCE) -> Difference:
-    """Return what would have to be done, as far as the state knows."""
+def difference_of(
+    connection: Connection, state: State, retry: Retry = Retry.AT_ONCE, about: int | None = None
+) -> Difference:
+    """Return what would have to be done, as far as the state knows; `about`: for this user alone."""
     return Difference(
-        state, retry=retry, locks=connection.locks, sources=connection.source_names, grace=connection.grace
+        state,
+        retry=retry,
+        locks=connection.locks,
+        sources=connection.source_names,
+        grace=connection.grace,
+        about=about,
     )
+
+
+def _is_older_than_the_trail(connection: Connection, state: State) -> bool:
+    """Tell whether the state was restored: the audit trail has a cycle of which the state knows nothing.
+
+    Then the ledger does not hold what that cycle did, and everything has to be looked at upstream.
+    """
+    last = last_cycle_of(connection.settings.agent.state_dir)
+    older = last is not None and read_fact(state, _TRAIL) != last and not is_known_cycle(state, last)
+    if older:
+        log.warning("the state is older than the audit trail: everything is compared", last_cycle=last)
+    return older
 
 
 def _retry(*, full: bool, at_once: bool) -> Retry:
@@ -197,58 +220,6 @@ def _reconciliation_due(connection: Connection, state: State) -> bool:
     """Tell whether everything has to be compared again. It is in the state, so that restarts do not put it off."""
     last = read_fact(state, _RECONCILED_AT)
     return last is None or datetime.now(UTC) - datetime.fromisoformat(last) >= connection.settings.schedule.full_every
-
-
-def read_source(
-    connection: Connection,
-    state: State,
-    source: Source,
-    stop: threading.Event,
-    progress: Progress,
-    *,
-    full: bool,
-    whichever_directory: bool,
-) -> SourceOutcome:
-    """Read one source into the mirror. A connector that raises is a read that FAILED."""
-    due = full or owes_full_read(state, source.name)
-    with closing(source.open()) as connector:
-        fingerprint = connector.fingerprint(connection.wanted)
-        # A checkpoint that is only left aside still guards against another directory if this read comes to nothing.
-        since = None if whichever_directory else checkpoint_of(state, source.name, fingerprint)
-
-        def read(*, full_due: bool, why: str = "") -> SourceOutcome:
-            wanted = replace(connection.wanted, full=full_due)
-            if not full_due:
-                again, elsewhere = to_look_at_again(state, source.name), to_look_up(state, source.name)
-                wanted = replace(wanted, again=again, elsewhere=elsewhere)
-            events = _watched(connector.read(wanted, since), source.name, stop, progress)
-            return absorb(
-                state, source.name, events, fingerprint, full_due=full_due, why=why, meant=whichever_directory,
-                sources=[configured.settings for configured in connection.sources],
-            )  # fmt: skip
-
-        outcome = read(full_due=due)
-        if outcome.needs_full:
-            log.info("reading in full", source=source.name, reason=outcome.needs_full)
-            outcome = read(full_due=True, why=outcome.needs_full)
-    heard = replace(outcome, unreadable=())
-    if outcome.completeness is Completeness.COMPLETE and not outcome.emptied:
-        log.info(
-            "source read",
-            source=source.name,
-            server=heard.server,
-            extent=heard.extent.value,
-            note=heard.note,
-            reason=heard.reason,
-            seen=heard.seen,
-            changed=heard.changed,
-            gone=heard.gone,
-        )
-    else:
-        log.warning("source not read completely", source=source.name, reason=heard.reason)
-    for sentence in outcome.unreadable:
-        log.warning("entry cannot be understood", source=source.name, reason=sentence)
-    return outcome
 
 
 def guard(connection: Connection, state: State, outcomes: tuple[SourceOutcome, ...], plan: Plan) -> Verdict:
@@ -280,8 +251,13 @@ def push(
     progress: Progress,
     *,
     retry: Retry,
+    about: int | None = None,
+    on_outcome: Callable[[Outcome], None] = lambda _outcome: None,
 ) -> PushReport:
-    """Carry the plan out. Every acknowledgement is in the ledger and in the audit trail when this returns."""
+    """Carry the plan out. Every acknowledgement is in the ledger and in the audit trail when this returns.
+
+    about:  the number of the one user that the plan is about
+    """
     plan, verdict = resolved.plan, resolved.verdict
     base = connection.service.base
     known_upstream = read_fact(state, _UPSTREAM) in {None, base}
@@ -289,27 +265,30 @@ def push(
     recover(state, directory, audit)
     if plan.empty and not resolved.everything and known_upstream:
         return PushReport()
-    approver = ""
-    if verdict.held:
-        with state.write() as transaction:
-            if verdict.approved:
-                approver = use_approval(transaction, verdict.digest)
-            else:
-                remember_held(transaction, verdict.digest, verdict.held)
+    let_through: dict[tuple[str, str], str] = {}
+    with state.write() as transaction:
+        if verdict.held and verdict.approved:
+            approver = approver_of(transaction, verdict.digest)
+            let_through = {name_of(removal): approver for removal in verdict.held}
+        elif verdict.held:
+            remember_held(transaction, verdict.digest, verdict.held)
     permitted = verdict.let_through(plan.removals)
-    let_through = {name_of(removal): approver for removal in verdict.held} if verdict.approved else {}
     progress.planned(plan.operations)
     background = Background(cycle_id, resolved.outcomes, connection.population.scope.selection, let_through)
     with AuditTrail(state, directory, audit, background) as trail:
 
         def done(outcome: Outcome) -> None:
             operation = outcome.operation
-            if outcome.result is Result.DONE and name_of(operation) not in let_through:
+            if name_of(operation) in let_through:
+                # From here on another approval is needed: what is left is another plan.
+                use_approval(state, verdict.digest)
+            elif outcome.result is Result.DONE:
                 spend(state, operation)
             trail.done(outcome)
             verb, label, result = operation.verb, operation.subject.label, str(outcome.result)
             log.info("pushed", verb=verb, label=label, result=result, detail=outcome.detail)
             progress.pushed(verb, label, result)
+            on_outcome(outcome)
 
         pushing = Push(connection.service, Ledger(state), stop, done, before_write=trail.before_write)
         if known_upstream or pushing.recognise():
@@ -318,32 +297,5 @@ def push(
             if resolved.everything:
                 # Before the difference, which knows from the beginning what waits for its next attempt.
                 pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO)
-        difference = difference_of(connection, state, retry)
+        difference = difference_of(connection, state, retry, about)
         return pushing.run(as_planned(permitted, difference.operations), removals_allowed=bool(permitted))
-
-
-def _watched(
-    events: Iterator[ReadEvent], source: str, stop: threading.Event, progress: Progress
-) -> Iterator[ReadEvent]:
-    """Pass events on and count the entries; an exception or a wish to stop makes it a read that FAILED."""
-    seen = 0
-    try:
-        for event in events:
-            if stop.is_set():
-                yield ReadEnded(Completeness.FAILED, f"source {source}: the agent was asked to stop while reading it.")
-                return
-            if isinstance(event, EntryFound):
-                seen += 1
-                if seen % _PROGRESS_EVERY == 0:
-                    progress.reading(source, seen)
-            yield event
-    except RollcallError:
-        raise
-    except Exception as error:
-        log.exception("the connector raised", source=source)
-        yield ReadEnded(
-            Completeness.FAILED,
-            f"source {source}: the connector stopped with {type(error).__name__}: {error}. Nothing was taken over; "
-            "see the log, and report this to the connector's author.",
-        )
-    progress.reading(source, seen)

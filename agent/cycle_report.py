@@ -62,6 +62,19 @@ class CycleReport:
         }
 
 
+def begin_cycle(state: State, cycle_id: str, started: datetime) -> None:
+    """Set down that a cycle has begun, so that the state knows of whatever that cycle does."""
+    row = {"id": cycle_id, "started_at": started, "ended_at": None, "exit_code": None, "seconds": None, "report": ""}
+    with state.write() as connection:
+        upsert(connection, cycle, [row])
+
+
+def is_known_cycle(state: State, cycle_id: str) -> bool:
+    """Tell whether the state knows of a cycle."""
+    with state.read() as connection:
+        return connection.execute(select(cycle.c.id).where(cycle.c.id == cycle_id)).first() is not None
+
+
 def record_cycle(
     state: State,
     population: Population,

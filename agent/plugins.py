@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from agent.errors import UsageProblem
+from agent.errors import RollcallError, UsageProblem
 from agent.settings_problems import describe_problems
 from agent.settings_secrets import resolve_secret
-from connectors.base import Connector, SourceSettings
+from connectors.base import Connector, SourceSettings, Wanted
 
 GROUP = "rollcall.connectors"
 
@@ -33,6 +34,23 @@ class Source:
     def open(self) -> Connector:
         """Make a connector for one cycle; the caller closes it."""
         return self.connector(self.settings)
+
+    def fingerprint(self, wanted: Wanted) -> str:
+        """Return the connector's fingerprint; of one that cannot tell, a text that no other has."""
+        try:
+            with closing(self.open()) as connector:
+                return connector.fingerprint(wanted)
+        except RollcallError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is somebody else's program
+            return f"cannot be told: {type(error).__name__}"
+
+    def failed(self, error: Exception) -> str:
+        """Say that the connector, which must not, has raised."""
+        return (
+            f"source {self.name}: the connector stopped with {type(error).__name__}: {error}. Nothing was taken over; "
+            f"see the log, and report this to the author of the connector {self.settings.connector}."
+        )
 
 
 def sources_of(tables: tuple[Mapping[str, Any], ...], where: str) -> tuple[Source, ...]:

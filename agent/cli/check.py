@@ -68,8 +68,13 @@ def _state(connection: Connection) -> list[Finding]:
 def _sources(connection: Connection) -> list[Finding]:
     findings: list[Finding] = []
     for source in connection.sources:
-        with closing(source.open()) as connector:
-            findings += connector.check()
+        try:
+            with closing(source.open()) as connector:
+                findings += connector.check()
+        except RollcallError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is somebody else's program
+            findings.append(Finding(source.name, ok=False, message=source.failed(error)))
     return findings
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.explain_text import lines_of
 from agent.cli.terminal import console, print_json
+from agent.connection import Connection
 from agent.cycle import settings_are_settled
 from agent.errors import ExitCode
-from agent.explanation.explanation import Found
+from agent.explanation.explanation import Explanation, Found
+from agent.explanation.facts import Verdict
 from agent.explanation.story import Question, explain
 from agent.explanation.who import readable
 from agent.state.database import FILE_NAME, state_to_look_at
@@ -46,11 +48,29 @@ def command(options: argparse.Namespace) -> ExitCode:
         else:
             console().print(f"Nothing is known yet: there is no state in {directory}. Run rollcall sync.")
         return ExitCode.REJECTED_OBJECTS
+    told = _told(connection, options.who)
+    if options.json:
+        print_json({**told.as_json(), "state": str(directory)})
+    else:
+        out = console()
+        for line, style in lines_of(told):
+            out.print(line, style=style)
+    return _EXIT.get(told.found, ExitCode.REJECTED_OBJECTS)
+
+
+def verdict_of(connection: Connection, who: str) -> tuple[Verdict, ExitCode]:
+    """Return what there is to say of somebody in one sentence, and the exit code that goes with it."""
+    told = _told(connection, who)
+    return told.verdict, _EXIT.get(told.found, ExitCode.REJECTED_OBJECTS)
+
+
+def _told(connection: Connection, who: str) -> Explanation:
+    directory = connection.settings.agent.state_dir
     with state_to_look_at(directory) as state:
-        told = explain(
+        return explain(
             state,
             Question(
-                who=options.who,
+                who=who,
                 population=connection.population,
                 locks=connection.locks,
                 grace=connection.grace,
@@ -59,10 +79,3 @@ def command(options: argparse.Namespace) -> ExitCode:
                 settings_changed=not settings_are_settled(connection, state),
             ),
         )
-    if options.json:
-        print_json({**told.as_json(), "state": str(directory)})
-    else:
-        out = console()
-        for line, style in lines_of(told):
-            out.print(line, style=style)
-    return _EXIT.get(told.found, ExitCode.REJECTED_OBJECTS)

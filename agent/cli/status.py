@@ -60,7 +60,9 @@ def command(options: argparse.Namespace) -> ExitCode:
 def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
     settings = [item.settings for item in connection.sources]
     configured = {item.name for item in settings}
-    rows = reader.execute(select(cycle.c.report).order_by(cycle.c.started_at.desc()).limit(_CYCLES)).scalars()
+    rows = reader.execute(
+        select(cycle.c.report).where(cycle.c.ended_at.is_not(None)).order_by(cycle.c.started_at.desc()).limit(_CYCLES)
+    ).scalars()
     sources = [
         {
             "name": row.name,

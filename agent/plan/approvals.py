@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from agent.plan.operations import Operation
 from agent.plan.removals import in_words
-from agent.state.database import upsert
+from agent.state.database import State, upsert
 from agent.state.tables import approval, held_plan
 
 _KEPT = timedelta(days=90)
@@ -39,10 +39,19 @@ def approved(connection: Connection, digest: str) -> bool:
     return row is not None and row.used_at is None and row.expires_at > datetime.now(UTC)
 
 
-def use_approval(connection: Connection, digest: str) -> str:
-    """An approval is for one plan, once. Returns who gave it."""
-    connection.execute(update(approval).where(approval.c.digest == digest).values(used_at=datetime.now(UTC)))
+def approver_of(connection: Connection, digest: str) -> str:
+    """Return who let this through."""
     return str(connection.execute(select(approval.c.approved_by).where(approval.c.digest == digest)).scalar_one())
+
+
+def use_approval(state: State, digest: str) -> None:
+    """An approval is for one plan, once: it is used up as soon as any of it has been carried out."""
+    unused = approval.c.digest == digest, approval.c.used_at.is_(None)
+    with state.read() as reader:
+        if reader.execute(select(approval.c.digest).where(*unused)).first() is None:
+            return
+    with state.write() as transaction:
+        transaction.execute(update(approval).where(*unused).values(used_at=datetime.now(UTC)))
 
 
 def remember_held(connection: Connection, digest: str, removals: Sequence[Operation]) -> None:

@@ -42,6 +42,7 @@ from agent.plan.queries import (
     accounts_to_retire,
     groups_in_doubt,
     groups_to_create,
+    groups_to_create_for,
     groups_to_update,
     lists_are_known,
     locked,
@@ -203,7 +204,10 @@ class Difference:
                     )
 
     def _groups(self) -> Iterator[Operation]:
-        for some in batched(self._numbers(union_of(groups_to_create(), groups_to_update())), _BATCH):
+        numbers = self._sorted(union_of(groups_to_create(), groups_to_update()))
+        if self._about is not None:
+            numbers = self._sorted(groups_to_create_for(self._about))
+        for some in batched(numbers, _BATCH):
             with self._state.read() as connection:
                 rows = connection.execute(
                     select(desired_group, ledger_group.c.scim_id)

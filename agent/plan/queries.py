@@ -146,6 +146,13 @@ def groups_to_create() -> _Query:
     )
 
 
+def groups_to_create_for(user_id: int) -> _Query:
+    """Select the groups that a user is to be in, and that do not stand upstream."""
+    joins = select(desired_member.c.group_id).where(desired_member.c.user_id == user_id, desired_member.c.provisioned)
+    missing = groups_to_create().subquery()
+    return select(missing).where(missing.c.entry_id.in_(joins))
+
+
 def groups_to_update() -> _Query:
     """Select the groups whose name changed."""
     return (

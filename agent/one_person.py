@@ -1,0 +1,67 @@
+"""One person now: the same steps as a cycle (agent/cycle.py), and pushed is what concerns this person alone."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from agent.connection import Connection
+from agent.cycle import difference_of, guard, push, resolve, settings_are_settled
+from agent.cycle_report import begin_cycle
+from agent.directory.mirror import SourceOutcome
+from agent.errors import UsageProblem
+from agent.explanation.who import Match, matches, readable
+from agent.observe.progress import Progress
+from agent.plan.difference import Retry
+from agent.plan.guard import Verdict
+from agent.plan.plan import draw_up
+from agent.plan.queries import settle_marks
+from agent.state.database import State
+from agent.upstream.push import Outcome, PushReport
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What was done.
+
+    found:     whom WHO means; nothing is done if that is not one
+    outcomes:  how the reads went
+    done:      what was pushed, or refused
+    """
+
+    found: tuple[Match, ...]
+    outcomes: tuple[SourceOutcome, ...]
+    verdict: Verdict = field(default_factory=Verdict)
+    done: tuple[Outcome, ...] = ()
+    pushed: PushReport | None = None
+
+
+def provision(connection: Connection, state: State, who: str, stop: threading.Event, progress: Progress) -> Provisioned:
+    """Read the sources, and make the upstream right for one person. Guards hold as in a cycle.
+
+    Everybody else waits for the next cycle. Raises UsageProblem for a WHO that nobody can be called, and when the
+    settings have changed since the last cycle: then there is more to do than one person.
+    """
+    readable(who)
+    if not settings_are_settled(connection, state):
+        raise UsageProblem(
+            "No cycle has run with these settings yet, so it is not known who is concerned. Run rollcall sync first."
+        )
+    resolved = resolve(connection, state, stop=stop, progress=progress, retry_at_once=True, reconcile=False)
+    with state.read() as reader:
+        found = tuple(matches(reader, connection.population, who))
+    if len(found) != 1:
+        return Provisioned(found, resolved.outcomes)
+    number = found[0].number
+    plan = draw_up(difference_of(connection, state, about=number))
+    mine = replace(resolved, plan=plan, verdict=guard(connection, state, resolved.outcomes, plan), everything=False)
+    cycle_id, done = uuid.uuid4().hex[:12], list[Outcome]()
+    begin_cycle(state, cycle_id, datetime.now(UTC))
+    pushed = push(
+        connection, state, mine, cycle_id, stop, progress, retry=Retry.AT_ONCE, about=number, on_outcome=done.append
+    )
+    with state.write() as transaction:
+        settle_marks(transaction, connection.locks)
+    return Provisioned(found, resolved.outcomes, mine.verdict, tuple(done), pushed)

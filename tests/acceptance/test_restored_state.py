@@ -1,0 +1,80 @@
+"""An older state is put back: it repairs itself from the directory and from what stands upstream."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.agent_runner import Agent
+from tests.ldif_text import group, people, person, uids
+from tests.servers.scim_service import ScimService
+
+OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%", "may_become_empty": True}
+
+
+def mails(*names: str) -> set[str]:
+    return {f"{name}@example.com" for name in names}
+
+
+@pytest.fixture
+def ready(agent: Agent, scim: ScimService) -> Agent:
+    agent.configure(scim, guard=OPEN)
+    agent.ldif.write_text(people(6) + group("app-a", *uids(4)) + group("app-b", *uids(6)))
+    agent.sync()
+    shutil.copytree(agent.state, agent.directory / "backup")
+    return agent
+
+
+def restore(agent: Agent) -> None:
+    """As an administrator does who keeps back-ups of the database, and has the trail of today."""
+    for name in ("rollcall.sqlite3-wal", "rollcall.sqlite3-shm"):
+        (agent.state / name).unlink(missing_ok=True)
+    for path in (agent.directory / "backup").glob("rollcall.sqlite3*"):
+        shutil.copy(path, agent.state / path.name)
+
+
+def test_what_was_done_since_is_found_out_in_the_first_cycle(ready: Agent, scim: ScimService) -> None:
+    # Since the back-up: u4 joins app-a, u0 leaves it, somebody new comes, u5 leaves app-b.
+    ready.ldif.write_text(
+        people(6) + person("new") + group("app-a", "u1", "u2", "u3", "u4", "new") + group("app-b", *uids(5))
+    )
+    ready.sync()
+    restore(ready)
+    # And by now u4 has left app-a again, of which that state has never known, and u5 is back in app-b.
+    ready.ldif.write_text(
+        people(6) + person("new") + group("app-a", "u1", "u2", "u3", "new") + group("app-b", *uids(6))
+    )
+
+    for _ in range(2):
+        ready.sync()
+
+    assert scim.membership() == {"app-a": mails("u1", "u2", "u3", "new"), "app-b": mails(*uids(6))}
+    assert len(scim.users) == 7
+    assert ready.sync()["counts"]["planned"] == 0
+
+
+def test_a_state_that_was_not_restored_costs_no_look_upstream(ready: Agent, scim: ScimService) -> None:
+    ready.ldif.write_text(people(6) + group("app-a", *uids(3)) + group("app-b", *uids(6)))
+    ready.sync()
+    before = len(scim.requests)
+
+    for _ in range(3):
+        ready.sync()
+
+    assert len(scim.requests) == before
+
+
+def test_an_account_that_was_deleted_since_is_made_again(ready: Agent, scim: ScimService) -> None:
+    ready.ldif.write_text(people(6) + group("app-a", *uids(3)) + group("app-b", *uids(6)))
+    ready.sync()
+    gone = next(scim_id for scim_id, user in scim.users.items() if user["userName"] == "u1@example.com")
+    del scim.users[gone]
+    for item in scim.groups.values():
+        item["members"] = [member for member in item["members"] if member["value"] != gone]
+    restore(ready)
+
+    for _ in range(2):
+        ready.sync()
+
+    assert scim.membership() == {"app-a": mails(*uids(3)), "app-b": mails(*uids(6))}
