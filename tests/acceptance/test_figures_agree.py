@@ -11,7 +11,7 @@ from tests.ldif_text import group, people, person, uids
 from tests.servers.scim_service import ScimService
 
 GUEST = person("guest", mail="guest@p.example")
-OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%", "may_become_empty": True}
+OPEN = {"users": 1000, "groups": 1000, "members": 1000, "may_become_empty": True}
 
 
 def trail(agent: Agent, cycle_id: str) -> list[dict[str, Any]]:
