@@ -29,6 +29,7 @@ from agent.observe.audit import AuditTrail, recover
 from agent.observe.audit_record import Background
 from agent.observe.audit_tail import last_cycle_of
 from agent.observe.progress import Progress
+from agent.observe.telling import failure_told, tell_of_cycle
 from agent.plan.approvals import approved, approver_of, remember_held, use_approval
 from agent.plan.budget import spend
 from agent.plan.difference import Difference, Retry
@@ -93,7 +94,7 @@ def run_cycle(
     """
     stop, progress = stop or threading.Event(), progress or Progress()
     cycle_id, started, clock = uuid.uuid4().hex[:12], datetime.now(UTC), time.monotonic()
-    with structlog.contextvars.bound_contextvars(cycle_id=cycle_id):
+    with structlog.contextvars.bound_contextvars(cycle_id=cycle_id), failure_told(connection, state):
         log.info("cycle begins", full=full)
         begin_cycle(state, cycle_id, started)
         resolved = resolve(
@@ -105,6 +106,8 @@ def run_cycle(
         with state.write() as transaction:
             notices = notices_of_cycle(transaction, connection.locks, connection.source_names)
             settle_marks(transaction, connection.locks)
+        if not stop.is_set():
+            notices += tell_of_cycle(connection, state, resolved.verdict, pushed)
         report = record_cycle(
             state,
             connection.population,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import idna
 
 
@@ -32,3 +34,13 @@ def address_key(address: str) -> str:
         return f"{local.casefold()}@{ascii_form(domain)}" if at else text.casefold()
     except ValueError:
         return text.casefold()
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, as far as its name tells."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

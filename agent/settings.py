@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
+from agent.notice_settings import NoticeSettings, with_notice_secrets
 from agent.operating_system import default_state_directory
 from agent.settings_problems import describe_environment, describe_problems
 from agent.settings_secrets import resolve_secret
@@ -280,6 +281,7 @@ class Settings(BaseSettings):
     leavers: LeaverSettings = LeaverSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     audit: AuditSettings = AuditSettings()
+    notice: NoticeSettings = NoticeSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -349,4 +351,9 @@ def _with_secrets(settings: Settings, path: Path) -> Settings:
         )
     if not token.get_secret_value().isascii() or any(c.isspace() for c in token.get_secret_value()):
         raise UsageProblem(f"{path}: upstream.token: a bearer token has no spaces and only ASCII characters.")
-    return settings.model_copy(update={"upstream": upstream.model_copy(update={"token": token})})
+    return settings.model_copy(
+        update={
+            "upstream": upstream.model_copy(update={"token": token}),
+            "notice": with_notice_secrets(settings.notice, f"{path}: notice"),
+        }
+    )

@@ -35,7 +35,7 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if kind in _PLAIN:
         return _PLAIN[kind]
-    secret = any(word in key for word in ("password", "token", "secret"))
+    secret = any(word in key for word in ("password", "token", "secret", "webhook"))
     shown = "" if secret or isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
     return f"{message[:1].lower()}{message[1:]}{shown}."
 
@@ -67,4 +67,4 @@ def _keys_beside(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return []
         current = field.annotation
-    return list(current.model_fields)
+    return [field.alias or name for name, field in current.model_fields.items()]

@@ -34,7 +34,8 @@ def test_every_setting_is_shown() -> None:
     sections = {name: field.annotation for name, field in Settings.model_fields.items() if name != "sources"}
     models: list[type[BaseModel]] = [SourceModel, ActiveDirectorySettings, LdifSettings]
     models += [model for model in sections.values() if isinstance(model, type) and issubclass(model, BaseModel)]
-    keys = {key for model in models for key in model.model_fields} - {"token", "bind_password", "cron"}
+    keys = {field.alias or key for model in models for key, field in model.model_fields.items()}
+    keys -= {"token", "bind_password", "cron", "webhook_url", "smtp_password"}
 
     shown = r"^(# )?{key} = |^\[\w+\.{key}\]$"
     assert [key for key in sorted(keys) if not re.search(shown.format(key=key), text, flags=re.MULTILINE)] == []

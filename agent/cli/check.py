@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 from agent.cli.configuration import open_connection
@@ -12,6 +13,9 @@ from agent.cli.terminal import console, print_json
 from agent.connection import Connection
 from agent.cycle_report import problems_now
 from agent.errors import ExitCode, RollcallError
+from agent.observe.message import Channel, NotDelivered
+from agent.observe.telling import channels_of, send_test
+from agent.observe.trouble import token_expiry
 from agent.operating_system import make_private_directory
 from agent.upstream.probe import probe
 from connectors.base import Completeness, Finding
@@ -20,6 +24,7 @@ from connectors.base import Completeness, Finding
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
     """Register the command."""
     parser = commands.add_parser("check", parents=[common], help="try everything the settings name")
+    parser.add_argument("--notice", action="store_true", help="send a test notice by each way in [notice]")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=command, quiet_logs=True)
 
@@ -33,7 +38,8 @@ def command(options: argparse.Namespace) -> ExitCode:
             [Finding("settings", ok=True, message=f"{options.config} is valid"), *_state(connection)],
         ),
         (ExitCode.SOURCE_INCOMPLETE, _sources(connection)),
-        (ExitCode.UPSTREAM, probe(connection.service)),
+        (ExitCode.UPSTREAM, [*probe(connection.service), *_token(connection)]),
+        (ExitCode.USAGE, _notices(connection, test=options.notice)),
     ]
     if all(finding.ok for _, findings in parts[:2] for finding in findings):
         parts.insert(2, (ExitCode.USAGE, _scope(connection, bars=not options.json)))
@@ -63,6 +69,36 @@ def _state(connection: Connection) -> list[Finding]:
     except RollcallError as error:
         return [Finding("state", ok=False, message=str(error), remedy="Correct [agent] state_dir or its rights.")]
     return [Finding("state", ok=True, message=f"{directory} may be written")]
+
+
+def _notices(connection: Connection, *, test: bool) -> list[Finding]:
+    channels = channels_of(connection.settings.notice)
+    if not channels:
+        message = "nobody is told when something goes wrong"
+        return [Finding("notice", ok=True, message=message, remedy="Set webhook_url_file or smtp_host in [notice].")]
+    if not test:
+        names = " and ".join(channel.name for channel in channels)
+        return [Finding("notice", ok=True, message=f"by {names}; rollcall check --notice sends a test")]
+    return [_tested(connection, channel) for channel in channels]
+
+
+def _tested(connection: Connection, channel: Channel) -> Finding:
+    try:
+        send_test(connection, channel)
+    except NotDelivered as error:
+        remedy = "Correct [notice], or what answers there."
+        return Finding("notice", ok=False, message=f"no test notice by {channel.name}: {error}", remedy=remedy)
+    return Finding("notice", ok=True, message=f"a test notice was sent by {channel.name}")
+
+
+def _token(connection: Connection) -> list[Finding]:
+    expiry, now = token_expiry(connection), datetime.now(UTC)
+    if expiry is None:
+        return []
+    soon = expiry - now <= connection.settings.notice.token_warning
+    message = f"the token {'has expired' if expiry <= now else 'expires'} on {expiry:%Y-%m-%d}"
+    remedy = "Make a new one in the vendor's console and put it into [upstream] token_file." if soon else ""
+    return [Finding("upstream", ok=True, message=message, remedy=remedy)]
 
 
 def _sources(connection: Connection) -> list[Finding]:

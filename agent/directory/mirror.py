@@ -97,9 +97,17 @@ def _record(
             "checkpoint": reading.checkpoint.token if reading.checkpoint else None,
             "fingerprint": fingerprint,
         }
+    if (outcome.completeness is Completeness.COMPLETE and outcome.counts and not outcome.emptied) or not _is_known(
+        connection, outcome.source
+    ):
+        row["fresh_at"] = now
     if outcome.reads_everything:
         row |= {"last_complete_at": now, "owes_full": outcome.again}
     elif full_due or outcome.asks_for_full:
         # It also keeps a checkpoint from being gone on from that a PARTIAL read has left.
         row["owes_full"] = True
     upsert(connection, source, [row])
+
+
+def _is_known(connection: Connection, source_name: str) -> bool:
+    return connection.execute(select(source.c.name).where(source.c.name == source_name)).first() is not None

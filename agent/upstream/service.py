@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
+from agent.domain_names import is_loopback
 from agent.errors import UsageProblem
 from agent.plan.operations import Address
 from agent.upstream.profile import PROFILES, ExternalUsers, Profile
@@ -50,7 +50,7 @@ class Service:
                 f'upstream.url: "{self.url}" is not an address. Write the SCIM base URL, like '
                 '"https://api.example.com/scim/v2".'
             )
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise UsageProblem(f'upstream.url: "{self.url}" would send the token unencrypted. Write https://.')
         if self.ca_file is not None and not self.ca_file.is_file():
             raise UsageProblem(f"upstream.ca_file: the file {self.ca_file} does not exist. Correct the path.")
@@ -59,12 +59,3 @@ class Service:
     def base(self) -> str:
         """The base URL without a slash at its end."""
         return self.url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

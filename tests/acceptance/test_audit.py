@@ -6,15 +6,19 @@ import base64
 import csv
 import io
 import json
+import re
 import signal
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.test_daemon import wait_for
 from tests.agent_runner import Agent
+from tests.connectors.conftest import plain
 from tests.ldif_text import group, group_dn, people, person, person_dn, uids
+from tests.servers.openldap import History, OpenLdap
 from tests.servers.scim_service import Fault, ScimService
 
 
@@ -79,6 +83,23 @@ def test_a_record_tells_what_why_by_what_evidence_and_with_what_outcome(ready: A
         "u1@example.com": f"listed in group app-a through {group_dn('inner')}",
     }
     assert {member["scim_id"] for member in added["members"]} == set(scim.users)
+
+
+def test_a_record_tells_how_far_an_increment_had_come(agent: Agent, scim: ScimService, tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    server = OpenLdap(tmp_path / "server", history=History.SESSION_LOG)
+    server.load(plain(people(3) + group("app-a", *uids(2))))
+    with server:
+        agent.configure(scim, server.settings())
+        agent.sync()
+        server.modify(f"dn: {group_dn('app-a')}\nchangetype: modify\nadd: member\nmember: {person_dn('u2')}\n")
+        agent.sync()
+
+    (evidence,) = trail(agent)[-1]["evidence"]
+    assert (evidence["extent"], evidence["note"], evidence["server"]) == (
+        "incremental", "syncrepl, OpenLDAP", server.url
+    )  # fmt: skip
+    assert re.match(r"dc=example,dc=com (rid=\d+,)?csn=20\d+", evidence["position"]), evidence["position"]
 
 
 def test_a_removal_that_was_held_tells_who_let_it_through(agent: Agent, scim: ScimService) -> None:
