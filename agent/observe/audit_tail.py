@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -51,16 +52,16 @@ def last_records(directory: Path, entries: Collection[int], few: int, within: in
 
 
 def last_cycle_of(directory: Path) -> str | None:
-    """Return the cycle of the last record; None where there is none, or the last line is not whole."""
-    for path in _files_from_the_last(directory):
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            continue
-        with file:
-            for line in _lines_from_the_end(file, file.seek(0, 2), _LOOKED_THROUGH):
-                if cycle_id := _record(line).get("cycle_id"):
-                    return str(cycle_id)
+    """Return the cycle of the last record; None where there is none.
+
+    Nor where the trail cannot be read: whoever writes to it tells of that.
+    """
+    with suppress(OSError):
+        for path in _files_from_the_last(directory):
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                for line in _lines_from_the_end(file, file.seek(0, 2), _LOOKED_THROUGH):
+                    if cycle_id := _record(line).get("cycle_id"):
+                        return str(cycle_id)
     return None
 
 

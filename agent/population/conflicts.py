@@ -30,6 +30,7 @@ def settle_user_conflicts(connection: Connection, keys: Collection[str]) -> None
                 desired_user.c.user_name_key.label("key"),
                 desired_user.c.problem,
                 entry.c.dn,
+                entry.c.source,
                 (ledger_user.c.user_name_key == desired_user.c.user_name_key).label("stands"),
             )
             .join(entry, entry.c.id == desired_user.c.entry_id)
@@ -60,6 +61,7 @@ def settle_group_conflicts(connection: Connection, keys: Collection[str]) -> Non
             desired_group.c.display_name_key.label("key"),
             desired_group.c.problem,
             entry.c.dn,
+            entry.c.source,
             (ledger_group.c.display_name == desired_group.c.display_name).label("stands"),
         )
         .join(entry, entry.c.id == desired_group.c.entry_id)
@@ -90,9 +92,14 @@ def _judge(
         standing = [row.entry_id for row in claimants if row.stands]
         keeper = standing[0] if len(standing) == 1 else None
         for row in claimants:
-            others = " and ".join(sorted(other.dn for other in claimants if other.entry_id != row.entry_id))
+            several_sources = len({other.source for other in claimants}) > 1
+            names = {
+                other.entry_id: f"{other.dn} (source {other.source})" if several_sources else other.dn
+                for other in claimants
+            }
+            others = " and ".join(sorted(name for number, name in names.items() if number != row.entry_id))
             free = len(claimants) == 1 or row.entry_id == keeper
-            problem = None if free else sentence(row.dn, others, key)
+            problem = None if free else sentence(names[row.entry_id], others, key)
             if problem != row.problem:
                 _write(connection, table, row.entry_id, problem)
 

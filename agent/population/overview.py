@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
 
 from agent.population.opt_in import digest_of_list
 from agent.state.database import batched
@@ -100,8 +100,12 @@ def by_group(reader: Connection) -> list[dict[str, Any]]:
             *_TO_COME,
         )
         .outerjoin(desired_member, desired_member.c.group_id == desired_group.c.entry_id)
-        .outerjoin(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
-        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_member.c.user_id)
+        # Of whom nobody knows the address, or who is who, nobody knows whether they are external.
+        .outerjoin(
+            desired_user,
+            and_(desired_user.c.entry_id == desired_member.c.user_id, desired_user.c.problem.is_(None)),
+        )
+        .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
         .group_by(desired_group.c.entry_id, desired_group.c.display_name, desired_group.c.unresolved)
         .order_by(func.lower(desired_group.c.display_name))
     )

@@ -35,8 +35,9 @@ def verify_match(service: Service, ledger: Ledger, subject: Subject, external_id
     if owner is not None and owner.entry_id != subject.entry_id:
         if owner.present or not service.adopt:
             raise NameTaken(
-                f"the upstream object {found.scim_id} with this name already belongs to another directory entry. "
-                "Rename one of the two in the directory, or remove the object upstream."
+                f"the upstream object {found.scim_id} with this name already belongs to another directory entry "
+                f"({owner.dn}, source {owner.source}). Give one of the two another name in the directory. Only if that "
+                "entry is not to have the account any more, delete it upstream."
             )
         ledger.hand_over(owner, subject)
         return False

@@ -82,6 +82,8 @@ class Owner:
 
     entry_id: int
     present: bool
+    dn: str = ""
+    source: str = ""
 
 
 class Ledger:
@@ -372,12 +374,12 @@ class Ledger:
         with self._state.read() as connection:
             for table in (ledger_user, ledger_group):
                 row = connection.execute(
-                    select(table.c.entry_id, entry.c.present)
+                    select(table.c.entry_id, entry.c.present, entry.c.dn, entry.c.source)
                     .join(entry, entry.c.id == table.c.entry_id)
                     .where(table.c.scim_id == scim_id)
                 ).first()
                 if row is not None:
-                    return Owner(row.entry_id, row.present)
+                    return Owner(row.entry_id, row.present, row.dn, row.source)
         return None
 
     def hand_over(self, owner: Owner, subject: Subject) -> None:
