@@ -74,7 +74,7 @@ def over(cause: str, sources: Collection[str]) -> str:
     name = cause.removeprefix("source ")
     if name != cause:
         return f"Source {name} is read completely again." if name in sources else f"Source {name} is not read any more."
-    return _OVER[cause]
+    return _OVER.get(cause, "It is over.")  # another version may have known other causes
 
 
 _OVER = {

@@ -73,6 +73,8 @@ def _wanted_in(reader: Connection, number: int) -> str:
 
 def _why_updated(reader: Connection, operation: UpdateUser) -> str:
     number = operation.subject.entry_id
+    if operation.locked:
+        return f"to be in its groups again: {_wanted_in(reader, number)}"
     active = reader.execute(select(ledger_user.c.active).where(ledger_user.c.entry_id == number)).scalar()
     if active is False:
         return f"to be active again: {_wanted_in(reader, number)}"

@@ -153,6 +153,18 @@ def test_what_a_killed_agent_was_writing_is_on_record_with_the_next_cycle(ready:
     assert pending(ready) == 0
 
 
+def test_a_record_that_is_in_the_file_already_is_not_written_twice(ready: Agent) -> None:
+    ready.sync()
+    record = trail(ready)[0]
+    with sqlite3.connect(ready.state / "rollcall.sqlite3") as state:  # killed between the one and the other
+        row = (record["cycle_id"], record["number"], json.dumps(record | {"at": "", "writes": None}))
+        state.execute("insert into pending_write values (?, ?, ?)", row)
+    before = len(trail(ready))
+    ready.sync()
+
+    assert (len(trail(ready)), pending(ready)) == (before, 0)
+
+
 def test_what_was_never_sent_has_no_record(ready: Agent) -> None:
     ready.sections["upstream"]["url"] = "http://127.0.0.1:9"
     ready.write()

@@ -416,7 +416,9 @@ def test_its_secrets_may_come_from_the_environment_and_from_the_credentials_dire
         agent.write()
         by_systemd = agent.run("check", "--notice", CREDENTIALS_DIRECTORY=str(credentials))
         variables = {"ROLLCALL_NOTICE__WEBHOOK_URL": webhook.url, "ROLLCALL_NOTICE__SMTP_PASSWORD": PASSWORD}
+        variables |= {"ROLLCALL_NOTICE__FROM": "other@corp.example", "ROLLCALL_NOTICE__TO": '["day@corp.example"]'}
         by_environment = agent.run("check", "--notice", **variables)
 
     assert (by_systemd.code, by_environment.code) == (0, 0)
     assert len(webhook.received) == len(server.received) == 2
+    assert (server.received[1].sender, server.received[1].recipients) == ("other@corp.example", ["day@corp.example"])
