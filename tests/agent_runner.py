@@ -12,6 +12,9 @@ from tests.warm_agent import RunningAgent, WarmAgent
 
 _WARM = WarmAgent()
 
+# [guard] that stops nothing, for tests that are about something else: neither at once nor over the days.
+NO_LIMITS = {"users": 10_000, "groups": 10_000, "members": 10_000, "may_become_empty": True}
+
 
 class Upstream(Protocol):
     url: str

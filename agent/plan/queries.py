@@ -360,11 +360,16 @@ def active_and_unlisted() -> _Query:
 
 def protected_from_removal() -> _Query:
     """Select the users whom only their protection keeps active upstream."""
-    return (
-        select(ledger_user.c.entry_id)
-        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
-        .where(_protected(), ledger_user.c.active, _unwanted(true()))
-    )
+
+    def kept(protection: ColumnElement[bool]) -> _Query:
+        return (
+            select(ledger_user.c.entry_id)
+            .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+            .where(protection, ledger_user.c.active, _unwanted(true()))
+        )
+
+    # One after the other, so that each finds its own index: every cycle asks.
+    return union_of(kept(ledger_user.c.protected == true()), kept(ledger_user.c.guarded == true()))
 
 
 def accounts_to_retire(*, foresee: bool) -> _Query:

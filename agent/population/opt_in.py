@@ -59,8 +59,10 @@ def note_policy(connection: Connection, policy: DomainPolicy) -> None:
     """
     last, left_out = last_decision(connection), _left_out_at(connection)
     known = left_out is not None and (last is None or last.decided_at < left_out)
+    if known:
+        return
     holds_back = policy.default is not Policy.PROVISION and _everybody_is_held_back(connection)
-    if not known and (policy.leaves_everybody_out or holds_back):
+    if policy.leaves_everybody_out or holds_back:
         write_fact(connection, _LEFT_OUT, datetime.now(UTC).isoformat())
 
 

@@ -290,6 +290,12 @@ Index(
     postgresql_where=ledger_user.c.protected == true(),
 )
 Index(
+    "ix_ledger_user_guarded",
+    ledger_user.c.entry_id,
+    sqlite_where=ledger_user.c.guarded == true(),
+    postgresql_where=ledger_user.c.guarded == true(),
+)
+Index(
     "ix_ledger_user_deactivated",
     ledger_user.c.deactivated_at,
     sqlite_where=ledger_user.c.deactivated_at.is_not(None),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
 
+import orjson
+
 from agent.upstream.client import Answer, ScimClient
 from agent.upstream.refusal import Refused
 
@@ -119,9 +121,9 @@ def _only(
     *,
     strict: bool = True,
 ) -> Found | None:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')  # RFC 7644, 3.4.2.2: a JSON string
+    quoted = orjson.dumps(value).decode()  # RFC 7644, 3.4.2.2: a JSON string
     matches: dict[str, Found] = {}
-    for resource in _listed(client, endpoint, f'{attribute} eq "{escaped}"', strict=strict):
+    for resource in _listed(client, endpoint, f"{attribute} eq {quoted}", strict=strict):
         scim_id = resource.get("id")
         if isinstance(scim_id, str) and scim_id and same(resource):
             external_id = resource.get("externalId")

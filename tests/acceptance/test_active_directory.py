@@ -22,7 +22,7 @@ from tests.acceptance.active_directory_changes import (
     primary_group_changes,
     undeletion,
 )
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.ldap_fault_proxy import LdapFaultProxy
 from tests.servers.samba import NAMING_CONTEXT, READER_PASSWORD, SambaDomain
 from tests.servers.scim_service import ScimService
@@ -47,9 +47,6 @@ READ_IN_FULL = {
 ALSO_WITHOUT_TOMBSTONES = {"a group is deleted"}
 
 
-OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
-
-
 @pytest.mark.parametrize(
     ("account", "how"),
     [
@@ -64,7 +61,7 @@ def test_after_each_of_many_changes_the_upstream_equals_the_domain(
     tmp_path: Path, scim: ScimService, agent: Agent, account: str, how: str
 ) -> None:
     domain = _domain(tmp_path, beginning(), account)
-    agent.configure(scim, _settings(domain, account) | {"changes": how}, guard=OPEN)
+    agent.configure(scim, _settings(domain, account) | {"changes": how}, guard=NO_LIMITS)
     with domain:
         primary = [(what, records, ()) for what, records in primary_group_changes(domain)]
         followed = _follow(domain, agent, scim, (*changes(), *primary, *undeletion(domain)))
@@ -80,7 +77,7 @@ def test_a_group_of_thousands_changes_by_what_changed(tmp_path: Path, scim: Scim
     with domain, LdapFaultProxy(domain.port, address=domain.address) as proxy:
         through_proxy = {"urls": [proxy.url], "starttls": False}
         settings = _settings(domain, ADMINISTRATOR) | through_proxy
-        agent.configure(scim, settings, guard=OPEN, upstream={"members_per_patch": 1000})
+        agent.configure(scim, settings, guard=NO_LIMITS, upstream={"members_per_patch": 1000})
         followed = _follow(domain, agent, scim, crowd_changes(), proxy)
 
     assert followed.differences == []

@@ -13,7 +13,7 @@ from agent.cycle import run_cycle
 from agent.state.database import open_state
 from connectors.base import Extent
 from tests.acceptance.change_series import COMPANY, beginning, changes
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.population.directory_dump import Dump
 from tests.servers.directory_389 import ADMIN_DN as ADMIN_389
 from tests.servers.directory_389 import ADMIN_PASSWORD as PASSWORD_389
@@ -58,8 +58,7 @@ def test_after_each_of_many_changes_the_upstream_equals_the_directory(
     server = make(place)
     server.load(beginning())
     settings = server.settings(base_dn=COMPANY, user_filter="(&(objectClass=inetOrgPerson)(!(employeeType=left)))")
-    guard = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
-    agent.configure(scim, settings, guard=guard)
+    agent.configure(scim, settings, guard=NO_LIMITS)
     differences: list[tuple[str, object]] = []
     extents: dict[str, str] = {}
     ways: set[object] = set()

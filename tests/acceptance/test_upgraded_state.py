@@ -16,6 +16,7 @@ alter table source drop column fresh_at;
 drop table held_plan;
 drop table spending;
 drop index ix_ledger_user_deactivated;
+drop index ix_ledger_user_guarded;
 drop index ix_ledger_user_user_name_key;
 alter table ledger_user drop column deactivated_at;
 alter table ledger_user drop column guarded;

@@ -16,6 +16,10 @@ def upgrade() -> None:
     op.add_column("ledger_user", sa.Column("deactivated_at", sa.DateTime(timezone=True)))
     op.add_column("rejected", sa.Column("last_at", sa.DateTime(timezone=True)))
     op.add_column("ledger_group", sa.Column("left_at", sa.DateTime(timezone=True)))
+    guarded = sa.column("guarded", sa.Boolean()) == sa.true()
+    op.create_index(
+        "ix_ledger_user_guarded", "ledger_user", ["entry_id"], sqlite_where=guarded, postgresql_where=guarded
+    )
     op.create_index("ix_ledger_user_user_name_key", "ledger_user", ["user_name_key"])
     known = sa.column("deactivated_at").is_not(None)
     op.create_index(
