@@ -36,7 +36,7 @@ from agent.plan.difference import Difference, Retry
 from agent.plan.guard import Verdict, judge
 from agent.plan.leavers import note_groups_that_left
 from agent.plan.plan import Plan, as_planned, draw_up, name_of
-from agent.plan.queries import settle_marks
+from agent.plan.settled import settle_marks
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone

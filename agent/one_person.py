@@ -17,7 +17,7 @@ from agent.observe.progress import Progress
 from agent.plan.difference import Retry
 from agent.plan.guard import Verdict
 from agent.plan.plan import draw_up
-from agent.plan.queries import settle_marks
+from agent.plan.settled import settle_marks
 from agent.state.database import State
 from agent.upstream.push import Outcome, PushReport
 

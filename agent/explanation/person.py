@@ -147,7 +147,7 @@ def dns_of(known: PersonKnown) -> Mapping[int, str]:
 
 
 def _claim(reader: Connection, user_name_key: str, source: str) -> str | None:
-    """Return who keeps an account from being taken away, as `_claimed` in agent/plan/queries.py does."""
+    """Return who keeps an account from being taken away, as `claimed` in agent/plan/conditions.py does."""
     claim = (
         select(entry.c.dn, entry.c.source)
         .join(desired_user, desired_user.c.entry_id == entry.c.id)

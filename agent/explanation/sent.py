@@ -30,7 +30,7 @@ def mapping_seen(population: Population, locks: Locks, known: PersonKnown) -> Ma
 
 
 def _is_theirs(population: Population, locks: Locks, known: PersonKnown) -> bool:
-    """Tell whether the profile upstream is not ours to change, as agent/plan/queries.py does."""
+    """Tell whether the profile upstream is not ours to change, as `locked` in agent/plan/conditions.py does."""
     account, standing = known.account, population.policy.standing(known.mapped.email)
     if account is None or not (account.external or standing.external):
         return False

@@ -15,10 +15,12 @@ from functools import partial
 from itertools import groupby
 
 import orjson
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, select
 
+from agent.plan.conditions import Query, Within, locked, replaced, union_of
 from agent.plan.leavers import NEVER, Grace, groups_to_delete, users_to_delete
 from agent.plan.locks import UNLOCKED, Locks
+from agent.plan.member_queries import members_to_add, members_to_remove
 from agent.plan.operations import (
     ANYTHING,
     AddMembers,
@@ -45,11 +47,6 @@ from agent.plan.queries import (
     groups_to_create_for,
     groups_to_update,
     lists_are_known,
-    locked,
-    members_to_add,
-    members_to_remove,
-    replaced,
-    union_of,
     users_to_deactivate,
     users_to_push,
 )
@@ -57,9 +54,7 @@ from agent.state.database import State, batched
 from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected
 
 _BATCH = 500
-_Query = Select[tuple[object, ...]]
 _Row = Row[tuple[object, ...]]
-_Within = int | None  # the number of the one group that is asked for
 
 
 class Retry(StrEnum):
@@ -142,13 +137,13 @@ class Difference:
                 if self._every_list_read():
                     yield from self._deletions(users_to_delete, DeleteUser, "inactive and in no group since")
 
-    def _numbers(self, query: _Query) -> list[int]:
+    def _numbers(self, query: Query) -> list[int]:
         if self._about is not None:
             asked = query.subquery()
             query = select(asked).where(asked.c[0] == self._about)
         return self._sorted(query)
 
-    def _sorted(self, query: _Query) -> list[int]:
+    def _sorted(self, query: Query) -> list[int]:
         with self._state.read() as connection:
             return sorted(connection.execute(query).scalars().all())  # type: ignore[arg-type]
 
@@ -225,7 +220,7 @@ class Difference:
 
     def _members(
         self,
-        query: Callable[[_Within], _Query],
+        query: Callable[[Within], Query],
         operation: type[AddMembers | RemoveMembers],
         *,
         waiting_too: bool,
@@ -244,7 +239,7 @@ class Difference:
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
 
-    def _member_rows(self, query: Callable[[_Within], _Query]) -> Iterator[tuple[int, Sequence[_Row]]]:
+    def _member_rows(self, query: Callable[[Within], Query]) -> Iterator[tuple[int, Sequence[_Row]]]:
         every = query(None).subquery()
         if self._about is None:
             for group_id in self._sorted(select(every.c.group_id).distinct()):
@@ -258,7 +253,7 @@ class Difference:
             rows = self._of_group(query, group_id) if waits else [row for row in mine if row.group_id == group_id]
             yield group_id, rows
 
-    def _of_group(self, query: Callable[[_Within], _Query], group_id: int) -> Sequence[_Row]:
+    def _of_group(self, query: Callable[[Within], Query], group_id: int) -> Sequence[_Row]:
         # One group is looked up by its number inside the query: a database asked for one group of the whole
         # answer would work out the whole answer once for every group.
         pairs = query(group_id).subquery()

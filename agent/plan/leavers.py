@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Row, exists, false, or_, select, update
 
-from agent.plan.queries import claimed
+from agent.plan.conditions import claimed
 from agent.state.tables import (
     desired_group,
     desired_user,

@@ -17,8 +17,8 @@ from sqlalchemy import delete, select, update
 
 from agent.directory.marks import mark
 from agent.domain_names import address_key
+from agent.plan.conditions import PUSHABLE
 from agent.plan.operations import Address, Member, Operation, Subject
-from agent.plan.queries import PUSHABLE
 from agent.state.database import State, upsert
 from agent.state.tables import (
     create_attempt,

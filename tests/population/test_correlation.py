@@ -30,7 +30,7 @@ from agent.plan.operations import (
     RemoveMembers,
     UpdateUser,
 )
-from agent.plan.queries import settle_marks
+from agent.plan.settled import settle_marks
 from agent.population.desired import Population, population_of, settle
 from agent.population.persons import heirs_of_the_gone
 from agent.settings import Settings
