@@ -30,7 +30,7 @@ from agent.observe.audit_record import Background
 from agent.observe.audit_tail import last_cycle_of
 from agent.observe.progress import Progress
 from agent.observe.telling import failure_told, tell_of_cycle
-from agent.plan.approvals import approved, approver_of, remember_held, use_approval
+from agent.plan.approvals import approved, approver_of, remember_held, use_approval, void_approvals
 from agent.plan.budget import spend
 from agent.plan.difference import Difference, Retry
 from agent.plan.guard import Verdict, judge
@@ -164,7 +164,11 @@ def resolve(
             doubt_every_group(transaction)
             judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
+            if restored:
+                void_approvals(transaction)
             write_fact(transaction, _TRAIL, last_cycle_of(connection.settings.agent.state_dir) or "")
+        # Before an account passes on: what protects it may be the name of the one that had it.
+        note_guarded(transaction, connection.protection, everybody=False)
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
             pass_on(transaction, before, now)
         for before, now in heirs_of_the_gone(transaction, connection.population.same_person):
@@ -173,7 +177,7 @@ def resolve(
             forget_unlisted(transaction)
         awaited = sources_with_old_keys(transaction, connection.population.same_person, connection.source_names, owing)
         settle(transaction, connection.population, awaited)
-        note_guarded(transaction, connection.protection, everybody=everything)
+        note_guarded(transaction, connection.protection, everybody=everything, settings_changed=not settled)
         note_groups_that_left(transaction)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not owing:
@@ -285,8 +289,8 @@ def push(
             if name_of(operation) in let_through:
                 # From here on another approval is needed: what is left is another plan.
                 use_approval(state, verdict.digest)
-            elif outcome.result is Result.DONE:
-                spend(state, operation)
+            else:
+                spend(state, operation, done=outcome.result is Result.DONE)
             trail.done(outcome)
             verb, label, result = operation.verb, operation.subject.label, str(outcome.result)
             log.info("pushed", verb=verb, label=label, result=result, detail=outcome.detail)

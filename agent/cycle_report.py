@@ -14,6 +14,7 @@ from agent.directory.unknown import any_unknown, unknown_members
 from agent.errors import ExitCode, UpstreamError
 from agent.plan.guard import Verdict
 from agent.plan.plan import Plan
+from agent.plan.removals import amount_of
 from agent.population.desired import Population, unmatched_groups
 from agent.state.database import State, upsert
 from agent.state.facts import fact_of, write_fact
@@ -92,7 +93,7 @@ def record_cycle(
     """Work out the exit code and the sentences, and keep them for `rollcall status`."""
     with state.write() as connection:
         problems = problems_now(connection, population)
-        outstanding = [*_refused_before(connection, started), *problems]
+        outstanding = [*refused_now(connection, before=started), *problems]
         sentences, exit_code = _judge(outcomes, verdict, pushed, outstanding)
         report = CycleReport(
             cycle_id=cycle_id,
@@ -168,16 +169,15 @@ def rejections_now(connection: Connection) -> list[dict[str, object]]:
     ]
 
 
-def _refused_before(connection: Connection, started: datetime) -> list[str]:
-    """Return what was refused and has not been tried in this cycle, in sentences: it is outstanding all the same."""
-    rows = connection.execute(
-        select(rejected, entry.c.dn)
-        .join(entry, entry.c.id == rejected.c.entry_id)
-        .where(or_(rejected.c.last_at.is_(None), rejected.c.last_at < started))
-        .order_by(rejected.c.first_at)
-        .limit(_SHOWN)
-    )
-    return [f"{row.operation} {row.dn}: {row.reason} ({describe_wait(row.next_attempt_at)})" for row in rows]
+def refused_now(connection: Connection, before: datetime | None = None) -> list[str]:
+    """Return what was refused and is outstanding, in sentences; `before`: what was tried last before that moment."""
+    query = select(rejected, entry.c.dn).join(entry, entry.c.id == rejected.c.entry_id).order_by(rejected.c.first_at)
+    if before is not None:
+        query = query.where(or_(rejected.c.last_at.is_(None), rejected.c.last_at < before))
+    return [
+        f"{row.operation} {row.dn}: {row.reason} ({describe_wait(row.next_attempt_at)})"
+        for row in connection.execute(query.limit(_SHOWN))
+    ]
 
 
 def describe_wait(until: datetime) -> str:
@@ -259,7 +259,7 @@ def _judge(
         sentences = [pushed.removals_withheld, *sentences]
         exit_code = ExitCode.REJECTED_OBJECTS
     if verdict.stops:
-        held = f"{len(verdict.held)} removals are held back. " if verdict.held else ""
+        held = f"{amount_of(verdict.held)} held back. " if verdict.held else ""
         sentences = [f"Stopped by the guard: {held}{' '.join(verdict.reasons)}", *sentences]
         if verdict.asks_for_approval:
             sentences.insert(1, f"To let exactly these removals through: rollcall approve {verdict.digest}")

@@ -98,8 +98,8 @@ def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:
         return []
     number = connection.execute(select(func.count()).select_from(active_and_unlisted().subquery())).scalar_one()
     sentence = (
-        f"{_users(number)} in no selected group as far as is known, and stay active until every source and every list "
-        "has been read to its end."
+        f"{_users(number)} in no selected group as far as is known. Until every source and every list has been read to "
+        "its end, nobody is deactivated for that."
     )
     return [sentence] if number else []
 

@@ -15,6 +15,7 @@ from agent.operating_system import account_name
 from agent.plan.approvals import Changed, approve, changed_since
 from agent.plan.guard import Verdict, judge
 from agent.plan.plan import draw_up
+from agent.plan.removals import amount_of
 from agent.state.database import FILE_NAME, State, open_state
 
 _SHOWN = 20
@@ -48,7 +49,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     finally:
         state.close()
     console().print(
-        f"Approved: {len(verdict.held)} removals, once, until {until:%Y-%m-%d %H:%M} UTC. "
+        f"Approved: {amount_of(verdict.held)}, once, until {until:%Y-%m-%d %H:%M} UTC. "
         "The next cycle carries them out if they are still the same; or run rollcall sync now."
     )
     return ExitCode.DONE

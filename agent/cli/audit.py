@@ -64,7 +64,8 @@ def _sought(options: argparse.Namespace) -> Sought:
     verb = " ".join(options.verb.split()).lower() if options.verb is not None else None
     if verb is not None and verb not in VERBS:
         raise UsageProblem(f'--verb: there is no "{printable(verb)}". Write one of: {", ".join(VERBS)}.')
-    if options.who is not None and not options.who.strip():
+    # argparse makes a list of a lone "--".
+    if options.who is not None and (not isinstance(options.who, str) or not options.who.strip()):
         raise UsageProblem("--who is empty. Name an address, a user name, a DN, a SCIM id, or a group.")
     return Sought(since, until, verb, options.who.strip() if options.who else None)
 

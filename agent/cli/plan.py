@@ -13,11 +13,11 @@ from agent.cli.configuration import open_connection
 from agent.cli.terminal import console, print_json, print_plan, progress_bars
 from agent.connection import Connection
 from agent.cycle import Resolved, difference_of, resolve
-from agent.cycle_report import describe_source, problems_now
+from agent.cycle_report import describe_source, problems_now, refused_now
 from agent.errors import ExitCode
 from agent.notices import notices_of_cycle
 from agent.plan.operations import Phase
-from agent.plan.removals import cause_of, causes_of
+from agent.plan.removals import amount_of, cause_of, causes_of
 from agent.state.database import State, scratch_copy
 from connectors.base import Completeness
 
@@ -45,7 +45,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     connection = open_connection(options)
     with rehearsal(connection, bars=not options.json) as (state, resolved):
         with state.read() as reader:
-            problems = problems_now(reader, connection.population)
+            problems = [*refused_now(reader), *problems_now(reader, connection.population)]
             notices = notices_of_cycle(reader, connection.locks, connection.source_names)
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         if options.json:
@@ -91,9 +91,11 @@ def command(options: argparse.Namespace) -> ExitCode:
             for sentence in notices:
                 out.print(f"- {sentence}")
             if resolved.verdict.asks_for_approval:
+                rest = resolved.verdict.let_through(resolved.plan.removals)
                 out.print(
-                    f"{len(resolved.verdict.held)} of {len(resolved.plan.removals)} removals would be held. To let "
-                    f"exactly these through: rollcall approve {resolved.verdict.digest}"
+                    f"{amount_of(resolved.verdict.held)} would be held"
+                    + (f", and {amount_of(rest)} taken away" if rest else "")
+                    + f". To let exactly what is held through: rollcall approve {resolved.verdict.digest}"
                 )
     if incomplete:
         return ExitCode.SOURCE_INCOMPLETE

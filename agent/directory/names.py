@@ -75,6 +75,9 @@ def claim_names(
 def meant_by(group: FromClause, owner: FromClause = entry) -> ColumnElement[bool]:
     """Tell whether a group that lists a name means this entry, among all that have the name.
 
+    Whoever of its own source had the name last keeps it from everybody else, for a stranger is no heir; but the same
+    entry, by its anchor, may be read in another source by now.
+
     group: the entry that lists; owner: the entry a row of `name` belongs to
     """
     same, holder = name.alias("same"), entry.alias("holder")
@@ -82,12 +85,17 @@ def meant_by(group: FromClause, owner: FromClause = entry) -> ColumnElement[bool
         select(same.c.entry_id)
         .join(holder, holder.c.id == same.c.entry_id)
         .where(same.c.kind == name.c.kind, same.c.value == name.c.value, same.c.entry_id != name.c.entry_id)
-        .correlate(name, group)
+        .correlate(name, group, owner)
     )
     return or_(
         name.c.kind != NameKind.DN.value,
         owner.c.source == group.c.source,
-        and_(~others.where(holder.c.source == group.c.source).exists(), ~others.where(holder.c.present).exists()),
+        and_(
+            ~others.where(
+                holder.c.source == group.c.source, or_(holder.c.present, holder.c.anchor != owner.c.anchor)
+            ).exists(),
+            ~others.where(holder.c.present).exists(),
+        ),
     )
 
 

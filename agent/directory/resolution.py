@@ -23,11 +23,13 @@ class FlatGroup:
     """A group with its nested groups opened.
 
     members:     numbers of the users, contacts and foreign principals in it
-    complete:    whether this list and every nested one is known to be whole
+    whole:       whether this list and every nested one has been read to its end
+    complete:    and whether it is known of every name whose it is, so that who is not listed has left
     unresolved:  names that no source can answer, or that belong to a group that can no longer be read
     """
 
     members: frozenset[int]
+    whole: bool
     complete: bool
     unresolved: int
 
@@ -84,11 +86,12 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         select(entry.c.id, entry.c.members_complete, entry.c.present).join(opened, opened.c.id == entry.c.id)
     ).all()
     unreadable = sum(1 for row in groups if not row.present and row.id != group_id)
+    whole = all(row.members_complete for row in groups if row.present)
     return FlatGroup(
         members=frozenset(members),
         # What a group that is out of sight last held stays; that it may hold more keeps nobody in another.
-        # Of whom a name that several have stands for, nobody is known to have left.
-        complete=not ambiguous and all(row.members_complete for row in groups if row.present),
+        whole=whole,
+        complete=whole and not ambiguous,
         unresolved=unknown + unreadable,
     )
 

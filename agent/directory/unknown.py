@@ -175,13 +175,15 @@ def _opened(*, nested: bool) -> CTE:
     if not nested:
         return selected.cte("opened")
     start = selected.cte("opened", recursive=True)
+    opener = entry.alias("opener")
     inside = (
         select(start.c.selected, entry.c.id)
         .select_from(start)
+        .join(opener, opener.c.id == start.c.id)
         .join(membership, membership.c.group_id == start.c.id)
         .join(name, (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value))
         .join(entry, entry.c.id == name.c.entry_id)
-        .where(entry.c.kind == EntryKind.GROUP.value)
+        .where(entry.c.kind == EntryKind.GROUP.value, meant_by(opener))
     )
     return start.union(inside)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, Select, select
 
+from agent.directory.names import meant_by
 from agent.directory.resolution import opened_groups
 from agent.state.database import batched
 from agent.state.tables import entry, membership, name, same_person
@@ -54,10 +55,14 @@ def _ways_to_nested_groups(reader: Connection, group_id: int) -> Mapping[int, _W
 def _listing(group_id: int) -> Select[tuple[int, int]]:
     """Select who is listed in a group or a group inside it, and where."""
     groups = opened_groups(group_id)
+    lister, owner = entry.alias("lister"), entry.alias("owner")
     same_name = (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value)
     return (
         select(membership.c.group_id, name.c.entry_id)
         .select_from(groups)
         .join(membership, membership.c.group_id == groups.c.id)
         .join(name, same_name)
+        .join(lister, lister.c.id == groups.c.id)
+        .join(owner, owner.c.id == name.c.entry_id)
+        .where(meant_by(lister, owner))
     )

@@ -17,6 +17,7 @@ from agent.state.tables import decided_user, decision, rejected
 from connectors.base import EntryKind
 from connectors.distinguished_name import normalise
 
+NOT_WHOLE = "the list of the group, or of one in it, is not known to be whole, so nobody is removed from it"
 _Row = Row[tuple[Any, ...]]
 
 
@@ -29,7 +30,7 @@ def policy_seen(reader: Connection, population: Population, known: PersonKnown) 
     standing = policy.standing(address)
     sentences = _about_domain(policy, standing.domain)
     if standing.external:
-        sentences += [*_about_decisions(reader, known)]
+        sentences += [*_about_decisions(reader, population, known)]
     held = known.account.domain if known.account is not None else ""
     if held and held != standing.domain:
         sentences += [f"The account upstream has an address of {held}.", *_about_domain(policy, held)]
@@ -92,9 +93,9 @@ def _line(named: str, domain: str) -> str:
     return f'by the line "{named}"{below}'
 
 
-def _about_decisions(reader: Connection, known: PersonKnown) -> list[str]:
+def _about_decisions(reader: Connection, population: Population, known: PersonKnown) -> list[str]:
     sentences = []
-    gate = gate_of(reader)
+    gate = gate_of(reader, population.policy)
     if not gate.is_open:
         sentences.append(f"External users are not let in: {gate.reason.removeprefix('external, and ')}.")
     made = reader.execute(
@@ -132,7 +133,7 @@ def _kept(known: PersonKnown, group: _Row) -> str | None:
     if known.account is not None and known.account.protected:
         return "the domain of the account is protected"
     if group.selected and not group.whole:
-        return "the list of the group, or of one in it, is not known to be whole, so nobody is removed from it"
+        return NOT_WHOLE
     if known.claimed is not None:
         return f"{known.claimed} has the same user name, and may be the same person"
     return None

@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from agent.explanation.facts import Membership, Refusal, SourceSeen, Step, Verdict
 from agent.explanation.person import PersonKnown
+from agent.explanation.policy import NOT_WHOLE
 from agent.plan.leavers import CREATED, Grace
 from agent.plan.locks import Locks
 from agent.population.desired import Population
@@ -216,6 +217,9 @@ def _not_known_to_be_unlisted(case: Case) -> str | None:
     failed = [item.name for item in case.sources if item.configured and item.completeness not in {None, read}]
     if case.known.leader.present and failed:
         return f"source {failed[0]} could not be read completely, and its groups may list it by now"
+    uncertain = [item.group for item in case.memberships if item.kept == NOT_WHOLE]
+    if case.known.leader.present and uncertain:
+        return f"of the members of {_some(uncertain)} not everything is known, and it may be one of them"
     claimed = case.known.claimed
     return None if claimed is None else f"{claimed} has the same user name, and may be the same person"
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, delete, select, update
 
 from agent.plan.operations import Operation
 from agent.plan.removals import in_words
-from agent.state.database import State, upsert
-from agent.state.tables import approval, held_plan
+from agent.state.database import State, batched, upsert
+from agent.state.tables import approval, former_account, held_plan, ledger_user
 
 _KEPT = timedelta(days=90)
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,15 @@ def use_approval(state: State, digest: str) -> None:
         transaction.execute(update(approval).where(*unused).values(used_at=datetime.now(UTC)))
 
 
+def void_approvals(connection: Connection) -> None:
+    """Let no approval of a restored state count: it may have been used since."""
+    connection.execute(update(approval).where(approval.c.used_at.is_(None)).values(used_at=datetime.now(UTC)))
+
+
 def remember_held(connection: Connection, digest: str, removals: Sequence[Operation]) -> None:
     """Keep what was held under this digest, for an administrator who comes with it later."""
     now = datetime.now(UTC)
-    row = {"digest": digest, "held_at": now, "removals": json.dumps(in_words(removals))}
+    row = {"digest": digest, "held_at": now, "removals": json.dumps(in_words(removals, _names(connection, removals)))}
     upsert(connection, held_plan, [row])
     connection.execute(delete(held_plan).where(held_plan.c.held_at < now - _KEPT))
 
@@ -67,5 +73,16 @@ def changed_since(connection: Connection, digest: str, removals: Sequence[Operat
     text = connection.execute(select(held_plan.c.removals).where(held_plan.c.digest == digest)).scalar()
     if text is None:
         return None
-    before, now = set(json.loads(text)), set(in_words(removals))
+    before, now = set(json.loads(text)), set(in_words(removals, _names(connection, removals)))
     return Changed(tuple(sorted(now - before)), tuple(sorted(before - now)))
+
+
+def _names(connection: Connection, removals: Sequence[Operation]) -> dict[str, str]:
+    """Return the user names of the members that are removed, by SCIM id."""
+    ids = [member.scim_id for removal in removals for member in getattr(removal, "members", ())]
+    names: dict[str, str] = {}
+    for some in batched(ids, _BATCH):
+        for table in (former_account, ledger_user):
+            rows = connection.execute(select(table.c.scim_id, table.c.user_name).where(table.c.scim_id.in_(some)))
+            names |= {row.scim_id: row.user_name for row in rows}
+    return names

@@ -18,11 +18,13 @@ from sqlalchemy import (
 
 from agent.plan.locks import Locks
 from agent.state.tables import (
+    desired_group,
     desired_member,
     desired_user,
     entry,
     former_account,
     former_member,
+    ledger_group,
     ledger_member,
     ledger_user,
     mark,
@@ -32,6 +34,8 @@ from agent.state.tables import (
 
 Query = Select[tuple[object, ...]]
 Within = int | None  # the number of the one group that is asked for
+
+_MANY = 3  # attempts, after which a refusal is no passing trouble
 
 # A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
 # that somebody left.
@@ -56,11 +60,16 @@ def replaced(locks: Locks) -> ColumnElement[bool]:
 def barred(locks: Locks) -> ColumnElement[bool]:
     """Tell whether the account keeps an address of a blocked domain, whatever the directory says by now.
 
-    It may be that the upstream refuses it another one.
+    It may be that the upstream refuses it another one, again and again.
     """
-    refused = exists().where(rejected.c.entry_id == ledger_user.c.entry_id)
-    stays = or_(desired_user.c.problem.is_not(None), and_(locked(locks), not_(replaced(locks))), refused)
-    return and_(ledger_user.c.blocked, stays)
+    many = rejected.c.attempts >= _MANY
+    refused = exists().where(rejected.c.entry_id == ledger_user.c.entry_id, or_(many, rejected.c.final))
+    return and_(ledger_user.c.blocked, or_(keeps_address(locks), refused))
+
+
+def keeps_address(locks: Locks) -> ColumnElement[bool]:
+    """Tell whether the account is not going to get the address of the directory."""
+    return or_(desired_user.c.problem.is_not(None), and_(locked(locks), not_(replaced(locks))))
 
 
 def blocked_domain() -> ColumnElement[str]:
@@ -95,8 +104,28 @@ def still_needed() -> ColumnElement[bool]:
 
 def unwanted(sure: ColumnElement[bool]) -> ColumnElement[bool]:
     """Tell whether a user should not be active upstream. sure: that nobody wants the user is proven."""
-    nobody_wants = and_(desired_user.c.entry_id.is_(None), sure)
+    nobody_wants = and_(desired_user.c.entry_id.is_(None), sure, ~_keeps_a_membership())
     return or_(nobody_wants, desired_user.c.withdrawn, desired_user.c.active.is_(false()))
+
+
+def _keeps_a_membership() -> ColumnElement[bool]:
+    """Ask whether a user who is there is upstream in a group from which nobody is taken.
+
+    Because not everything is known of its list, or because [guard] protected names it.
+    """
+    uncertain = (
+        select(ledger_member.c.group_id)
+        .join(ledger_group, ledger_group.c.entry_id == ledger_member.c.group_id)
+        .outerjoin(desired_group, desired_group.c.entry_id == ledger_member.c.group_id)
+        .join(entry, entry.c.id == ledger_member.c.user_id)
+        .where(
+            ledger_member.c.user_id == ledger_user.c.entry_id,
+            or_(desired_group.c.members_complete.is_(false()), ledger_group.c.guarded),
+            entry.c.present,
+        )
+        .correlate(ledger_user)
+    )
+    return uncertain.exists()
 
 
 def claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
@@ -105,7 +134,7 @@ def claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
     It is not pushed, because the account belongs to an entry that is there; but both may be one person, whom
     [same_person] does not connect (any more). So that nobody is listed under this name is not proven.
     """
-    claim, led = desired_user.alias("claim"), same_person.alias("led")
+    claim, led, own = desired_user.alias("claim"), same_person.alias("led"), ledger_user.alias("own")
     claimant, owner = entry.alias("claimant"), entry.alias("owner")
     listed = select(desired_member.c.group_id).where(
         desired_member.c.group_id == group_id,
@@ -119,7 +148,8 @@ def claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
         .where(
             claim.c.user_name_key == ledger_user.c.user_name_key,
             owner.c.id == ledger_user.c.entry_id,
-            # Who would not be let in claims nothing.
+            # Who would not be let in claims nothing; nor does who has an account of its own.
+            claim.c.entry_id.not_in(select(own.c.entry_id).where(own.c.active)),
             claim.c.active,
             claim.c.provisioned,
             # Who leads the owner has an account of its own.

@@ -16,7 +16,7 @@ from sqlalchemy.sql.selectable import Select
 from agent.plan.budget import Kind, used
 from agent.plan.limits import Limits
 from agent.plan.operations import DeactivateUser, DeleteGroup, DeleteUser, Operation, RemoveMembers, RetireAccount
-from agent.plan.removals import digest_of_removals
+from agent.plan.removals import UNLISTED, digest_of_removals
 from agent.state.tables import (
     desired_group,
     desired_member,
@@ -81,13 +81,14 @@ def judge(connection: Connection, limits: Limits, removals: Sequence[Operation])
             held.append(removal)
     if of_everything:
         return Verdict((*of_everything, *of_groups), tuple(removals))
-    # Whoever cannot be deactivated is let go by losing every membership; that is not so as long as one is held.
+    # Whoever is to be deactivated for being in no group is in one, as long as that membership is held; and whoever
+    # cannot be deactivated is let go by losing every membership.
     members = {member.entry_id for removal in held if isinstance(removal, RemoveMembers) for member in removal.members}
     held += [
         removal
         for removal in removals
         if isinstance(removal, DeactivateUser | RetireAccount)
-        and removal.locked
+        and (removal.locked or removal.cause == UNLISTED)
         and removal.subject.entry_id in members
     ]
     stopped = set(held)

@@ -77,6 +77,7 @@ def users_to_delete(connection: Connection, grace: Grace) -> list[Row[tuple[obje
                 ledger_user.c.protected.is_(false()),
                 ledger_user.c.guarded.is_(false()),
                 desired_user.c.entry_id.is_(None),
+                ~exists().where(ledger_member.c.user_id == ledger_user.c.entry_id),
                 or_(entry.c.present.is_(false()), ~claimed()),
             )
             .order_by(ledger_user.c.entry_id)

@@ -6,6 +6,7 @@ from sqlalchemy import (
     ColumnElement,
     and_,
     case,
+    exists,
     false,
     func,
     literal,
@@ -26,7 +27,6 @@ from agent.plan.conditions import (
     protected,
     still_needed,
     union_of,
-    unwanted,
 )
 from agent.plan.locks import Locks
 from agent.state.tables import (
@@ -95,10 +95,12 @@ def members_to_remove(within: Within = None, *, locks: Locks) -> Query:
     left = and_(
         desired_member.c.group_id.is_(None),
         or_(desired_group.c.entry_id.is_(None), desired_group.c.members_complete),
-        ~claimed(ledger_member.c.group_id),
+        or_(of_user.c.present.is_(false()), ~claimed(ledger_member.c.group_id)),
     )
     withdrawn = and_(desired_member.c.group_id.is_not(None), desired_member.c.withdrawn)
-    let_go = and_(ledger_user.c.external, unwanted(~claimed())) if locks.profile else false()
+    # That no group lists somebody any more is a matter of each group's own list.
+    proven = or_(of_user.c.present.is_(false()), desired_user.c.withdrawn, desired_user.c.active.is_(false()))
+    let_go = and_(ledger_user.c.external, proven) if locks.profile else false()
     query = (
         select(
             ledger_member.c.group_id,
@@ -160,6 +162,7 @@ def _former_members(within: Within) -> Query:
         .where(
             marked(former_account.c.entry_id),
             former_account.c.protected.is_(false()),
+            ~exists().where(ledger_user.c.entry_id == former_account.c.entry_id, ledger_user.c.guarded),
             ~still_needed(),
             true() if within is None else former_member.c.group_id == within,
         )

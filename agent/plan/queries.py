@@ -23,6 +23,7 @@ from agent.plan.conditions import (
     barred,
     blocked_domain,
     claimed,
+    keeps_address,
     locked,
     marked,
     protected,
@@ -32,6 +33,7 @@ from agent.plan.conditions import (
     unwanted,
 )
 from agent.plan.locks import Locks
+from agent.plan.removals import UNLISTED
 from agent.state.tables import (
     desired_group,
     desired_member,
@@ -86,7 +88,7 @@ def users_to_update(locks: Locks) -> Query:
             PUSHABLE,
             or_(and_(differs, free), inactive),
             not_(replaced(locks)),
-            not_(barred(locks)),
+            not_(and_(ledger_user.c.blocked, keeps_address(locks))),
         )
     )
 
@@ -150,7 +152,7 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
     cause = case(
         (entry.c.present.is_(false()), entry.c.gone_evidence),
         (leader.c.id.is_not(None), "the same person as " + leader.c.dn + " ([same_person] by), whose account stays"),
-        (desired_user.c.entry_id.is_(None), "no longer a member of any selected group"),
+        (desired_user.c.entry_id.is_(None), UNLISTED),
         (desired_user.c.active.is_(false()), "disabled in the directory"),
         (barred(locks), blocked_domain()),
         else_=desired_user.c.held_back,
@@ -182,7 +184,7 @@ def lists_are_known(connection: Connection, sources: Collection[str]) -> bool:
         select(source.c.name).where(
             source.c.completeness != Completeness.COMPLETE.value, source.c.name.in_(list(sources))
         ),
-        select(desired_group.c.entry_id).where(desired_group.c.members_complete.is_(false())),
+        select(desired_group.c.entry_id).where(desired_group.c.whole.is_(false())),
     )
     return all(connection.execute(query.limit(1)).first() is None for query in incomplete)
 
@@ -193,7 +195,7 @@ def active_and_unlisted() -> Query:
         select(ledger_user.c.entry_id)
         .join(entry, entry.c.id == ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
-        .where(ledger_user.c.active, entry.c.present, desired_user.c.entry_id.is_(None))
+        .where(ledger_user.c.active, not_(protected()), entry.c.present, desired_user.c.entry_id.is_(None))
     )
 
 

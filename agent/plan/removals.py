@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.plan.operations import DeactivateUser, Operation, RemoveMembers
+from agent.plan.operations import DeactivateUser, DeleteGroup, Operation, RemoveMembers
 
-_UNLISTED = "no longer a member of any selected group"
+# Why somebody is deactivated who is there and enabled.
+UNLISTED = "no longer a member of any selected group"
 
 
 def digest_of_removals(removals: Sequence[Operation]) -> str:
@@ -65,7 +66,7 @@ def causes_of(removals: Iterable[Operation]) -> list[Cause]:
         if removal.verb == "delete group":
             whole[cause, ""] = whole.get((cause, ""), 0) + 1
             continue
-        known = lost_in.get(number) if isinstance(removal, DeactivateUser) and cause == _UNLISTED else None
+        known = lost_in.get(number) if isinstance(removal, DeactivateUser) and cause == UNLISTED else None
         users.setdefault(known or (cause, ""), set()).add(number)
     found = [
         Cause(
@@ -87,12 +88,37 @@ def cause_of(operation: Operation) -> str:
     return str(getattr(operation, "cause", "")) or "directory differs from upstream"
 
 
-def in_words(removals: Iterable[Operation]) -> list[str]:
-    """Return one line for each person, membership or group that is taken away."""
+def in_words(removals: Iterable[Operation], names: Mapping[str, str]) -> list[str]:
+    """Return one line for each person, membership or group that is taken away. names: user names by SCIM id."""
     lines = []
     for removal in removals:
         if isinstance(removal, RemoveMembers):
-            lines += [f"remove {member.scim_id} from group {removal.subject.label}" for member in removal.members]
+            lines += [
+                f"remove {names.get(member.scim_id, member.scim_id)} from group {removal.subject.label}"
+                for member in removal.members
+            ]
         else:
             lines.append(f"{removal.verb} {removal.subject.label}")
     return sorted(lines)
+
+
+def amount_of(removals: Iterable[Operation]) -> str:
+    """Say how much some removals take away, for people."""
+    users, memberships, groups = set[int](), 0, 0
+    for removal in removals:
+        if isinstance(removal, RemoveMembers):
+            memberships += len(removal.members)
+        elif isinstance(removal, DeleteGroup):
+            groups += 1
+        else:
+            users.add(removal.subject.entry_id)
+    told = [
+        f"{number} {one if number == 1 else many}"
+        for number, one, many in (
+            (memberships, "membership", "memberships"),
+            (len(users), "user", "users"),
+            (groups, "group", "groups"),
+        )
+        if number
+    ]
+    return " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else "".join(told)

@@ -66,7 +66,7 @@ def settle(connection: Connection, population: Population, awaited: Sequence[str
     awaited: sources that have to be read before anybody gets an account
     """
     correlate(connection, population.same_person)
-    gate = gate_of(connection)
+    gate = gate_of(connection, population.policy)
     mark_after_decision(connection, gate)
     # An entry may have become a person that was a group, and the other way round.
     marked = select(mark_table.c.entry_id)
@@ -139,6 +139,7 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
                 "payload": orjson.dumps(payload).decode(),
                 "digest": digest_of(payload),
                 "members_complete": flat.complete,
+                "whole": flat.whole,
                 "unresolved": flat.unresolved,
                 "problem": problem,
                 "rule": rule,

@@ -29,7 +29,8 @@ _OWN = frozenset(
 _PATH = re.compile(r"(?:(urn:[A-Za-z0-9:.\-]+):)?([A-Za-z][A-Za-z0-9_$-]*)(?:\.([A-Za-z][A-Za-z0-9_$-]*))?")
 # Neither quoted nor in brackets, as some write it: what a domain rule is about must not depend on how it is written.
 _ADDRESS = re.compile(r"""[^@\s<>()\[\],;:\\"]+@(?P<domain>[^@\s]+)""")
-_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+# An underscore is in no name of a host; some directories have it in their domains all the same.
+_DOMAIN = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 
 Resource = dict[str, object]
 
@@ -126,7 +127,7 @@ def _is_address(email: str) -> bool:
     """Tell whether a text is an address, at a domain that the DNS could have."""
     match = _ADDRESS.fullmatch(email)
     try:
-        return match is not None and _DOMAIN.fullmatch(ascii_form(match["domain"])) is not None
+        return match is not None and email.isprintable() and _DOMAIN.fullmatch(ascii_form(match["domain"])) is not None
     except ValueError:
         return False
 

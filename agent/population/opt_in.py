@@ -24,6 +24,7 @@ from agent.state.tables import decided_user, decision, desired_user, fact, ledge
 OPT_IN = "opt-in"
 WITHDRAW = "withdraw"
 _LEFT_OUT = "external users last left out at"
+_LEFT_OUT_BY = "external users last left out by"
 _SETTLED = "external decision settled"
 _BATCH = 500
 
@@ -64,6 +65,7 @@ def note_policy(connection: Connection, policy: DomainPolicy) -> None:
     holds_back = policy.default is not Policy.PROVISION and _everybody_is_held_back(connection)
     if policy.leaves_everybody_out or holds_back:
         write_fact(connection, _LEFT_OUT, datetime.now(UTC).isoformat())
+        write_fact(connection, _LEFT_OUT_BY, policy.digest)
 
 
 def _everybody_is_held_back(connection: Connection) -> bool:
@@ -78,8 +80,11 @@ def _everybody_is_held_back(connection: Connection) -> bool:
     return all(connection.execute(query.limit(1)).first() is None for query in (let_in, standing))
 
 
-def gate_of(connection: Connection) -> Gate:
-    """Tell whether external users may be created."""
+def gate_of(connection: Connection, policy: DomainPolicy) -> Gate:
+    """Tell whether external users may be created.
+
+    Under the very rules by which nobody came in until now, whoever they let in comes in.
+    """
     last, left_out = last_decision(connection), _left_out_at(connection)
     if last is not None and last.verb == WITHDRAW:
         return Gate(
@@ -88,7 +93,8 @@ def gate_of(connection: Connection) -> Gate:
             reason=f"external, and {last.decided_by} withdrew the opt-in to external users at "
             f"{last.decided_at:%Y-%m-%d %H:%M} UTC; to opt in again: rollcall external opt-in",
         )
-    if left_out is not None and (last is None or last.decided_at < left_out):
+    same_rules = connection.execute(select(fact.c.value).where(fact.c.name == _LEFT_OUT_BY)).scalar() == policy.digest
+    if left_out is not None and (last is None or last.decided_at < left_out) and not same_rules:
         return Gate(
             is_open=False,
             reason="external, and this connection ran without external users and nobody has opted in: see "

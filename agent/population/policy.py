@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -49,6 +50,22 @@ class DomainPolicy:
     subdomains: bool
     default: Policy
     withdraws: bool  # who stands upstream and is not wanted there by the policy is taken out again
+
+    @property
+    def digest(self) -> str:
+        """Changes with every rule of this policy."""
+        rules = (
+            sorted(self.managed),
+            sorted(self.blocked),
+            sorted(self.domains.items()),
+            [
+                (sorted(selection.dns), [text for text, _ in selection.patterns], rule)
+                for selection, rule in self.groups
+            ],
+            self.subdomains,
+            self.default,
+        )
+        return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
 
     @property
     def leaves_everybody_out(self) -> bool:

@@ -219,7 +219,8 @@ desired_group = Table(
     Column("display_name", Text, nullable=False),
     Column("payload", Text, nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("members_complete", Boolean, nullable=False),  # this list and every nested one
+    Column("members_complete", Boolean, nullable=False),  # whoever is not listed, here or in a nested one, has left
+    Column("whole", Boolean, nullable=False, server_default=true()),  # this list and every nested one was read
     Column("unresolved", Integer, nullable=False),  # members that no source can name
     Column("problem", Text),
     Column("display_name_key", Text, nullable=False),

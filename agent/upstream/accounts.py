@@ -23,6 +23,7 @@ from agent.state.tables import (
     ledger_member,
     ledger_user,
     mark,
+    same_person,
 )
 from agent.upstream.profile import Profile
 from connectors.distinguished_name import normalise
@@ -67,10 +68,13 @@ def judge_addresses(connection: Connection, judge: Callable[[str], Address], *, 
             )
 
 
-def note_guarded(connection: Connection, protection: Protection, *, everybody: bool) -> None:
+def note_guarded(
+    connection: Connection, protection: Protection, *, everybody: bool, settings_changed: bool = False
+) -> None:
     """Set down which of the users and groups upstream [guard] protected names: of all, or of those that are marked.
 
-    The name in the directory counts, also the last one of an entry that is gone, and the address upstream.
+    The name in the directory counts, of every entry of a person, also the last one of an entry that is gone, and the
+    address upstream. Whoever was protected stays so, by whatever name, until the settings change.
     """
     for table in (ledger_user, ledger_group):
         rows = select(table, entry.c.dn).join(entry, entry.c.id == table.c.entry_id)
@@ -78,17 +82,32 @@ def note_guarded(connection: Connection, protection: Protection, *, everybody: b
             rows = rows.where(table.c.entry_id.in_(select(mark.c.entry_id)))
         elif protection.empty:
             rows = rows.where(table.c.guarded)
+        found = connection.execute(rows).all()
+        others = _other_names(connection) if table is ledger_user and found and not protection.empty else {}
         changed = []
-        for row in connection.execute(rows):
-            dn = normalise(row.dn)
+        for row in found:
+            dns = [normalise(dn) for dn in (row.dn, *others.get(row.entry_id, ()))]
             if table is ledger_user:
-                guarded = protection.of_user(dn, row.user_name, row.email)
+                named = any(protection.of_user(dn, row.user_name, row.email) for dn in dns)
             else:
-                guarded = protection.of_group(dn, row.display_name)
-            if guarded != row.guarded:
+                named = any(protection.of_group(dn, row.display_name) for dn in dns)
+            if named != row.guarded and (named or settings_changed):
                 changed.append(row.entry_id)
         for some in batched(changed, _BATCH):
             connection.execute(update(table).where(table.c.entry_id.in_(some)).values(guarded=not_(table.c.guarded)))
+
+
+def _other_names(connection: Connection) -> dict[int, list[str]]:
+    """Return the DNs of the entries that others lead, by the leader's number."""
+    names: dict[int, list[str]] = {}
+    rows = connection.execute(
+        select(same_person.c.leader_id, entry.c.dn)
+        .join(entry, entry.c.id == same_person.c.entry_id)
+        .where(same_person.c.leader_id != same_person.c.entry_id)
+    )
+    for row in rows:
+        names.setdefault(row.leader_id, []).append(row.dn)
+    return names
 
 
 def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:

@@ -23,10 +23,11 @@ def create_group(client: ScimClient, ledger: Ledger, operation: CreateGroup) -> 
     """
     name, external_id = str(operation.payload["displayName"]), str(operation.payload["externalId"])
     lost: OutcomeUnknown | None = None
+    sent_before = ledger.create_was_begun(operation.subject)
     for _ in range(_LOOKS):
         found = by_external_id(client, GROUPS, external_id) or group_by_name(client, name)
         if found is not None:
-            return _take_over(client, ledger, operation, found)
+            return _take_over(client, ledger, operation, found, sent_before=sent_before or lost is not None)
         ledger.create_begins(operation.subject)
         try:
             answer = client.request("POST", GROUPS, operation.payload, may_be_forbidden=True)
@@ -96,7 +97,7 @@ def group_address(scim_id: str) -> str:
     return f"{GROUPS}/{quote(scim_id, safe='')}"
 
 
-def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found: Found) -> str:
+def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found: Found, *, sent_before: bool) -> str:
     external_id, name = str(operation.payload["externalId"]), str(operation.payload["displayName"])
     ours = verify_match(client.service, ledger, operation.subject, external_id, found)
     changes: list[dict[str, object]] = []
@@ -112,7 +113,7 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found
         if not answer.ok:
             raise Refused(f"taking over the group {found.scim_id} was refused: {answer.words}")
     # Adopted or found again, what it holds is not known: its members are read before any of them is changed.
-    _acknowledge(ledger, operation, found.scim_id, Origin.CREATED if ours else Origin.ADOPTED)
+    _acknowledge(ledger, operation, found.scim_id, Origin.CREATED if ours and sent_before else Origin.ADOPTED)
     if other_name and not client.service.profile.renames_groups:
         ledger.group_change_begins(operation.subject)  # that it has another name is told as a rename that is refused
     ledger.members_begin(operation.subject)

@@ -61,6 +61,7 @@ class Account:
     subject: Subject
     scim_id: str
     external: bool
+    anchor: str = ""
     set_aside: bool = False
 
 
@@ -96,6 +97,12 @@ class Ledger:
         """Remember that a create is about to be sent."""
         with self._state.write() as connection:
             upsert(connection, create_attempt, [{"entry_id": subject.entry_id, "started_at": _now()}])
+
+    def create_was_begun(self, subject: Subject) -> bool:
+        """Tell whether a create was sent whose outcome is not known."""
+        with self._state.read() as connection:
+            begun = select(create_attempt.c.entry_id).where(create_attempt.c.entry_id == subject.entry_id)
+            return connection.execute(begun).first() is not None
 
     def create_refused(self, subject: Subject) -> None:
         """The upstream answered that it created nothing: there is nothing to look for next time."""
@@ -183,13 +190,21 @@ class Ledger:
         """Return the accounts of the ledger that are not among these, deactivated ones and those set aside too."""
         with self._state.read() as connection:
             return [
-                Account(Subject(row.entry_id, row.user_name), row.scim_id, row.external, set_aside=set_aside)
-                for table, set_aside in _ACCOUNTS
+                Account(
+                    Subject(row.entry_id, row.user_name), row.scim_id, row.external, row.anchor, set_aside=set_aside
+                )
+                for table, set_aside in ((ledger_user, False), (former_account, True))
                 for row in connection.execute(
-                    select(table.c.entry_id, table.c.user_name, table.c.scim_id, table.c.external)
+                    select(table.c.entry_id, table.c.user_name, table.c.scim_id, table.c.external, entry.c.anchor).join(
+                        entry, entry.c.id == table.c.entry_id
+                    )
                 )
                 if row.scim_id not in scim_ids
             ]
+
+    def account_found_again(self, subject: Subject, scim_id: str, *, active: bool) -> None:
+        """The account of a user has another id by now: it was made anew while this state was put aside."""
+        self._user_changed(subject, scim_id=scim_id, digest=UNKNOWN, active=active)
 
     def account(self, scim_id: str) -> Account | None:
         """Return the account of this SCIM id, if it is the agent's."""

@@ -19,7 +19,7 @@ from agent.plan.operations import Subject
 from agent.upstream.accounts import account_number
 from agent.upstream.client import Answer, ScimClient
 from agent.upstream.ledger import Account, Ledger
-from agent.upstream.lookup import USERS, page_through, user_path
+from agent.upstream.lookup import USERS, by_external_id, page_through, user_path
 from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
@@ -55,10 +55,19 @@ def look_at_accounts(client: ScimClient, ledger: Ledger, *, asked: bool) -> Iter
         if answer.status == HTTPStatus.FORBIDDEN or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("not every account was looked at upstream", reason=answer.words, status=answer.status)
             return
-        if answer.status == HTTPStatus.NOT_FOUND:
+        if answer.status == HTTPStatus.NOT_FOUND and not _made_anew(client, ledger, account):
             refused = _forget(client, ledger, account, asked=asked)
             if refused.recorded:
                 yield account.subject, refused
+
+
+def _made_anew(client: ScimClient, ledger: Ledger, account: Account) -> bool:
+    """Find out whether the account stands there under another id: a state that was restored knows less."""
+    found = None if account.set_aside else by_external_id(client, USERS, account.anchor)
+    if found is None or ledger.owner_of(found.scim_id) is not None:
+        return False
+    ledger.account_found_again(account.subject, found.scim_id, active=found.resource.get("active") is not False)
+    return True
 
 
 def look_at_account(client: ScimClient, ledger: Ledger, account: Account) -> Refused | None:

@@ -33,7 +33,7 @@ def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> st
     look_first = operation.attempted
     for _ in range(_LOOKS):
         if look_first and (found := _find(client, operation)):
-            return _take_over(client, ledger, operation, found)
+            return _take_over(client, ledger, operation, found, sent_before=True)
         ledger.create_begins(operation.subject)
         try:
             external = operation.address.external
@@ -129,10 +129,12 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
         _acknowledge(client, ledger, operation, scim_id, Origin.CREATED, answer.body)
         return "created"
     if answer.status == HTTPStatus.CONFLICT:
+        # Whatever is there, this create has not made it.
+        ledger.create_refused(operation.subject)
         found = _find(client, operation)
         if found is None:
-            ledger.create_refused(operation.subject)
-            raise Refused(
+            # Perhaps whoever had the name has given it up by now.
+            raise NameTaken(
                 f"the upstream says that it exists ({answer.words}), and shows no user with this userName or "
                 "externalId. Perhaps its address belongs to another account there; correct that account, then sync."
             )
@@ -162,7 +164,9 @@ def _is_personal(client: ScimClient, found: Found) -> bool:
     return bool(held) and client.service.address_of(held).external
 
 
-def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found: Found) -> str:
+def _take_over(
+    client: ScimClient, ledger: Ledger, operation: CreateUser, found: Found, *, sent_before: bool = False
+) -> str:
     """Adopt a verified match and make it equal to what is wanted, unless its profile is locked.
 
     Where another address means another account, the address is none of ours to change: an account that has another one
@@ -191,7 +195,8 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateUser, found:
         _expect_success(_set_active(client, found.scim_id, active=True))
     if moved:
         operation = replace(operation, address=client.service.address_of(held), digest=UNKNOWN)
-    origin = Origin.CREATED if ours else Origin.ADOPTED
+    # Our externalId is there also where we took it over once, and do not know that any more.
+    origin = Origin.CREATED if ours and sent_before else Origin.ADOPTED
     _acknowledge(client, ledger, operation, found.scim_id, origin, found.resource)
     return "found again" if ours else "adopted"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.acceptance.scripted_play import ScriptedPlay
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.ldif_text import person_dn, uids
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_ldap import ScriptedLdap
@@ -17,8 +17,6 @@ EVERYBODY = {f"{uid}@example.com" for uid in uids(PEOPLE)}
 CODES = [*range(1, 5), 7, 8, *range(10, 15), *range(16, 22), *range(32, 37), *range(48, 55), *range(64, 72), 80]
 CODES += [118, 120, 4096, 12345]
 UNKNOWN = {35, 70, 12345}
-# One of a few people is more than the guard would let go.
-OPEN = {"users_share": "100%", "members_share": "100%"}
 
 
 class DirectoryPlay(ScriptedPlay[ScriptedLdap]):
@@ -37,7 +35,7 @@ def directory_play(
     agent: Agent, scim: ScimService, directory: ScriptedLdap, **settings: object
 ) -> Iterator[DirectoryPlay]:
     with directory:
-        agent.configure(scim, directory.settings(**settings), guard=OPEN)
+        agent.configure(scim, directory.settings(**settings), guard=NO_LIMITS)
         with DirectoryPlay.beginning(agent, directory, scim) as play:
             assert play.nobody_lost_anything()
             yield play

@@ -11,12 +11,9 @@ import pytest
 
 from connectors.active_directory import entries, increments, landmarks
 from tests.acceptance.scripted_play import ScriptedPlay
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import GROUPS, ScriptedActiveDirectory
-
-# One of a few people is more than the guard would let go.
-OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%"}
 
 
 class DomainPlay(ScriptedPlay[ScriptedActiveDirectory]):
@@ -63,7 +60,7 @@ def begun_play(
     """Begin with more than `DomainPlay.expected` knows of: nested groups, primary groups."""
     with directory:
         # Each worker has a connection of its own, which takes longer to make than all it is used for here.
-        agent.configure(scim, directory.settings(**settings), guard=OPEN, upstream={"workers": 1})
+        agent.configure(scim, directory.settings(**settings), guard=NO_LIMITS, upstream={"workers": 1})
         with DomainPlay.beginning(agent, directory, scim) as play:
             yield play
 

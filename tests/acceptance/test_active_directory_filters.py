@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.active_directory_changes import COMPANY, GROUPS, PEOPLE, beginning, record_of_members
-from tests.acceptance.test_active_directory import OPEN
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.samba import SambaDomain
 from tests.servers.scim_service import ScimService
 
@@ -59,7 +58,7 @@ def test_who_leaves_or_enters_a_filter_is_noticed_by_the_next_cycle(
         domain.modify(record_of_members("team-x", "add", MEMBER) + replaced("userAccountControl", "512"))
         for name, (user_filter, leave, enter) in CASES.items():
             filters = {} if user_filter is None else {"user_filter": user_filter}
-            agent.configure(scim, settings | filters, guard=OPEN)
+            agent.configure(scim, settings | filters, guard=NO_LIMITS)
             steps = []
             for records in ("", leave, enter):
                 if records:

@@ -15,8 +15,8 @@ from tests.acceptance.active_directory_changes import (
     record_of_members,
     record_of_person,
 )
-from tests.acceptance.test_active_directory import OPEN, READER
-from tests.agent_runner import Agent
+from tests.acceptance.test_active_directory import READER
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.samba import READER_PASSWORD, SambaDomain
 from tests.servers.scim_service import ScimService
 
@@ -33,7 +33,7 @@ def domain(request: pytest.FixtureRequest, tmp_path: Path, scim: ScimService, ag
     domain = SambaDomain(tmp_path / "dc")
     domain.load(beginning() + READER, passwords={"reader": READER_PASSWORD})
     reader = {"bind_dn": "reader@corp.test", "bind_password": READER_PASSWORD}
-    agent.configure(scim, domain.settings(base_dn=COMPANY, changes=request.param, **reader), guard=OPEN)
+    agent.configure(scim, domain.settings(base_dn=COMPANY, changes=request.param, **reader), guard=NO_LIMITS)
     with domain:
         agent.sync()
         domain.modify(DISABLED)

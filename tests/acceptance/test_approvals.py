@@ -34,9 +34,8 @@ def test_an_old_digest_is_refused_with_what_has_changed_since(ready: Agent, scim
 
     assert first != second
     assert done.code == 2
-    removed = next(user["id"] for user in scim.users.values() if user["userName"] == "u11@example.com")
     assert f"The plan {first} has changed since it was held: 2 removals more" in done.err
-    assert f"deactivate user u11@example.com; remove {removed} from group app-a" in done.err
+    assert "deactivate user u11@example.com; remove u11@example.com from group app-a" in done.err
     assert f"What is held now has the digest {second}" in done.err
     assert len(scim.membership()["app-a"]) == 30
 

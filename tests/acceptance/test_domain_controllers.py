@@ -10,8 +10,7 @@ import pytest
 
 from tests.acceptance.active_directory_changes import COMPANY, beginning, crowd, record_of_members, record_of_person
 from tests.acceptance.kept_checkpoint import keep, kept
-from tests.acceptance.test_active_directory import OPEN
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.ldap_fault_proxy import LdapFaultProxy
 from tests.servers.samba import SambaDomain
 from tests.servers.scim_service import ScimService
@@ -35,7 +34,9 @@ both_ways = pytest.mark.parametrize("agent", ["dirsync", "usn"], indirect=True)
 
 @pytest.fixture
 def agent(request: pytest.FixtureRequest, agent: Agent, domain: SambaDomain, scim: ScimService) -> Agent:
-    agent.configure(scim, domain.settings(base_dn=COMPANY, changes=getattr(request, "param", "dirsync")), guard=OPEN)
+    agent.configure(
+        scim, domain.settings(base_dn=COMPANY, changes=getattr(request, "param", "dirsync")), guard=NO_LIMITS
+    )
     with domain:
         agent.sync()
         domain.modify(record_of_person("new") + record_of_members("app-a", "add", "new"))
@@ -133,7 +134,7 @@ def test_a_cycle_with_nothing_to_do_makes_three_requests_in_a_large_domain(tmp_p
     agent = Agent(tmp_path / "another agent")  # which has read no other domain before
     domain = SambaDomain(tmp_path / "large", plain=True)
     domain.load(beginning() + crowd(14_000, "out-of-scope"))
-    agent.configure(scim, domain.settings(base_dn=COMPANY), guard=OPEN)
+    agent.configure(scim, domain.settings(base_dn=COMPANY), guard=NO_LIMITS)
     assert_idle_in_few_requests(domain, scim, agent)
 
 

@@ -13,8 +13,7 @@ from tests.acceptance.active_directory_changes import (
     beginning,
     record_of_foreign_member,
 )
-from tests.acceptance.test_active_directory import OPEN
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.samba import NAMING_CONTEXT, SambaDomain
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import PEOPLE, ScriptedActiveDirectory, sid_of
@@ -48,7 +47,7 @@ def domains(request: pytest.FixtureRequest, tmp_path: Path, scim: ScimService, a
     domain.load(beginning())
     with domain, other:
         domain.modify(record_of_foreign_member("app-a", "add", sid_of(GUEST)))
-        agent.configure(scim, domain.settings(base_dn=COMPANY, changes=request.param), guard=OPEN)
+        agent.configure(scim, domain.settings(base_dn=COMPANY, changes=request.param), guard=NO_LIMITS)
         agent.sources.append(other.settings(name="partners", base_dn=[PEOPLE]))
         agent.write()
         domains = TwoDomains(agent, domain, other, scim)

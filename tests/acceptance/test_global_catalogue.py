@@ -15,8 +15,7 @@ from agent.cycle import run_cycle
 from agent.cycle_report import CycleReport
 from agent.directory import second_hand
 from agent.state.database import open_state
-from tests.acceptance.scripted_domain import OPEN
-from tests.agent_runner import Agent
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import (
     ScriptedActiveDirectory,
@@ -80,7 +79,7 @@ def forest(agent: Agent, scim: ScimService, **settings: object) -> Iterator[Fore
         domain.join(APP_ALL, forest.add("ann"), forest.add("ben"))
         urls = catalogue.settings()["urls"]
         agent.configure(
-            scim, domain.settings(global_catalog=True, global_catalog_urls=urls, **settings), guard=OPEN,
+            scim, domain.settings(global_catalog=True, global_catalog_urls=urls, **settings), guard=NO_LIMITS,
             upstream={"workers": 1}, mapping={"user": {"title": "{title}"}},
         )  # fmt: skip
         yield forest

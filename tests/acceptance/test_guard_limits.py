@@ -8,7 +8,7 @@ import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, group_dn, people, person, uids
-from tests.servers.scim_service import ScimService
+from tests.servers.scim_service import Fault, ScimService
 
 
 def mails(names: list[str]) -> set[str]:
@@ -38,7 +38,7 @@ def test_too_many_leave_one_group_and_everything_else_goes_on(ready: Agent, scim
 
     assert held["exit_code"] == 3
     assert held["sentences"][0] == (
-        "Stopped by the guard: 1 removals are held back. group app-a would lose 20 of 40 members; the limit is 10 "
+        "Stopped by the guard: 20 memberships held back. group app-a would lose 20 of 40 members; the limit is 10 "
         "([guard] members, members_share)."
     )
     assert scim.membership() == {
@@ -177,3 +177,45 @@ def test_a_limit_that_never_comes_back_is_refused(ready: Agent, scim: ScimServic
 
     assert done.code == 2
     assert "guard.daily" in done.err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(100, 60, "group app-a would lose 40 of 100 members"), (9, 0, "group app-a would lose all of its 9 members")],
+)
+def test_whose_last_membership_is_held_is_not_deactivated(
+    ready: Agent, scim: ScimService, before: int, after: int, said: str
+) -> None:
+    ready.configure(scim, guard={"users": 50})
+    staff = [f"s{number}" for number in range(80)]
+    everybody = people(before) + "".join(person(uid) for uid in staff) + group("app-staff", *staff)
+    ready.ldif.write_text(everybody + group("app-a", *uids(before)))
+    ready.sync()
+    ready.ldif.write_text(everybody + group("app-a", *uids(after)))
+
+    held = ready.sync()
+
+    assert said in held["sentences"][0]
+    assert scim.active() == mails([*uids(before), *staff])
+    assert scim.membership()["app-a"] == mails(uids(before))
+    assert ready.run("approve", held["plan_digest"]).code == 0
+    ready.sync()
+    assert scim.active() == mails([*uids(after), *staff])
+
+
+def test_what_is_gone_counts_though_the_rest_was_refused(ready: Agent, scim: ScimService) -> None:
+    ready.ldif.write_text(people(200) + group("app-a", *uids(200)) + group("app-all", *uids(200)))
+    ready.sync()
+    stays = next(scim_id for scim_id, user in scim.users.items() if user["userName"] == "u199@example.com")
+    scim.faults.append(
+        Fault(lambda r: r.method == "PATCH" and "remove" in str(r.body) and stays in str(r.body), times=999, status=400)
+    )
+    codes, left = [], 199
+    for _ in range(3):
+        left = left * 82 // 100
+        ready.ldif.write_text(people(200) + group("app-a", *uids(left)) + group("app-all", *uids(200)))
+        codes.append(ready.sync()["exit_code"])
+
+    assert codes[0] == 1
+    assert codes[1:] == [3, 3]
+    assert len(scim.membership()["app-a"]) > 160

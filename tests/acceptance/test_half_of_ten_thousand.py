@@ -7,7 +7,7 @@ from tests.ldif_text import SUFFIX, group, person
 from tests.servers.openldap import OpenLdap
 from tests.servers.scim_service import ScimService
 
-COUNT, JOINERS = 1_000, 25
+COUNT, JOINERS = 10_000, 25
 
 
 def some(uid: str, kind: str) -> str:

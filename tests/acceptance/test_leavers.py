@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 
 import pytest
@@ -247,3 +248,38 @@ def test_a_delete_that_is_answered_otherwise(agent: Agent, scim: ScimService, st
 
     assert report["exit_code"] == (0 if status == 404 else 1)
     assert agent.sync()["exit_code"] == 0
+
+
+@pytest.mark.parametrize("trouble", ["the state is lost", "the answer is lost"])
+def test_what_was_taken_over_is_not_taken_for_our_own_later(agent: Agent, scim: ScimService, trouble: str) -> None:
+    configured(agent, scim, delete_after="30d", delete_groups_after="30d")
+    scim.add_user(userName="u2@example.com")
+    agent.ldif.write_text(ALL)
+    if trouble == "the answer is lost":
+        scim.faults.append(Fault(lambda r: r.method == "PUT", times=9, drop="after"))
+    agent.sync()
+    scim.faults.clear()
+    if trouble == "the state is lost":
+        shutil.rmtree(agent.state)
+    agent.sync()
+    agent.ldif.write_text(WITHOUT)
+    agent.sync()
+    months_pass(agent)
+
+    agent.sync()
+
+    assert "u2@example.com" in {user["userName"] for user in scim.users.values()}
+
+
+def test_who_is_still_in_a_group_that_is_held_is_not_deleted(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim, guard={"protected": ["name:app-kept"]}, leavers={"delete_after": "30d"})
+    agent.ldif.write_text(people(20) + group("app-kept", "u0") + group("app-all", *uids(20)[1:]))
+    agent.sync()
+    agent.ldif.write_text("".join(person(uid) for uid in uids(20)[1:]) + group("app-all", *uids(20)[1:]))
+    agent.sync()
+    assert "u0@example.com" not in scim.active()
+    months_pass(agent)
+
+    agent.sync()
+
+    assert "u0@example.com" in {user["userName"] for user in scim.users.values()}

@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.company import CORP, PARTNERS, Company
 from tests.ldif_text import anchor_of, group, group_dn, person
 from tests.servers.scim_service import ScimService
+from tests.servers.vendor_service import VendorService
 
 OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%", "may_become_empty": True}
 STRANGER = person("u", mail="stranger@partner.example", anchor=anchor_of("stranger"))
@@ -83,6 +84,46 @@ def test_a_name_that_two_other_sources_have_is_unknown_and_told(company: Company
     assert "several sources have an entry of this name" in str(report["notices"])
 
 
+@pytest.mark.parametrize("same_person", [{}, {"by": ["{mail}"]}])
+def test_whoever_is_read_by_another_source_from_now_on_stays_a_member(
+    two: Company, same_person: dict[str, object]
+) -> None:
+    two.agent.sections["same_person"] = same_person
+    two.agent.write()
+    two.agent.sync()
+    ids = {user["userName"]: scim_id for scim_id, user in two.scim.users.items()}
+
+    two.holds("corp", person("v"), group("app-a", "u", "v"))
+    two.holds("partners", person("u"))
+    for arguments in ([], [], ["--full"]):
+        two.agent.sync(*arguments)
+
+        assert two.scim.membership()["app-a"] == OURS
+        assert two.scim.active() >= OURS
+    assert two.user("u@example.com")["id"] == ids["u@example.com"]
+
+
+@pytest.mark.parametrize("behaviour", ["locked", "ordinary"])
+def test_nobody_is_taken_out_for_a_name_that_has_become_ambiguous(company: Company, behaviour: str) -> None:
+    with VendorService(behaviour) as service:
+        company.agent.sections["guard"] = OPEN
+        company.agent.sections["upstream"] |= {"url": service.url, "external_users": behaviour}
+        company.agent.write()
+        company.holds("corp", person("v"), person("w"), group("app-a", "u", "v"), group("app-b", "w"))
+        company.holds("partners", STRANGER)
+        company.agent.sync()
+        company.holds("third", person("u", mail="other@third.example", anchor=anchor_of("third u")))
+        company.agent.sync()
+
+        company.holds("corp", person("v"), person("w"), group("app-a", "u", "v"), group("app-b"))
+        for _ in range(2):
+            report = company.agent.sync()
+
+        assert service.membership()["app-a"] == {"stranger@partner.example", "v@example.com"}
+        assert service.active() == {"stranger@partner.example", "v@example.com"}
+        assert report["counts"]["planned"] == 0
+
+
 # --- one user name ------------------------------------------------------------------------------------------------
 
 DISABLED = person("px", mail="u@example.com", extra="nsAccountLock: true\n")
@@ -154,3 +195,20 @@ def test_the_same_tree_read_twice_lets_go_of_who_leaves_in_both(two: Company, sc
     two.agent.sync()
 
     assert "u@example.com" not in scim.active()
+
+
+@pytest.mark.parametrize("end", ["leaves", "is deleted"])
+def test_a_successor_with_an_account_of_its_own_keeps_nobody_in(two: Company, end: str) -> None:
+    two.holds("partners", person("px"))
+    two.holds("corp", person("u"), person("v"), group("app-a", "u", "v", "px"))
+    two.agent.sync()
+
+    two.holds("partners", person("px", mail="u@example.com"))
+    two.holds("corp", person("u") if end == "leaves" else "", person("v"), group("app-a", "v", "px"))
+    for _ in range(3):
+        two.agent.sync()
+
+    us = next(user for user in two.scim.users.values() if user["externalId"] == anchor_of("u"))
+    members = next(item for item in two.scim.groups.values() if item["displayName"] == "app-a")["members"]
+    assert us["active"] is False
+    assert us["id"] not in {member["value"] for member in members}

@@ -67,3 +67,27 @@ def test_rules_that_leave_some_out_of_a_connection_that_lets_external_users_in_s
           **only_skipped)  # fmt: skip
 
     assert scim.active() == {"staff@example.com", "other@agency.example"}
+
+
+def test_under_the_rules_of_the_first_day_whoever_they_let_in_comes_in(agent: Agent, scim: ScimService) -> None:
+    rules = {"policy": "skip", "domains": {"partner.example": "provision"}}
+    other = person("o", mail="o@agency.example")
+    cycle(agent, scim, other + person("staff") + group("app-a", "staff", "o"), **rules)
+
+    cycle(agent, scim, other + CONTENT + group("app-b", "o"), **rules)
+
+    assert scim.active() == {"staff@example.com", *(f"{uid}@partner.example" for uid in GUESTS)}
+
+
+def test_whoever_was_decided_about_comes_back_though_nobody_was_there_meanwhile(
+    agent: Agent, scim: ScimService
+) -> None:
+    guest, new = person("g", mail="g@partner.example"), person("n", mail="n@partner.example")
+    cycle(agent, scim, guest + person("staff") + group("app-a", "staff", "g"), policy="review")
+    assert agent.run("external", "opt-in").code == 0
+    agent.sync()
+    cycle(agent, scim, guest + new + person("staff") + group("app-a", "staff", "n"), policy="review")
+
+    cycle(agent, scim, guest + new + person("staff") + group("app-a", "staff", "n", "g"), policy="review")
+
+    assert scim.active() == {"staff@example.com", "g@partner.example"}

@@ -27,7 +27,9 @@ def test_who_was_refused_for_good_is_told_until_it_is_over(agent: Agent) -> None
         assert all("uid=guest,ou=People,dc=example,dc=com" in str(report["sentences"]) for report in reports[1:])
         assert service.calls()["POST", "external"] == 1
         assert reports[2]["counts"]["planned"] == 0
-        plan = agent.run("plan", "--json").document
+        planned = agent.run("plan", "--json")
+        plan = planned.document
+        assert planned.code == 1
         assert plan["memberships"] == {"add": 0, "remove": 0}
         cycle(agent, service, STAFF + group("app-a", "staff"))
         assert agent.sync()["exit_code"] == 0

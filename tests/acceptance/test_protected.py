@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.acceptance.company import BY_NUMBER, Company, entry
 from tests.agent_runner import Agent
 from tests.ldif_text import group, group_dn, people, person, person_dn, uids
 from tests.servers.scim_service import ScimService
@@ -41,8 +42,14 @@ def test_nobody_is_taken_from_a_protected_group(agent: Agent, scim: ScimService,
 
     agent.sync()
 
+    # u2 is gone from the directory; u1 is there, and only the protected group has u1.
     assert scim.membership() == {"app-a": {"u0@example.com", "u1@example.com", "u2@example.com"}}
-    assert scim.active() == {"u0@example.com"}
+    assert scim.active() == {"u0@example.com", "u1@example.com"}
+
+    agent.ldif.write_text(people(2))
+    agent.sync()
+
+    assert scim.active() == {"u0@example.com", "u1@example.com"}
 
 
 def test_protection_that_is_taken_back_lets_go_of_whom_it_kept(agent: Agent, scim: ScimService) -> None:
@@ -92,3 +99,25 @@ def test_what_protects_nobody_is_refused(agent: Agent, scim: ScimService, writte
 
     assert done.code == 2
     assert "guard.protected" in done.err
+
+
+@pytest.mark.parametrize("names", ["the entry that leads", "the other entry"])
+def test_a_person_of_several_entries_is_protected_by_any_of_them(company: Company, names: str) -> None:
+    company.agent.sections["guard"] = OPEN | {
+        "protected": [person_dn("anna" if names == "the entry that leads" else "a.berg")]
+    }
+    company.declare(**BY_NUMBER)
+    company.holds("corp", entry("anna", "1"), group("app-a", "anna"))
+    company.holds("partners", entry("a.berg", "1"), group("app-p", "a.berg"))
+    company.agent.sync()
+    anna = {"anna@example.com"}
+    assert company.scim.membership() == {"app-a": anna, "app-p": anna}
+
+    company.holds("corp", group("app-a"))
+    company.agent.sync()
+    company.holds("partners", entry("a.berg", "1"), group("app-p"))
+    company.agent.sync()
+
+    (user,) = company.scim.users.values()
+    assert user["active"] is True
+    assert {name: len(members) for name, members in company.scim.membership().items()} == {"app-a": 1, "app-p": 1}

@@ -78,3 +78,47 @@ def test_an_account_that_was_deleted_since_is_made_again(ready: Agent, scim: Sci
         ready.sync()
 
     assert scim.membership() == {"app-a": mails(*uids(3)), "app-b": mails(*uids(6))}
+
+
+@pytest.mark.parametrize("how", ["disabled", "left"])
+def test_an_account_that_was_made_anew_since_is_taken_out_with_its_owner(
+    ready: Agent, scim: ScimService, how: str
+) -> None:
+    gone = next(scim_id for scim_id, user in scim.users.items() if user["userName"] == "u1@example.com")
+    del scim.users[gone]
+    for item in scim.groups.values():
+        item["members"] = [member for member in item["members"] if member["value"] != gone]
+    for _ in range(2):
+        ready.sync("--full")
+    assert "u1@example.com" in scim.membership()["app-a"]
+    restore(ready)
+    others = [uid for uid in uids(6) if uid != "u1"]
+    listed = uids(6) if how == "disabled" else others
+    u1 = person("u1", extra="nsAccountLock: TRUE\n" if how == "disabled" else "")
+    everybody = "".join(person(uid) for uid in others) + u1
+    ready.ldif.write_text(everybody + group("app-a", *listed[:4]) + group("app-b", *listed))
+
+    for _ in range(3):
+        ready.sync()
+
+    assert "u1@example.com" not in scim.active()
+    assert all("u1@example.com" not in members for members in scim.membership().values()) or how == "disabled"
+
+
+def test_an_approval_that_was_used_since_the_back_up_does_not_count_again(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim)
+    agent.ldif.write_text(people(60) + group("app-a", *uids(60)))
+    agent.sync()
+    agent.ldif.write_text(people(30) + group("app-a", *uids(30)))
+    assert agent.run("approve", agent.sync()["plan_digest"]).code == 0
+    shutil.copytree(agent.state, agent.directory / "backup")
+    assert agent.sync()["exit_code"] == 0
+    agent.ldif.write_text(people(60) + group("app-a", *uids(60)))
+    agent.sync()
+    restore(agent)
+    agent.ldif.write_text(people(30) + group("app-a", *uids(30)))
+
+    held = [agent.sync()["exit_code"] for _ in range(2)]
+
+    assert held == [3, 3]
+    assert len(scim.active()) == 60

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.kept_checkpoint import keep, kept
-from tests.acceptance.scripted_domain import OPEN, DomainPlay, domain_play, set_the_clock
-from tests.agent_runner import Agent
+from tests.acceptance.scripted_domain import DomainPlay, domain_play, set_the_clock
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import (
     DIRSYNC,
@@ -115,7 +115,7 @@ def test_a_controller_that_lags_is_refused_though_a_base_is_missing(scim: ScimSe
     domain = ScriptedActiveDirectory(8)
     bases = {"base_dn": DOMAIN, "user_base_dn": [PEOPLE], "group_base_dn": [GROUPS, ELSEWHERE]}
     with domain:
-        agent.configure(scim, domain.settings() | bases, guard=OPEN, upstream={"workers": 1})
+        agent.configure(scim, domain.settings() | bases, guard=NO_LIMITS, upstream={"workers": 1})
         with DomainPlay.beginning(agent, domain, scim) as play:
             domain.add(person_dn("new"), person("new"))
             domain.join(APP_ALL, person_dn("new"))
@@ -131,7 +131,7 @@ def test_a_controller_that_lags_is_refused_though_a_base_is_missing(scim: ScimSe
 def test_a_base_that_is_missing_takes_nobody_out(scim: ScimService, agent: Agent) -> None:
     domain = ScriptedActiveDirectory(8)
     with domain:
-        agent.configure(scim, domain.settings() | {"base_dn": [PEOPLE, ELSEWHERE, GROUPS]}, guard=OPEN)
+        agent.configure(scim, domain.settings() | {"base_dn": [PEOPLE, ELSEWHERE, GROUPS]}, guard=NO_LIMITS)
         with DomainPlay.beginning(agent, domain, scim) as play:
             before = play.standing()
             unit = domain.entries[ELSEWHERE]
@@ -299,7 +299,7 @@ def test_people_who_are_deleted_out_of_sight_are_no_sign_of_an_older_copy(
             scim,
             domain.settings(name="people", base_dn=[PEOPLE], changes=changes),
             domain.settings(name="groups", base_dn=[GROUPS], changes=changes),
-            guard=OPEN,
+            guard=NO_LIMITS,
         )
         with DomainPlay.beginning(agent, domain, scim) as play:
             temps = [person_dn(f"u{number}") for number in range(5)]

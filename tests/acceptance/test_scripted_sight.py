@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.acceptance.kept_checkpoint import keep, kept
-from tests.acceptance.scripted_domain import OPEN, DomainPlay, domain_play
-from tests.agent_runner import Agent
+from tests.acceptance.scripted_domain import DomainPlay, domain_play
+from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import (
     GROUPS,
@@ -193,7 +193,7 @@ def test_a_group_that_hides_its_members_is_found_among_many_that_are_empty(
         return [done(32)] if cut and search.attributes[0].startswith("memberof;range=") else honest
 
     with domain:
-        agent.configure(scim, domain.settings(), guard=OPEN, upstream={"workers": 1})
+        agent.configure(scim, domain.settings(), guard=NO_LIMITS, upstream={"workers": 1})
         with DomainPlay.beginning(agent, domain, scim) as play:
             domain.entries[person_dn("u2")]["memberof"] = [APP_ALL.encode(), GROUPS.encode(), HIDING.encode()]
             report = play.cycle(script, full=True)

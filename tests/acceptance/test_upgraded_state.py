@@ -23,6 +23,7 @@ alter table ledger_user drop column guarded;
 alter table ledger_group drop column guarded;
 alter table ledger_group drop column left_at;
 alter table rejected drop column last_at;
+alter table desired_group drop column whole;
 drop table former_leader;
 alter table ledger_user drop column user_name_key;
 alter table ledger_user drop column email_key;

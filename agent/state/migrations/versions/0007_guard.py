@@ -14,6 +14,7 @@ def upgrade() -> None:
     for table in ("ledger_user", "ledger_group"):
         op.add_column(table, sa.Column("guarded", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("ledger_user", sa.Column("deactivated_at", sa.DateTime(timezone=True)))
+    op.add_column("desired_group", sa.Column("whole", sa.Boolean(), server_default=sa.true(), nullable=False))
     op.add_column("rejected", sa.Column("last_at", sa.DateTime(timezone=True)))
     op.add_column("ledger_group", sa.Column("left_at", sa.DateTime(timezone=True)))
     guarded = sa.column("guarded", sa.Boolean()) == sa.true()
