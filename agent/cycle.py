@@ -63,12 +63,14 @@ class Resolved:
     """What stands before the push: how the reads went, the plan, and what the guard makes of it.
 
     everything:  all was compared, not only what changed
+    restored:    the state is older than what was done with it
     """
 
     outcomes: tuple[SourceOutcome, ...]
     plan: Plan
     verdict: Verdict
     everything: bool
+    restored: bool = False
 
 
 def run_cycle(
@@ -183,7 +185,7 @@ def resolve(
         if not owing:
             write_fact(transaction, _RECONCILED, connection.fingerprint)
     plan = draw_up(difference_of(connection, state, _retry(full=full, at_once=retry_at_once)))
-    return Resolved(outcomes, plan, guard(connection, state, outcomes, plan), everything)
+    return Resolved(outcomes, plan, guard(connection, state, outcomes, plan), everything, restored)
 
 
 def settings_are_settled(connection: Connection, state: State) -> bool:
@@ -303,6 +305,6 @@ def push(
                 write_fact(transaction, _UPSTREAM, base)
             if resolved.everything:
                 # Before the difference, which knows from the beginning what waits for its next attempt.
-                pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO)
+                pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored)
         difference = difference_of(connection, state, retry, about)
         return pushing.run(as_planned(permitted, difference.operations), removals_allowed=bool(permitted))

@@ -202,6 +202,18 @@ class Ledger:
                 if row.scim_id not in scim_ids
             ]
 
+    def accounts_in_use(self, active: Mapping[str, bool]) -> None:
+        """The upstream shows these accounts, by SCIM id, in use or not. Where it is otherwise here, this was older."""
+        with self._state.write() as connection:
+            held = connection.execute(
+                select(ledger_user.c.scim_id, ledger_user.c.active).where(ledger_user.c.scim_id.in_(list(active)))
+            ).all()
+            for row in held:
+                if row.active != active[row.scim_id]:
+                    since = None if active[row.scim_id] else _now()
+                    values = {"active": active[row.scim_id], "digest": UNKNOWN, "deactivated_at": since}
+                    connection.execute(update(ledger_user).where(ledger_user.c.scim_id == row.scim_id).values(**values))
+
     def account_found_again(self, subject: Subject, scim_id: str, *, active: bool) -> None:
         """The account of a user has another id by now: it was made anew while this state was put aside."""
         self._user_changed(subject, scim_id=scim_id, digest=UNKNOWN, active=active)

@@ -33,12 +33,15 @@ _INVITATION_GONE = (
 log = structlog.get_logger()
 
 
-def look_at_accounts(client: ScimClient, ledger: Ledger, *, asked: bool) -> Iterator[tuple[Subject, Refused]]:
+def look_at_accounts(
+    client: ScimClient, ledger: Ledger, *, asked: bool, restored: bool = False
+) -> Iterator[tuple[Subject, Refused]]:
     """Look who of the ledger is still there, and linked. Yields those who are gone and are not to be created again.
 
-    asked:  somebody asks for everything that was refused to be tried again, invitations too
+    asked:     somebody asks for everything that was refused to be tried again, invitations too
+    restored:  the ledger is older than what stands there, and does not know who is in use
     """
-    listed = _listed(client, ledger)
+    listed = _listed(client, ledger, restored=restored)
     if listed is None:
         return
     missing = ledger.accounts_but(listed)
@@ -88,7 +91,7 @@ def lost(client: ScimClient, ledger: Ledger, subject: Subject, *, external: bool
     return Refused(_DELETED)
 
 
-def _listed(client: ScimClient, ledger: Ledger) -> set[str] | None:
+def _listed(client: ScimClient, ledger: Ledger, *, restored: bool) -> set[str] | None:
     """Return the ids of the users that the upstream lists; None where it does not. Notes whose number is there."""
     profile = client.service.profile
     listed: set[str] = set()
@@ -101,6 +104,8 @@ def _listed(client: ScimClient, ledger: Ledger) -> set[str] | None:
         if profile.account_schema:
             ledger.account_numbers_seen(numbers)
         listed.update(numbers)
+        if restored:
+            ledger.accounts_in_use({str(user["id"]): bool(user["active"]) for user in users if "active" in user})
     return listed
 
 

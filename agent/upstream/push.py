@@ -121,15 +121,16 @@ class Push:
         self._name_taken: list[CreateUser | UpdateUser] = []
         self._context: ssl.SSLContext | None = None
 
-    def look_at_accounts(self, *, asked: bool) -> None:
+    def look_at_accounts(self, *, asked: bool, restored: bool = False) -> None:
         """Look whether the accounts of the ledger are still there: what is to be pushed follows from that.
 
-        asked:  somebody asks for everything that was refused to be tried again, invitations too
+        asked:     somebody asks for everything that was refused to be tried again, invitations too
+        restored:  the ledger is older than what stands there
         """
         if not self._ledger.has_users:
             return
         with self._client() as client:
-            for subject, refused in look_at_accounts(client, self._ledger, asked=asked):
+            for subject, refused in look_at_accounts(client, self._ledger, asked=asked, restored=restored):
                 self._report.rejections += 1
                 self._report.tolerated += 1
                 if len(self._report.rejected) < _SHOWN:

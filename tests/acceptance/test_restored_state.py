@@ -122,3 +122,23 @@ def test_an_approval_that_was_used_since_the_back_up_does_not_count_again(agent:
 
     assert held == [3, 3]
     assert len(scim.active()) == 60
+
+
+def test_who_has_been_deactivated_or_taken_into_use_since_is_found_out(ready: Agent, scim: ScimService) -> None:
+    # u0 leaves before the back-up and returns after it; u1 leaves after it and is back by now, u0 gone again.
+    everybody = people(6)
+    ready.ldif.write_text(everybody + group("app-a", "u1", "u2", "u3") + group("app-b", *uids(6)[1:]))
+    ready.sync()
+    shutil.rmtree(ready.directory / "backup")
+    shutil.copytree(ready.state, ready.directory / "backup")
+    ready.ldif.write_text(everybody + group("app-a", "u0", "u2", "u3") + group("app-b", "u0", *uids(6)[2:]))
+    ready.sync()
+    assert scim.active() == mails("u0", *uids(6)[2:])
+    restore(ready)
+    ready.ldif.write_text(everybody + group("app-a", "u1", "u2", "u3") + group("app-b", *uids(6)[1:]))
+
+    for _ in range(3):
+        ready.sync()
+
+    assert scim.active() == mails(*uids(6)[1:])
+    assert scim.membership() == {"app-a": mails("u1", "u2", "u3"), "app-b": mails(*uids(6)[1:])}

@@ -412,9 +412,10 @@ class Company(RuleBasedStateMachine):
             source.backup(target)
 
 
+@pytest.mark.slow_proof
 @pytest.mark.parametrize("machine", range(MACHINES))
 def test_whatever_happens_nobody_is_removed_wrongly(machine: int) -> None:
-    """The same steps in every run; `make test-slow` takes others each time."""
+    """Five thousand steps, from the same seeds in every run."""
     _run_machine(machine, EXAMPLES)
 
 
