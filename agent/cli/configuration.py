@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import structlog
@@ -10,6 +13,8 @@ from pydantic import SecretStr
 
 from agent.connection import Connection, connect
 from agent.observe.logs import configure_logs
+from agent.operating_system import make_private_directory, on_stop_signal, single_writer
+from agent.state.database import State, open_state
 
 
 def open_connection(options: argparse.Namespace) -> Connection:
@@ -20,6 +25,24 @@ def open_connection(options: argparse.Namespace) -> Connection:
     configure_logs(agent.log_format, "debug" if options.verbose else level, secrets_of(connection))
     structlog.contextvars.clear_contextvars()
     return connection
+
+
+@contextmanager
+def state_to_write(connection: Connection) -> Iterator[tuple[State, threading.Event]]:
+    """Give the state to the one command that may write it, and what is set when that is asked to stop.
+
+    Raises StateProblem, and AnotherAgentRuns.
+    """
+    directory = connection.settings.agent.state_dir
+    make_private_directory(directory)
+    stop = threading.Event()
+    on_stop_signal(stop.set)
+    with single_writer(directory):
+        state = open_state(directory)
+        try:
+            yield state, stop
+        finally:
+            state.close()
 
 
 def secrets_of(connection: Connection) -> list[str]:

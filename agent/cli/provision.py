@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from typing import Any
 
-from agent.cli.configuration import open_connection
+from agent.cli.configuration import open_connection, state_to_write
 from agent.cli.explain import verdict_of
 from agent.cli.terminal import console, print_json, progress_bars
 from agent.errors import ExitCode
 from agent.one_person import Provisioned, provision
-from agent.operating_system import make_private_directory, on_stop_signal, single_writer
-from agent.state.database import open_state
 from agent.upstream.push import Result
 from connectors.base import Completeness
 
@@ -35,17 +32,8 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
 def command(options: argparse.Namespace) -> ExitCode:
     """Push one person, and say how it stands then."""
     connection = open_connection(options)
-    directory = connection.settings.agent.state_dir
-    make_private_directory(directory)
-    stop = threading.Event()
-    on_stop_signal(stop.set)
-    with single_writer(directory):
-        state = open_state(directory)
-        try:
-            with progress_bars(shown=not options.json) as progress:
-                made = provision(connection, state, options.who, stop, progress)
-        finally:
-            state.close()
+    with state_to_write(connection) as (state, stop), progress_bars(shown=not options.json) as progress:
+        made = provision(connection, state, options.who, stop, progress)
     verdict, code = verdict_of(connection, options.who)
     code = _exit_code(made, code, provisioned=verdict.provisioned)
     done = [

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from typing import Any
 
-from agent.cli.configuration import open_connection
+from agent.cli.configuration import open_connection, state_to_write
 from agent.cli.terminal import console, print_json, print_report, progress_bars
 from agent.cycle import run_cycle
 from agent.errors import ExitCode
-from agent.operating_system import make_private_directory, on_stop_signal, single_writer
-from agent.state.database import open_state
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
@@ -25,23 +22,14 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
 def command(options: argparse.Namespace) -> ExitCode:
     """Run one cycle and print what it did."""
     connection = open_connection(options)
-    directory = connection.settings.agent.state_dir
-    make_private_directory(directory)
-    stop = threading.Event()
-    on_stop_signal(stop.set)
-    with single_writer(directory):
-        state = open_state(directory)
-        try:
-            with progress_bars(shown=not options.json) as progress:
-                # Somebody asked for it now, so what waits for its next attempt is tried as well.
-                # Whoever asks for everything by hand also accepts the directory that answers as the right one, and
-                # that none of its groups has members any more, once told of it.
-                report = run_cycle(
-                    connection, state, stop=stop, progress=progress, full=options.full,
-                    whichever_directory=options.full, retry_at_once=True,
-                )  # fmt: skip
-        finally:
-            state.close()
+    with state_to_write(connection) as (state, stop), progress_bars(shown=not options.json) as progress:
+        # Somebody asked for it now, so what waits for its next attempt is tried as well.
+        # Whoever asks for everything by hand also accepts the directory that answers as the right one, and that none of
+        # its groups has members any more, once told of it.
+        report = run_cycle(
+            connection, state, stop=stop, progress=progress, full=options.full, whichever_directory=options.full,
+            retry_at_once=True,
+        )  # fmt: skip
     if options.json:
         print_json(report.as_json())
     else:
