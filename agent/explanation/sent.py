@@ -9,7 +9,7 @@ from agent.plan.locks import Locks
 from agent.population.desired import Population
 from agent.population.mapping import digest_of
 from agent.population.template import Template
-from agent.upstream.ledger import UNKNOWN
+from agent.upstream.ledger_rows import UNKNOWN
 
 _VALUES = 5
 _LONGEST = 200

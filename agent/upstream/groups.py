@@ -8,7 +8,8 @@ from urllib.parse import quote
 from agent.plan.operations import CreateGroup, DeleteGroup, UpdateGroup
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import OutcomeUnknown, ScimClient
-from agent.upstream.ledger import Ledger, Origin
+from agent.upstream.ledger import Ledger
+from agent.upstream.ledger_rows import Origin
 from agent.upstream.lookup import GROUPS, Found, by_external_id, group_by_name, make_sure_of_the_token
 from agent.upstream.refusal import Refused
 from agent.upstream.users import PATCH_SCHEMA
@@ -60,15 +61,15 @@ def update_group(client: ScimClient, ledger: Ledger, operation: UpdateGroup) -> 
         "schemas": [PATCH_SCHEMA],
         "Operations": [{"op": "replace", "path": "displayName", "value": name}],
     }
-    ledger.group_change_begins(operation.subject)
+    ledger.groups.change_begins(operation.subject)
     answer = client.request("PATCH", group_address(operation.scim_id), body, may_be_forbidden=True)
     make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
-        ledger.group_lost(operation.subject)
+        ledger.groups.lost(operation.subject)
         raise Refused("it was deleted upstream by somebody else; the next cycle creates it again")
     if not answer.ok:
         raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-    ledger.group_updated(operation, display_name=name, digest=operation.digest)
+    ledger.groups.updated(operation, display_name=name, digest=operation.digest)
     return "renamed"
 
 
@@ -88,7 +89,7 @@ def delete_group(client: ScimClient, ledger: Ledger, operation: DeleteGroup) -> 
         make_sure_of_the_token(client, answer)
     if not answer.ok and answer.status != HTTPStatus.NOT_FOUND:
         raise Refused(answer.words, temporary=answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-    ledger.group_deleted(operation.subject)
+    ledger.groups.deleted(operation.subject)
     return "deleted" if answer.ok else "was already deleted upstream"
 
 
@@ -115,13 +116,13 @@ def _take_over(client: ScimClient, ledger: Ledger, operation: CreateGroup, found
     # Adopted or found again, what it holds is not known: its members are read before any of them is changed.
     _acknowledge(ledger, operation, found.scim_id, Origin.CREATED if ours and sent_before else Origin.ADOPTED)
     if other_name and not client.service.profile.renames_groups:
-        ledger.group_change_begins(operation.subject)  # that it has another name is told as a rename that is refused
-    ledger.members_begin(operation.subject)
+        ledger.groups.change_begins(operation.subject)  # that it has another name is told as a rename that is refused
+    ledger.groups.members_begin(operation.subject)
     return "found again" if ours else "adopted"
 
 
 def _acknowledge(ledger: Ledger, operation: CreateGroup, scim_id: str, origin: Origin) -> None:
-    ledger.group_acknowledged(
+    ledger.groups.acknowledged(
         operation.subject,
         scim_id=scim_id,
         display_name=str(operation.payload["displayName"]),

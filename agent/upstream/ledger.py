@@ -7,51 +7,33 @@ is lost, what stands upstream is not known any more, and differs from whatever i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, select, update
 
 from agent.directory.marks import mark
-from agent.domain_names import address_key
 from agent.plan.conditions import PUSHABLE
-from agent.plan.operations import Address, Member, Operation, Subject
+from agent.plan.operations import Address, Operation, Subject
 from agent.state.database import State, upsert
 from agent.state.tables import (
     create_attempt,
     desired_user,
     entry,
     former_account,
-    former_member,
     ledger_group,
     ledger_member,
     ledger_user,
     rejected,
 )
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
-from agent.upstream.observed_members import observe_members
+from agent.upstream.group_ledger import GroupLedger
+from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from agent.upstream.rejections import reject
 
 _ACCOUNTS = ((ledger_user, False), (former_account, True))
-UNKNOWN = ""  # the digest of what is not known: it differs from every other
-
-
-class Origin(StrEnum):
-    """How an object upstream came under the agent's care."""
-
-    CREATED = "created"
-    ADOPTED = "adopted"
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerGroup:
-    """What the ledger says of one group."""
-
-    scim_id: str
-    in_doubt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +70,16 @@ class Owner:
 
 
 class Ledger:
-    """Writes acknowledgements. Its methods may be called from any push worker."""
+    """Writes acknowledgements; of groups, `groups` does. Its methods may be called from any push worker."""
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.groups = GroupLedger(state)
 
     def create_begins(self, subject: Subject) -> None:
         """Remember that a create is about to be sent."""
         with self._state.write() as connection:
-            upsert(connection, create_attempt, [{"entry_id": subject.entry_id, "started_at": _now()}])
+            upsert(connection, create_attempt, [{"entry_id": subject.entry_id, "started_at": now()}])
 
     def create_was_begun(self, subject: Subject) -> bool:
         """Tell whether a create was sent whose outcome is not known."""
@@ -128,11 +111,11 @@ class Ledger:
             "digest": digest,
             "active": active,
             "origin": origin.value,
-            "acknowledged_at": _now(),
+            "acknowledged_at": now(),
             "account_number": account_number,
             "unlinked_at": None,
-            "deactivated_at": None if active else _now(),
-            **_naming(user_name, address),
+            "deactivated_at": None if active else now(),
+            **naming(user_name, address),
         }
         with self._state.write() as connection:
             take_the_place(connection, subject.entry_id, scim_id)
@@ -149,12 +132,12 @@ class Ledger:
 
     def user_updated(self, subject: Subject, *, user_name: str, digest: str, active: bool, address: Address) -> None:
         """The upstream took an update of a user the ledger knows."""
-        since = None if active else _now()
-        self._user_changed(subject, digest=digest, active=active, deactivated_at=since, **_naming(user_name, address))
+        since = None if active else now()
+        self._user_changed(subject, digest=digest, active=active, deactivated_at=since, **naming(user_name, address))
 
     def user_deactivated(self, subject: Subject) -> None:
         """The upstream holds this user as inactive. The digest is void: a return is always an update."""
-        self._user_changed(subject, digest=UNKNOWN, active=False, deactivated_at=_now())
+        self._user_changed(subject, digest=UNKNOWN, active=False, deactivated_at=now())
 
     def user_let_go(self, subject: Subject) -> None:
         """A user whose account is not ours to deactivate has lost every membership."""
@@ -210,7 +193,7 @@ class Ledger:
             ).all()
             for row in held:
                 if row.active != active[row.scim_id]:
-                    since = None if active[row.scim_id] else _now()
+                    since = None if active[row.scim_id] else now()
                     values = {"active": active[row.scim_id], "digest": UNKNOWN, "deactivated_at": since}
                     connection.execute(update(ledger_user).where(ledger_user.c.scim_id == row.scim_id).values(**values))
 
@@ -284,105 +267,10 @@ class Ledger:
         elif known.is_user:
             self.user_lost(known.subject)
         else:
-            self.group_lost(known.subject)
+            self.groups.lost(known.subject)
         with self._state.write() as connection:
             connection.execute(delete(rejected).where(rejected.c.entry_id == known.subject.entry_id))
             mark(connection, [known.subject.entry_id], references_too=False)
-
-    def group_acknowledged(
-        self, subject: Subject, *, scim_id: str, display_name: str, digest: str, origin: Origin
-    ) -> None:
-        """The upstream holds this group. An adopted one is in doubt until its members have been read."""
-        row = {
-            "entry_id": subject.entry_id,
-            "scim_id": scim_id,
-            "display_name": display_name,
-            "digest": digest,
-            "in_doubt": origin is Origin.ADOPTED,
-            "origin": origin.value,
-            "acknowledged_at": _now(),
-        }
-        with self._state.write() as connection:
-            upsert(connection, ledger_group, [row])
-            connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
-
-    def group_change_begins(self, subject: Subject) -> None:
-        """A change of a group's name is about to be sent: its digest is void until the change is acknowledged."""
-        with self._state.write() as connection:
-            connection.execute(
-                update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(digest=UNKNOWN)
-            )
-
-    def group_updated(self, operation: Operation, *, display_name: str, digest: str) -> None:
-        """The upstream took a new name."""
-        with self._state.write() as connection:
-            connection.execute(
-                update(ledger_group)
-                .where(ledger_group.c.entry_id == operation.subject.entry_id)
-                .values(display_name=display_name, digest=digest, acknowledged_at=_now())
-            )
-        self._overcome(operation)
-
-    def group_lost(self, subject: Subject) -> None:
-        """The upstream no longer has this group (404)."""
-        with self._state.write() as connection:
-            for table in (ledger_member, former_member):
-                connection.execute(delete(table).where(table.c.group_id == subject.entry_id))
-            connection.execute(delete(ledger_group).where(ledger_group.c.entry_id == subject.entry_id))
-
-    def group_deleted(self, subject: Subject) -> None:
-        """The upstream has deleted this group, because the agent asked for it."""
-        self.group_lost(subject)
-        with self._state.write() as connection:
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
-
-    def group(self, subject: Subject) -> LedgerGroup | None:
-        """Return what the ledger says of one group."""
-        with self._state.read() as connection:
-            row = connection.execute(
-                select(ledger_group.c.scim_id, ledger_group.c.in_doubt).where(
-                    ledger_group.c.entry_id == subject.entry_id
-                )
-            ).first()
-        return None if row is None else LedgerGroup(row.scim_id, row.in_doubt)
-
-    def members_begin(self, subject: Subject) -> None:
-        """A change of members is about to be sent: until it is confirmed, the ledger's list is in doubt."""
-        self._set_doubt(subject, in_doubt=True)
-
-    def members_confirmed(self, operation: Operation) -> None:
-        """The members upstream have been read back and the ledger agrees with them."""
-        self._set_doubt(operation.subject, in_doubt=False)
-        self._overcome(operation)
-
-    def members_added(self, subject: Subject, members: Iterable[Member]) -> None:
-        """The upstream acknowledged these additions."""
-        rows = [{"group_id": subject.entry_id, "user_id": member.entry_id} for member in members]
-        with self._state.write() as connection:
-            upsert(connection, ledger_member, rows)
-
-    def members_removed(self, subject: Subject, members: Iterable[Member]) -> None:
-        """The upstream acknowledged these removals."""
-        with self._state.write() as connection:
-            for member in members:
-                # By the SCIM id: a person whose account was replaced has two of them for a while.
-                held = select(ledger_user.c.entry_id).where(ledger_user.c.scim_id == member.scim_id)
-                connection.execute(
-                    delete(ledger_member).where(
-                        ledger_member.c.group_id == subject.entry_id, ledger_member.c.user_id.in_(held)
-                    )
-                )
-                connection.execute(
-                    delete(former_member).where(
-                        former_member.c.group_id == subject.entry_id, former_member.c.scim_id == member.scim_id
-                    )
-                )
-
-    def members_observed(self, subject: Subject, scim_ids: frozenset[str]) -> None:
-        """Set the ledger's list to what was read upstream. Ids of users that are not the agent's are left out."""
-        with self._state.write() as connection:
-            observe_members(connection, subject.entry_id, scim_ids)
 
     def object_rejected(self, operation: Operation, reason: str, *, final: bool = False) -> datetime:
         """Remember a refusal with its reason. Returns when the next attempt is due."""
@@ -424,30 +312,6 @@ class Ledger:
             connection.execute(
                 update(ledger_user)
                 .where(ledger_user.c.entry_id == subject.entry_id)
-                .values(acknowledged_at=_now(), **values)
+                .values(acknowledged_at=now(), **values)
             )
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
-
-    def _overcome(self, operation: Operation) -> None:
-        """Forget a refusal of the same kind. Another of the same group stays: it has not been tried again."""
-        with self._state.write() as connection:
-            connection.execute(
-                delete(rejected).where(
-                    rejected.c.entry_id == operation.subject.entry_id, rejected.c.operation == operation.verb
-                )
-            )
-
-    def _set_doubt(self, subject: Subject, *, in_doubt: bool) -> None:
-        with self._state.write() as connection:
-            connection.execute(
-                update(ledger_group).where(ledger_group.c.entry_id == subject.entry_id).values(in_doubt=in_doubt)
-            )
-
-
-def _naming(user_name: str, address: Address) -> dict[str, object]:
-    keys = {"user_name_key": user_name.casefold(), "email_key": address_key(address.email)}
-    return {"user_name": user_name, **keys, **asdict(address)}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

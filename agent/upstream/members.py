@@ -46,17 +46,17 @@ def change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> st
 def _change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> str:
     adding = isinstance(operation, AddMembers)
     todo = list(operation.members)
-    standing = ledger.group(operation.subject)
+    standing = ledger.groups.standing(operation.subject)
     if standing is not None and standing.in_doubt:
         there = _read(client, ledger, operation)
-        ledger.members_observed(operation.subject, there)
+        ledger.groups.members_observed(operation.subject, there)
         todo = [member for member in todo if (member.scim_id in there) != adding]
-    ledger.members_begin(operation.subject)
+    ledger.groups.members_begin(operation.subject)
     sending = _Sending(client, ledger, operation)
     for chunk in batched(todo, client.service.members_per_patch):
         sending.send(chunk)
     there = _read(client, ledger, operation)
-    ledger.members_observed(operation.subject, there)
+    ledger.groups.members_observed(operation.subject, there)
     if sending.refused:
         member, reason = sending.refused[0]
         raise Refused(
@@ -71,7 +71,7 @@ def _change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> s
             "members are not as "
             f"asked when read back, among them {without_effect[0].scim_id}"
         )
-    ledger.members_confirmed(operation)
+    ledger.groups.members_confirmed(operation)
     if adding and sending.lost:
         first = next(iter(sending.lost.values()))
         raise Refused(
@@ -84,8 +84,8 @@ def _change_members(client: ScimClient, ledger: Ledger, operation: _Change) -> s
 def read_members(client: ScimClient, ledger: Ledger, operation: ReadMembers) -> str:
     """Record whom a group has upstream. Returns what was found. Raises Refused."""
     there = _read(client, ledger, operation)
-    ledger.members_observed(operation.subject, there)
-    ledger.members_confirmed(operation)
+    ledger.groups.members_observed(operation.subject, there)
+    ledger.groups.members_confirmed(operation)
     return f"{len(there)} found"
 
 
@@ -128,9 +128,9 @@ class _Sending:
 
     def _acknowledge(self, chunk: Sequence[Member]) -> None:
         if isinstance(self.operation, AddMembers):
-            self.ledger.members_added(self.operation.subject, chunk)
+            self.ledger.groups.members_added(self.operation.subject, chunk)
         else:
-            self.ledger.members_removed(self.operation.subject, chunk)
+            self.ledger.groups.members_removed(self.operation.subject, chunk)
 
     def _refuse(self, member: Member, answer: Answer) -> None:
         if answer.status not in _UNKNOWN_MEMBER or not self.is_gone(member):
@@ -159,7 +159,7 @@ def _read(client: ScimClient, ledger: Ledger, operation: _Change | ReadMembers) 
     answer = client.request("GET", group_address(operation.scim_id), may_be_forbidden=True)
     make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
-        ledger.group_lost(operation.subject)
+        ledger.groups.lost(operation.subject)
         raise _GroupGone(
             "the group was deleted upstream by somebody else; the next cycle creates it again if it is selected"
         )

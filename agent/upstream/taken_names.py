@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from agent.plan.operations import CreateUser, UpdateUser
 from agent.upstream.client import ScimClient
-from agent.upstream.ledger import UNKNOWN, Ledger
+from agent.upstream.ledger import Ledger
+from agent.upstream.ledger_rows import UNKNOWN
 from agent.upstream.refusal import Refused
 from agent.upstream.users import update_user
 

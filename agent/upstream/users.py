@@ -10,7 +10,8 @@ from agent.plan.operations import CreateUser, DeactivateUser, DeleteUser, Retire
 from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import Answer, OutcomeUnknown, ScimClient
-from agent.upstream.ledger import UNKNOWN, Ledger, Origin
+from agent.upstream.ledger import Ledger
+from agent.upstream.ledger_rows import UNKNOWN, Origin
 from agent.upstream.lookup import (
     USERS,
     Found,

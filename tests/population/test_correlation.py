@@ -46,7 +46,8 @@ from agent.state.tables import (
     same_person,
 )
 from agent.upstream.accounts import pass_on
-from agent.upstream.ledger import Ledger, Origin
+from agent.upstream.ledger import Ledger
+from agent.upstream.ledger_rows import Origin
 from connectors.base import (
     Completeness,
     Entry,
@@ -266,13 +267,13 @@ def acknowledge(ledger: Ledger, operation: Operation) -> None:
             )
         case CreateGroup():
             name = str(operation.payload["displayName"])
-            ledger.group_acknowledged(
+            ledger.groups.acknowledged(
                 operation.subject, scim_id=name, display_name=name, digest=operation.digest, origin=Origin.CREATED
             )
         case AddMembers():
-            ledger.members_added(operation.subject, operation.members)
+            ledger.groups.members_added(operation.subject, operation.members)
         case RemoveMembers():
-            ledger.members_removed(operation.subject, operation.members)
+            ledger.groups.members_removed(operation.subject, operation.members)
         case DeactivateUser():
             ledger.user_deactivated(operation.subject)
 

@@ -1,6 +1,6 @@
 """The first schema.
 
-A migration is history: it says what the tables were, not what agent/state/tables.py says today.
+A migration is history: it says what the tables were, not what agent/state/tables says today.
 """
 
 from __future__ import annotations
