@@ -56,7 +56,9 @@ def provision(connection: Connection, state: State, who: str, stop: threading.Ev
         return Provisioned(found, resolved.outcomes)
     number = found[0].number
     plan = draw_up(difference_of(connection, state, about=number))
-    mine = replace(resolved, plan=plan, verdict=guard(connection, state, resolved.outcomes, plan), everything=False)
+    mine = replace(
+        resolved, plan=plan, verdict=guard(connection, state, resolved.outcomes, plan.removals), everything=False
+    )
     cycle_id, done = uuid.uuid4().hex[:12], list[Outcome]()
     begin_cycle(state, cycle_id, datetime.now(UTC))
     pushed = push(
