@@ -175,12 +175,22 @@ def _in_use(case: Case, account: _Account) -> Verdict:
         if desired is not None and desired.held_back:
             remedies.append(f"It is {desired.held_back.removeprefix('in some of the groups: ')}.")
         remedies.append(_against_the_policy(case))
+    sentence += _to_leave(case)
     out = next((step for step in case.steps if step.verb in _OUT), None)
     if out is not None:
         sentence += f"; the next cycle is to take it out of use: {out.why}"
+        sentence += "" if out.waits is None else f"; but {out.waits}"
     if case.refusals:
         remedies.append(f"The last change was refused, {_tried(case.refusals[0])}. {_again(case.refusals[0])}")
     return Verdict(provisioned=True, sentence=f"{sentence}.", remedy=" ".join(filter(None, remedies)))
+
+
+def _to_leave(case: Case) -> str:
+    """Say what keeps somebody in groups for now that are not to have the person any more."""
+    waiting = {step.object: step.waits for step in case.steps if step.verb == "remove from group" and step.waits}
+    over = [item.group for item in case.memberships if item.upstream and not (item.listed and item.let_in)]
+    kept = [group for group in over if group in waiting]
+    return f"; to be taken out of {_some(kept)}, but {waiting[kept[0]]}" if kept else ""
 
 
 def _in_use_all_the_same(case: Case, account: _Account, reason: Reason) -> Verdict:

@@ -103,3 +103,30 @@ def test_who_is_nobody_or_several_leaves_no_trace(ready: Agent) -> None:
     ready.run("provision", "nobody@example.com")
 
     assert provisioned(ready) == []
+
+
+def test_an_explanation_is_as_of_the_read_it_rests_on(ready: Agent) -> None:
+    before = ready.run("explain", "u0", "--json").document
+    ready.ldif.write_text(people(3) + person("late") + group("app-a", *uids(3), "late"))
+    ready.run("provision", "u0")  # it reads, and pushes nothing of who is late
+
+    after, out = ready.run("explain", "late", "--json").document, ready.run("explain", "late").out
+
+    assert before["read_at"] == before["sources"][0]["last_read_at"] < before["as_of"]["ended_at"]
+    assert after["read_at"] == after["sources"][0]["last_read_at"] > after["as_of"]["ended_at"]
+    assert after["as_of"] == before["as_of"]
+    read, ended = (
+        f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S} UTC"
+        for text in (after["read_at"], after["as_of"]["ended_at"])
+    )
+    assert f"\nAs of the read that ended at {read}, after the cycle that ended at {ended}, with exit code 0. " in out
+
+
+def test_a_read_that_brought_nothing_makes_nothing_newer(ready: Agent) -> None:
+    ready.ldif.unlink()
+    ready.run("provision", "u0")
+
+    out = ready.run("explain", "u0").out
+
+    assert "\nAs of the cycle that ended at " in out
+    assert "was failed; everything was last read completely at " in out
