@@ -79,7 +79,7 @@ def provision(connection: Connection, state: State, who: str, stop: threading.Ev
         report,
         ended_at=datetime.now(UTC),
         outcome=outcome_of(done, verdict, pushed),
-        counts=counts_of(done, verdict, pushed),
+        counts=counts_of(plan, done, verdict, pushed),
         final=verdict.stops and verdict.final,
     )
     remember(state, report)

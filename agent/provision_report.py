@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from agent.plan.guard import Verdict
+from agent.plan.plan import Plan
 from agent.state.database import State
 from agent.state.facts import fact_of, write_fact
 from agent.upstream.push import Outcome, PushReport, Result
@@ -66,9 +67,10 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def counts_of(done: list[Outcome], verdict: Verdict, pushed: PushReport) -> dict[str, int]:
-    """Count as the report of a cycle does."""
+def counts_of(plan: Plan, done: list[Outcome], verdict: Verdict, pushed: PushReport) -> dict[str, int]:
+    """Count as the report of a cycle does, but "rejected" is what was refused just now."""
     return {
+        "planned": sum(plan.operations.values()),
         "requests": pushed.requests,
         "writes": pushed.writes,
         "rejected": sum(1 for outcome in done if outcome.result is Result.REJECTED),

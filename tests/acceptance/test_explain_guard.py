@@ -173,6 +173,22 @@ def test_what_the_guard_does_not_hold_does_not_wait(agent: Agent, scim: ScimServ
     assert explained(agent, "u20")["next"][0]["waits"].endswith(f"rollcall approve {held['plan_digest']}")
 
 
+def test_what_waits_for_several_reasons_is_told_by_each_of_them(strict: Agent, scim: ScimService) -> None:
+    app_b = next(scim_id for scim_id, item in scim.groups.items() if item["displayName"] == "app-b")
+    strict.configure(scim, guard={"members": 0, "members_share": "0%"} | {"group": {"name:app-b": {"members": 9}}})
+    scim.faults.append(Fault(lambda request: request.method == "PATCH" and app_b in request.path, times=9, status=400))
+    everybody = people(12) + group("app-c", *uids(12))
+    strict.ldif.write_text(everybody + group("app-a", *uids(12)) + group("app-b", *uids(12)))
+    strict.sync()
+    strict.ldif.write_text(everybody + group("app-a", *uids(11)) + group("app-b", *uids(11)))
+    digest = strict.sync()["plan_digest"]
+
+    sentence = explained(strict, "u11")["verdict"]["sentence"]
+
+    assert "; to be taken out of app-a, but the guard held it in the last cycle; to let it through: " in sentence
+    assert f"rollcall approve {digest}; to be taken out of app-b, but the upstream refused it (" in sentence
+
+
 def test_what_no_approval_lifts_is_told_as_that(agent: Agent, scim: ScimService) -> None:
     sources = [{"name": name, "connector": "ldif", "file": f"{name}.ldif"} for name in ("corp", "partners")]
     corp, partners = (agent.directory / f"{name}.ldif" for name in ("corp", "partners"))

@@ -101,12 +101,17 @@ def test_an_account_that_another_entry_claims_is_kept_and_it_is_said_who(company
     company.agent.sync()
     company.declare()
     company.holds("corp", entry("anna", "1"), group("app-a"))
-    company.agent.sync()
+    digest = company.agent.sync()["plan_digest"]
 
     sentence = explained(company.agent, person_dn("anna"))["verdict"]["sentence"]
 
     claimant = f"{person_dn('a.berg')} (source partners)"
-    assert sentence.endswith(f"no group lists it: {claimant} has the same user name, and may be the same person.")
+    # It was the last member of app-a.
+    held = f"but the guard held it in the last cycle; to let it through: rollcall approve {digest}"
+    assert sentence.endswith(
+        f"no group lists it: {claimant} has the same user name, and may be the same person; to be taken out of app-a, "
+        f"{held}."
+    )
 
 
 def test_a_review_is_told_with_who_decided_and_when(agent: Agent, scim: ScimService) -> None:

@@ -200,10 +200,21 @@ def test_they_agree_of_one_person_provisioned(agent: Agent, scim: ScimService) -
         assert counts == done["counts"]
         assert Counter(record["verb"] for record in records) == Counter(item["verb"] for item in done["done"]) == verbs
         assert {verb: counts[verb] for verb in verbs} == verbs
+        assert counts["planned"] == sum(verbs.values())
+        assert counts["removals held"] == 0
         assert counts["requests"] == len(sent)
         assert counts["writes"] == writes_of(sent) == sum(record["writes"] for record in records)
         assert document["upstream"]["memberships"] == sum(len(item["members"]) for item in scim.groups.values())
         assert document["upstream"]["active"] == len(scim.active())
+
+    agent.sections["guard"] = {"users": 0, "users_share": "0%"}
+    agent.write()
+    before = len(scim.requests)
+    held = agent.run("provision", "u58@example.com", "--json").document
+    assert (held["exit_code"], held["done"], trail(agent, held["cycle_id"])) == (3, [], [])
+    assert held["counts"] == agent.run("status", "--json").document["provisioned"][0]["counts"]
+    assert held["counts"]["planned"] == held["counts"]["removals held"] == 2
+    assert held["counts"]["requests"] == len(scim.requests) - before
 
     rest = run(agent, scim)
     assert rest.report["counts"]["planned"] < sum(whole["operations"].values())
