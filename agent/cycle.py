@@ -35,6 +35,7 @@ from agent.plan.budget import spend
 from agent.plan.difference import Difference, Retry
 from agent.plan.guard import Verdict, judge
 from agent.plan.leavers import note_groups_that_left
+from agent.plan.operations import Operation
 from agent.plan.plan import Plan, as_planned, draw_up, name_of
 from agent.plan.settled import settle_marks
 from agent.population.desired import settle
@@ -185,7 +186,7 @@ def resolve(
         if not owing:
             write_fact(transaction, _RECONCILED, connection.fingerprint)
     plan = draw_up(difference_of(connection, state, _retry(full=full, at_once=retry_at_once)))
-    return Resolved(outcomes, plan, guard(connection, state, outcomes, plan), everything, restored)
+    return Resolved(outcomes, plan, guard(connection, state, outcomes, plan.removals), everything, restored)
 
 
 def settings_are_settled(connection: Connection, state: State) -> bool:
@@ -231,23 +232,25 @@ def _reconciliation_due(connection: Connection, state: State) -> bool:
     return last is None or datetime.now(UTC) - datetime.fromisoformat(last) >= connection.settings.schedule.full_every
 
 
-def guard(connection: Connection, state: State, outcomes: tuple[SourceOutcome, ...], plan: Plan) -> Verdict:
+def guard(
+    connection: Connection, state: State, outcomes: tuple[SourceOutcome, ...], removals: tuple[Operation, ...]
+) -> Verdict:
     """Ask which of the removals of a plan may be carried out."""
     emptied = tuple(outcome.reason for outcome in outcomes if outcome.emptied)
-    if not plan.removals:
+    if not removals:
         return Verdict(emptied, final=True)
     with state.read() as reader:
-        verdict = judge(reader, connection.limits, plan.removals)
+        verdict = judge(reader, connection.limits, removals)
         if verdict.held and approved(reader, verdict.digest):
             verdict = replace(verdict, approved=True)
     if emptied:
-        return Verdict((*emptied, *verdict.reasons), plan.removals, final=True)
+        return Verdict((*emptied, *verdict.reasons), removals, final=True)
     if read_fact(state, _RECONCILED) != connection.fingerprint:
         reason = (
             "the settings are new or have changed, and not every source has been read completely since. "
             "Removals wait for the first complete read of all sources."
         )
-        return Verdict((reason, *verdict.reasons), plan.removals, final=True)
+        return Verdict((reason, *verdict.reasons), removals, final=True)
     return verdict
 
 

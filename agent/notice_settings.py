@@ -54,7 +54,7 @@ class NoticeSettings(Section):
 
     webhook_body:      "text" for services that refuse a body with more in it than the text
     stale_after:       a source that has not been read completely for so long is trouble
-    rejected_over:     more rejected objects than that are
+    rejected_over:     more rejected objects than that are, until there are no more than half as many
     token_expires_at:  when the upstream's token does, where that is not in the token itself
     token_warning:     how long before somebody is told
     """

@@ -7,6 +7,8 @@ import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from sqlalchemy import select
+
 from agent.connection import Connection
 from agent.cycle import difference_of, guard, push, resolve, settings_are_settled
 from agent.cycle_report import begin_cycle
@@ -18,7 +20,9 @@ from agent.plan.difference import Retry
 from agent.plan.guard import Verdict
 from agent.plan.plan import draw_up
 from agent.plan.settled import settle_marks
+from agent.provision_report import ProvisionReport, counts_of, outcome_of, remember
 from agent.state.database import State
+from agent.state.tables import entry
 from agent.upstream.push import Outcome, PushReport
 
 
@@ -29,6 +33,7 @@ class Provisioned:
     found:     whom WHO means; nothing is done if that is not one
     outcomes:  how the reads went
     done:      what was pushed, or refused
+    report:    what the state keeps of it
     """
 
     found: tuple[Match, ...]
@@ -36,6 +41,7 @@ class Provisioned:
     verdict: Verdict = field(default_factory=Verdict)
     done: tuple[Outcome, ...] = ()
     pushed: PushReport | None = None
+    report: ProvisionReport | None = None
 
 
 def provision(connection: Connection, state: State, who: str, stop: threading.Event, progress: Progress) -> Provisioned:
@@ -56,12 +62,30 @@ def provision(connection: Connection, state: State, who: str, stop: threading.Ev
         return Provisioned(found, resolved.outcomes)
     number = found[0].number
     plan = draw_up(difference_of(connection, state, about=number))
-    mine = replace(resolved, plan=plan, verdict=guard(connection, state, resolved.outcomes, plan), everything=False)
-    cycle_id, done = uuid.uuid4().hex[:12], list[Outcome]()
-    begin_cycle(state, cycle_id, datetime.now(UTC))
+    mine = replace(
+        resolved, plan=plan, verdict=guard(connection, state, resolved.outcomes, plan.removals), everything=False
+    )
+    cycle_id, started, done = uuid.uuid4().hex[:12], datetime.now(UTC), list[Outcome]()
+    begin_cycle(state, cycle_id, started)
+    report = ProvisionReport(cycle_id, started, who.strip(), _dn_of(state, number))
+    remember(state, report)
     pushed = push(
         connection, state, mine, cycle_id, stop, progress, retry=Retry.AT_ONCE, about=number, on_outcome=done.append
     )
     with state.write() as transaction:
         settle_marks(transaction, connection.locks)
-    return Provisioned(found, resolved.outcomes, mine.verdict, tuple(done), pushed)
+    verdict = mine.verdict
+    report = replace(
+        report,
+        ended_at=datetime.now(UTC),
+        outcome=outcome_of(done, verdict, pushed),
+        counts=counts_of(plan, done, verdict, pushed),
+        final=verdict.stops and verdict.final,
+    )
+    remember(state, report)
+    return Provisioned(found, resolved.outcomes, verdict, tuple(done), pushed, report)
+
+
+def _dn_of(state: State, number: int) -> str:
+    with state.read() as reader:
+        return str(reader.execute(select(entry.c.dn).where(entry.c.id == number)).scalar_one())

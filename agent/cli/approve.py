@@ -8,13 +8,11 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console
-from agent.connection import Connection
-from agent.cycle import difference_of
 from agent.errors import ExitCode, UsageProblem
+from agent.held import held_now, incomplete_reads
 from agent.operating_system import account_name
 from agent.plan.approvals import Changed, approve, changed_since
-from agent.plan.guard import Verdict, judge
-from agent.plan.plan import draw_up
+from agent.plan.guard import Verdict
 from agent.plan.removals import amount_of
 from agent.state.database import FILE_NAME, State, open_state
 
@@ -36,11 +34,11 @@ def command(options: argparse.Namespace) -> ExitCode:
         raise UsageProblem(f"There is no state in {directory} yet, so there is nothing to approve. Run rollcall sync.")
     state = open_state(directory)
     try:
-        verdict = _held(connection, state)
-        if verdict.digest != options.digest or not verdict.held:
+        verdict, incomplete = held_now(connection, state), incomplete_reads(connection, state)
+        if verdict.digest != options.digest or not verdict.held or verdict.final:
             # It may be the digest of a plan that has read more than the last cycle.
-            with rehearsal(connection, bars=True) as (_, resolved):
-                seen = resolved.verdict
+            with rehearsal(connection, bars=True) as (copy, resolved):
+                seen, incomplete = resolved.verdict, incomplete_reads(connection, copy)
             if seen.digest != options.digest or not seen.asks_for_approval:
                 raise UsageProblem(_not_this(state, options.digest, verdict))
             verdict = seen
@@ -48,23 +46,21 @@ def command(options: argparse.Namespace) -> ExitCode:
             until = approve(transaction, verdict.digest, account_name(), connection.settings.guard.approval_valid)
     finally:
         state.close()
-    console().print(
+    out = console()
+    out.print(
         f"Approved: {amount_of(verdict.held)}, once, until {until:%Y-%m-%d %H:%M} UTC. "
         "The next cycle carries them out if they are still the same; or run rollcall sync now."
     )
+    for sentence in incomplete:
+        out.print(f"- {sentence}", style="yellow")
     return ExitCode.DONE
-
-
-def _held(connection: Connection, state: State) -> Verdict:
-    """Return what the guard holds, as of the last cycle."""
-    plan = draw_up(difference_of(connection, state))
-    with state.read() as reader:
-        return judge(reader, connection.limits, plan.removals)
 
 
 def _not_this(state: State, digest: str, verdict: Verdict) -> str:
     if not verdict.held:
         return f"No removals with the digest {digest} are held. Nothing is held; see rollcall plan."
+    if verdict.final:
+        return f"No approval lets the removals {digest} through: {' '.join(verdict.reasons)}"
     now = f"What is held now has the digest {verdict.digest}"
     with state.read() as reader:
         changed = changed_since(reader, digest, verdict.held)

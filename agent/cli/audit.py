@@ -34,6 +34,9 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
         "--who", metavar="WHO", help="about this user or group: address, user name, DN, SCIM id, or name of a group"
     )
     parser.add_argument("--verb", metavar="VERB", help=f"only this: {', '.join(VERBS)}")
+    parser.add_argument(
+        "--cycle", metavar="ID", help="of this cycle, or of this person provisioned; rollcall status has the ids"
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON document, whole records in it")
     output.add_argument("--csv", action="store_true", help="print a table for a spreadsheet")
@@ -67,7 +70,10 @@ def _sought(options: argparse.Namespace) -> Sought:
     # argparse makes a list of a lone "--".
     if options.who is not None and (not isinstance(options.who, str) or not options.who.strip()):
         raise UsageProblem("--who is empty. Name an address, a user name, a DN, a SCIM id, or a group.")
-    return Sought(since, until, verb, options.who.strip() if options.who else None)
+    if options.cycle is not None and (not isinstance(options.cycle, str) or not options.cycle.strip()):
+        raise UsageProblem("--cycle is empty. Name the id of a cycle, as rollcall status prints it.")
+    cycle_id = options.cycle.strip().lower() if options.cycle else None
+    return Sought(since, until, verb, options.who.strip() if options.who else None, cycle_id)
 
 
 def _moment(text: str | None, option: str, *, end: bool = False) -> datetime | None:

@@ -15,6 +15,7 @@ from agent.explanation.explanation import Explanation, Found
 from agent.explanation.facts import Verdict
 from agent.explanation.story import Question, explain
 from agent.explanation.who import readable
+from agent.held import held_now
 from agent.state.database import FILE_NAME, state_to_look_at
 
 _EXIT = {Found.PERSON: ExitCode.DONE, Found.GROUP: ExitCode.DONE, Found.SEVERAL: ExitCode.USAGE}
@@ -26,7 +27,7 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
         "explain",
         parents=[common],
         help="why somebody is, or is not, provisioned",
-        description="Tells from the state of the last cycle why somebody is, or is not, provisioned. Asks neither a "
+        description="Tells from what was read last why somebody is, or is not, provisioned. Asks neither a "
         "directory nor the upstream, and changes nothing. Exit codes: 0 found, 1 in no source, 2 several answer to "
         "WHO.",
     )
@@ -77,5 +78,6 @@ def _told(connection: Connection, who: str) -> Explanation:
                 sources=[source.settings for source in connection.sources],
                 state_dir=directory,
                 settings_changed=not settings_are_settled(connection, state),
+                held_now=lambda: held_now(connection, state),
             ),
         )

@@ -47,7 +47,10 @@ def _as_of(told: Explanation) -> str:
         return f"No cycle has ended yet, so this may be half of the truth. {asked}"
     code = ExitCode(told.as_of.exit_code)
     meaning = f" ({EXIT_MEANING[code]})" if code in _CONCERNS_EVERYBODY else ""
-    return f"As of the cycle that ended at {_at(told.as_of.ended_at)}, with exit code {int(code)}{meaning}. {asked}"
+    cycle = f"the cycle that ended at {_at(told.as_of.ended_at)}, with exit code {int(code)}{meaning}"
+    if told.read_at is not None and told.read_at > told.as_of.ended_at:
+        return f"As of the read that ended at {_at(told.read_at)}, after {cycle}. {asked}"
+    return f"As of {cycle}. {asked}"
 
 
 def _sections(told: Explanation) -> Iterator[tuple[str, list[str]]]:
@@ -151,6 +154,7 @@ def _membership(item: Membership) -> list[str]:
     upstream = "not known upstream" if item.in_doubt else "there upstream" if item.upstream else "not there upstream"
     line = f"{item.group}: {selected}; {listed}; {upstream}"
     notes = [] if item.kept is None else [f"- stays there: {item.kept}"]
+    notes += [] if item.held is None else [f"- {item.held}"]
     return [line, *([f"- {item.problem}"] if item.problem else []), *notes]
 
 
@@ -237,7 +241,7 @@ def _group(told: Explanation) -> list[str]:
         lines.append(f"{group.members} people in it{whole}; {group.unknown_members} more that no source can name")
         doubt = ", in doubt until it has been read back" if group.in_doubt else ""
         lines.append(f"upstream: SCIM id {group.scim_id}, {group.members_upstream} members{doubt}")
-    return lines
+    return lines if group.held is None else [*lines, group.held]
 
 
 def _first_value(dn: str) -> str:

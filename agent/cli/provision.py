@@ -54,6 +54,8 @@ def command(options: argparse.Namespace) -> ExitCode:
         print_json(
             {
                 "who": options.who,
+                "cycle_id": made.report.cycle_id if made.report is not None else None,
+                "counts": made.report.counts if made.report is not None else {},
                 "done": done,
                 "troubles": troubles,
                 "provisioned": verdict.provisioned,

@@ -20,6 +20,7 @@ from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode
 from agent.notices import notices_now
 from agent.population.opt_in import decisions
+from agent.provision_report import provisions
 from agent.state.database import FILE_NAME, open_state
 from agent.state.tables import cycle, entry, ledger_group, ledger_member, ledger_user, source
 
@@ -28,7 +29,9 @@ _CYCLES = 10
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
     """Register the command."""
-    parser = commands.add_parser("status", parents=[common], help="last cycles, freshness, pending, rejected")
+    parser = commands.add_parser(
+        "status", parents=[common], help="last cycles and who was provisioned, freshness, pending, rejected"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=command, quiet_logs=True)
 
@@ -82,6 +85,7 @@ def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
     known_second_hand = select(func.count()).select_from(entry).where(entry.c.source == CATALOGUE, entry.c.present)
     return {
         "cycles": [json.loads(row) for row in rows],
+        "provisioned": [report.as_json() for report in provisions(reader)],
         "sources": sources,
         "global_catalogue": {
             "people": reader.execute(known_second_hand).scalar_one(),
@@ -136,6 +140,9 @@ def _show(out: Console, document: dict[str, Any]) -> None:
             f"external users: {item['verb']} by {item['by']} at {item['at']}, for the list {item['list']} of "
             f"{item['users']} users"
         )
+    for item in document["provisioned"]:
+        writes = f"; {item['counts']['writes']} writes" if item["counts"] else ""
+        out.print(f"provision {item['cycle_id']} at {item['started_at']}, {item['dn']}: {item['outcome']}{writes}")
     for item in document["cycles"]:
         meaning = EXIT_MEANING[ExitCode(item["exit_code"])]
         out.print(f"cycle {item['cycle_id']} at {item['started_at']}: {meaning}; {item['counts']['writes']} writes")

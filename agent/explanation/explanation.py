@@ -42,6 +42,8 @@ class Found(StrEnum):
 class Explanation:
     """All there is to say. What does not apply to what was found is empty.
 
+    as_of:             the last cycle that ended
+    read_at:           when a source was last read, in that cycle or since: what is told rests on that
     settings_changed:  since the cycle; rules and mapping are of today, everything else is of that cycle
     listed_by:         the groups that list a person, selected or not
     attempts_complete: no older records were left unread
@@ -51,6 +53,7 @@ class Explanation:
     found: Found
     verdict: Verdict
     as_of: CycleSeen | None
+    read_at: datetime | None
     settings_changed: bool
     sources: tuple[SourceSeen, ...]
     matched_by: str = ""

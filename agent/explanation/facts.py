@@ -42,7 +42,7 @@ class SourceSeen:
 
 @dataclass(frozen=True, slots=True)
 class CycleSeen:
-    """The cycle that all of this is as of."""
+    """The last cycle that ended."""
 
     cycle_id: str
     started_at: datetime
@@ -96,6 +96,7 @@ class Membership:
     upstream:     it stands there, as far as is known; `in_doubt`: a change of it was begun and is not confirmed yet
     problem:      why the group itself cannot be pushed, or what the upstream said to it
     kept:         why somebody stays in it whom it does not list any more
+    held:         that the guard holds removals from it, whose ever, and what to do
     """
 
     group: str
@@ -108,6 +109,7 @@ class Membership:
     in_doubt: bool
     problem: str | None
     kept: str | None
+    held: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class GroupSeen:
-    """What is known of a group."""
+    """What is known of a group. `held`: that the guard holds removals from it, and what to do."""
 
     name: str
     dn: str
@@ -231,6 +233,7 @@ class GroupSeen:
     members_upstream: int
     in_doubt: bool
     problem: str | None
+    held: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, select
 
 from agent.explanation.facts import GroupSeen, Verdict
+from agent.explanation.guarded import Held
 from agent.explanation.paths import Paths, listed_entries, name_of_group, paths_to
 from agent.population.desired import Population
 from agent.state.tables import desired_group, desired_member, entry, ledger_group, ledger_member
@@ -15,7 +16,7 @@ from connectors.distinguished_name import normalise
 _Row = Row[tuple[Any, ...]]
 
 
-def group_seen(reader: Connection, population: Population, number: int) -> GroupSeen:
+def group_seen(reader: Connection, population: Population, number: int, guard: Held) -> GroupSeen:
     """Describe a group, selected or not."""
     row = reader.execute(select(entry).where(entry.c.id == number)).one()
     desired = reader.execute(select(desired_group).where(desired_group.c.entry_id == number)).first()
@@ -35,6 +36,7 @@ def group_seen(reader: Connection, population: Population, number: int) -> Group
         members_upstream=_count(reader, ledger_member, number),
         in_doubt=held is not None and held.in_doubt,
         problem=None if desired is None else desired.problem,
+        held=None if held is None else guard.of_group(held.scim_id),
     )
 
 
@@ -61,12 +63,16 @@ def verdict_on_group(group: GroupSeen, through: Paths) -> Verdict:
         return Verdict(provisioned=False, sentence=f"group {group.name} is not pushed: {group.problem}")
     if group.scim_id is None:
         return Verdict(provisioned=False, sentence=f"group {group.name} is selected, and does not stand upstream yet.")
-    unknown = f" It lists {group.unknown_members} more that no source can name: see rollcall status."
+    remedies = ["To know why somebody is not in it, ask for the person."]
+    if group.held is not None:
+        remedies.append(f"{group.held[0].upper()}{group.held[1:]}.")
+    if group.unknown_members:
+        remedies.append(f"It lists {group.unknown_members} more that no source can name: see rollcall status.")
     return Verdict(
         provisioned=True,
         sentence=f"group {group.name} is pushed: SCIM id {group.scim_id}, {group.members} people in it by the "
         f"directory, {group.members_upstream} members upstream.",
-        remedy=("To know why somebody is not in it, ask for the person." + (unknown if group.unknown_members else "")),
+        remedy=" ".join(remedies),
     )
 
 

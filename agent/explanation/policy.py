@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from agent.explanation.facts import Membership, PolicySeen
+from agent.explanation.guarded import Held
 from agent.explanation.person import PersonKnown, label_of
 from agent.population.desired import Population
 from agent.population.opt_in import gate_of
@@ -38,7 +39,7 @@ def policy_seen(reader: Connection, population: Population, known: PersonKnown) 
 
 
 def memberships_seen(
-    reader: Connection, population: Population, known: PersonKnown, groups: Sequence[_Row]
+    reader: Connection, population: Population, known: PersonKnown, groups: Sequence[_Row], held: Held
 ) -> tuple[Membership, ...]:
     """Describe the groups of a person, and what the policy makes of each."""
     found = [
@@ -53,6 +54,7 @@ def memberships_seen(
             in_doubt=bool(row.in_doubt),
             problem=row.problem or _refused(reader, row),
             kept=_kept(known, row) if row.upstream and not row.listed else None,
+            held=held.of_group(row.group_scim_id),
         )
         for row in groups
     ]

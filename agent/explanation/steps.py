@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from agent.explanation.account import next_attempt_of
-from agent.explanation.facts import CycleSeen, GroupPath, Step
+from agent.explanation.facts import GroupPath, Step
+from agent.explanation.guarded import Held
 from agent.explanation.person import PersonKnown
-from agent.plan.approvals import approved
 from agent.plan.difference import Difference
 from agent.plan.leavers import Grace
 from agent.plan.locks import Locks
@@ -37,7 +37,7 @@ class Steps:
     """Makes steps of operations.
 
     groups:  the rows of `groups_of`
-    cycle:   the last one, which tells whether a guard holds removals
+    held:    what the guard holds
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Steps:
         known: PersonKnown,
         groups: Sequence[_Row],
         paths: Sequence[GroupPath],
-        cycle: CycleSeen | None,
+        held: Held,
     ) -> None:
         self._reader = reader
         self._known = known
         self._groups = {row.id: row for row in groups}
         self._paths = paths
-        self._held = self._by_the_guard(cycle)
+        self._held = held
 
     def of(self, state: State, locks: Locks, sources: Collection[str], grace: Grace) -> tuple[Step, ...]:
         """Return what is about this person, in the order of the phases."""
@@ -64,7 +64,7 @@ class Steps:
                 for operation in difference.operations(phase, foresee=True, waiting_too=True):
                     waits = None if difference.due(operation) else self._until_next_attempt(operation)
                     if waits is None and phase in DESTRUCTIVE:
-                        waits = self._held
+                        waits = self._held.holds(operation)
                     found.append(self._step(operation, number, waits or self._until_both_ends(operation, number)))
         return tuple(found)
 
@@ -136,12 +136,3 @@ class Steps:
 
     def _refusal_of(self, number: int) -> _Row | None:
         return self._reader.execute(select(rejected).where(rejected.c.entry_id == number)).first()
-
-    def _by_the_guard(self, cycle: CycleSeen | None) -> str | None:
-        if cycle is None or not cycle.removals_held:
-            return None
-        if not cycle.plan_digest:
-            return "removals were held in the last cycle, and no approval lifts that: rollcall status says why"
-        if approved(self._reader, cycle.plan_digest):
-            return None
-        return f"the guard held it in the last cycle; to let it through: rollcall approve {cycle.plan_digest}"

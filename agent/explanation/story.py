@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, select
@@ -13,6 +14,7 @@ from agent.explanation.account import account_seen, attempts_seen, former_accoun
 from agent.explanation.explanation import Explanation, Found
 from agent.explanation.facts import CycleSeen, SourceSeen, Verdict
 from agent.explanation.group import group_seen, paths_to_group, verdict_on_group
+from agent.explanation.guarded import Held
 from agent.explanation.nobody import unknown_names, unreadable_entries, verdict_on_nobody
 from agent.explanation.paths import groups_known, listed_entries, name_of_group, paths_to
 from agent.explanation.person import dns_of, entries_seen, groups_of, person_known
@@ -21,19 +23,24 @@ from agent.explanation.sent import mapping_seen
 from agent.explanation.steps import Steps
 from agent.explanation.verdict import Case, verdict_on
 from agent.explanation.who import candidates, matches, readable
+from agent.plan.guard import Verdict as GuardVerdict
 from agent.plan.leavers import Grace
 from agent.plan.locks import Locks
 from agent.population.desired import Population
 from agent.state.database import State
 from agent.state.tables import cycle, entry, source
-from connectors.base import EntryKind, SourceSettings
+from connectors.base import Completeness, EntryKind, SourceSettings
 
 _CANDIDATES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whom, and by which settings. `settings_changed`: since the last cycle."""
+    """Whom, and by which settings.
+
+    settings_changed:  since the last cycle
+    held_now:          works out what the guard holds, as the sources were last read
+    """
 
     who: str
     population: Population
@@ -42,19 +49,22 @@ class Question:
     sources: Sequence[SourceSettings]
     state_dir: Path
     settings_changed: bool
+    held_now: Callable[[], GuardVerdict]
 
 
 def explain(state: State, question: Question) -> Explanation:
     """Tell all there is to say. Contacts nobody, and writes nothing. Raises UsageProblem for an unreadable WHO."""
     who = readable(question.who)
     with state.read() as reader:
+        sources = _sources_seen(reader, question.sources)
         told = Explanation(
             who=who,
             found=Found.NOBODY,
             verdict=Verdict(provisioned=False, sentence=""),
             as_of=_last_cycle(reader),
+            read_at=_read_at(sources),
             settings_changed=question.settings_changed,
-            sources=_sources_seen(reader, question.sources),
+            sources=sources,
         )
         found = matches(reader, question.population, who)
         if not found:
@@ -78,6 +88,10 @@ def explain(state: State, question: Question) -> Explanation:
         return _person(reader, state, question, told, number)
 
 
+def _held(question: Question, told: Explanation) -> Held:
+    return Held(question.held_now(), told.as_of, settings_changed=question.settings_changed)
+
+
 def _person(reader: Connection, state: State, question: Question, told: Explanation, number: int) -> Explanation:
     population = question.population
     known = person_known(reader, population, number)
@@ -86,9 +100,10 @@ def _person(reader: Connection, state: State, question: Question, told: Explanat
     paths = paths_to(reader, population, listed)
     listing = groups_known(reader, {item.group for item in listed})
     names = {name_of_group(population, row) for row in listing.values()}
-    memberships = memberships_seen(reader, population, known, groups)
+    held = _held(question, told)
+    memberships = memberships_seen(reader, population, known, groups, held)
     sources = frozenset(settings.name for settings in question.sources)
-    steps = Steps(reader, known, groups, paths.shown, told.as_of).of(state, question.locks, sources, question.grace)
+    steps = Steps(reader, known, groups, paths.shown, held).of(state, question.locks, sources, question.grace)
     attempts, complete = attempts_seen(question.state_dir, known.numbers)
     told = replace(
         told,
@@ -123,7 +138,7 @@ def _person(reader: Connection, state: State, question: Question, told: Explanat
 
 
 def _group(reader: Connection, question: Question, told: Explanation, number: int) -> Explanation:
-    group = group_seen(reader, question.population, number)
+    group = group_seen(reader, question.population, number, _held(question, told))
     through = paths_to_group(reader, question.population, number)
     attempts, complete = attempts_seen(question.state_dir, {number})
     return replace(
@@ -161,6 +176,12 @@ def _last_cycle(reader: Connection) -> CycleSeen | None:
         removals_held=report.get("counts", {}).get("removals held", 0) > 0,
         plan_digest=report.get("plan_digest", ""),
     )
+
+
+def _read_at(sources: Sequence[SourceSeen]) -> datetime | None:
+    """Return when a source was last read. One that could not be read at all has brought nothing."""
+    read = [item for item in sources if item.configured and item.completeness != Completeness.FAILED]
+    return max((item.last_read_at for item in read if item.last_read_at is not None), default=None)
 
 
 def _sources_seen(reader: Connection, configured: Sequence[SourceSettings]) -> tuple[SourceSeen, ...]:

@@ -175,22 +175,36 @@ def _in_use(case: Case, account: _Account) -> Verdict:
         if desired is not None and desired.held_back:
             remedies.append(f"It is {desired.held_back.removeprefix('in some of the groups: ')}.")
         remedies.append(_against_the_policy(case))
+    sentence += _to_leave(case)
     out = next((step for step in case.steps if step.verb in _OUT), None)
     if out is not None:
         sentence += f"; the next cycle is to take it out of use: {out.why}"
+        sentence += "" if out.waits is None else f"; but {out.waits}"
     if case.refusals:
         remedies.append(f"The last change was refused, {_tried(case.refusals[0])}. {_again(case.refusals[0])}")
     return Verdict(provisioned=True, sentence=f"{sentence}.", remedy=" ".join(filter(None, remedies)))
+
+
+def _to_leave(case: Case) -> str:
+    """Say what keeps somebody in groups for now that are not to have the person any more."""
+    waiting = {step.object: step.waits for step in case.steps if step.verb == "remove from group" and step.waits}
+    kept: dict[str, list[str]] = {}
+    for item in case.memberships:
+        if item.upstream and not (item.listed and item.let_in) and (waits := waiting.get(item.group)) is not None:
+            kept.setdefault(waits, []).append(item.group)
+    return "".join(f"; to be taken out of {_some(groups)}, but {waits}" for waits, groups in kept.items())
 
 
 def _in_use_all_the_same(case: Case, account: _Account, reason: Reason) -> Verdict:
     label = case.known.label
     stands = f"active as SCIM id {account.scim_id}, {_in_groups(case.memberships)}"
     if (kept := _kept_because(case, account)) is not None:
-        return _verdict(f"{label} is kept upstream ({stands}) although {reason.text}: {kept}", reason.remedy)
+        sentence = f"{label} is kept upstream ({stands}) although {reason.text}: {kept}"
+        return _verdict(sentence + _to_leave(case), reason.remedy)
     out = next((step for step in case.steps if step.verb in _OUT), None)
     if out is None:
-        return _verdict(f"{label} is left upstream ({stands}) although {reason.text}", reason.remedy)
+        sentence = f"{label} is left upstream ({stands}) although {reason.text}"
+        return _verdict(sentence + _to_leave(case), reason.remedy)
     then = "the next cycle takes it out of use" if out.waits is None else f"to be taken out of use, but {out.waits}"
     return _verdict(f"{label} is not to be provisioned: {reason.text}. It still is ({stands}); {then}", reason.remedy)
 

@@ -24,6 +24,7 @@ Record = dict[str, Any]
 class Sought:
     """What is asked for. What is left out does not matter.
 
+    cycle_id:  of a cycle, or of one person provisioned
     who:       an address, user name, DN, SCIM id, or name of a group
     scim_ids:  the ids upstream of whoever that is, as far as the trail tells
     """
@@ -32,6 +33,7 @@ class Sought:
     until: datetime | None = None
     verb: str | None = None
     who: str | None = None
+    cycle_id: str | None = None
     scim_ids: frozenset[str] = frozenset()
 
     def matches(self, record: Record) -> bool:
@@ -41,6 +43,7 @@ class Sought:
             (self.since is None or (at is not None and at >= self.since))
             and (self.until is None or (at is not None and at <= self.until))
             and (self.verb is None or record.get("verb") == self.verb)
+            and (self.cycle_id is None or record.get("cycle_id") == self.cycle_id)
             and (self.who is None or self._is_about(record) or any(map(self.is_member, members_of(record))))
         )
 

@@ -14,6 +14,7 @@ from agent.errors import RollcallError, UpstreamError, UpstreamRefusedToken
 from agent.plan.guard import Verdict
 from agent.plan.removals import causes_of
 from agent.state.tables import rejected, source
+from agent.state.tables import trouble as trouble_known
 from agent.upstream.push import PushReport
 from agent.upstream.token import expiry_of
 
@@ -80,7 +81,7 @@ def over(cause: str, sources: Collection[str]) -> str:
 _OVER = {
     GUARD: "The guard holds nothing back any more.",
     TOKEN: "The upstream's token is not about to expire any more.",
-    REJECTIONS: "No more objects are rejected than the limit allows.",
+    REJECTIONS: "No more objects are rejected than half the limit.",
     UPSTREAM: "The upstream answers again.",
     CYCLE: "Cycles run again.",
 }
@@ -140,16 +141,23 @@ def _token(connection: Connection) -> list[Trouble]:
 
 
 def _rejections(reader: Transaction, connection: Connection) -> list[Trouble]:
+    """Return it from more than the limit on, and once somebody was told, until half of it: the number wavers."""
     number = reader.execute(select(func.count()).select_from(rejected)).scalar_one()
     limit = connection.settings.notice.rejected_over
-    if number <= limit:
+    if number <= (limit // 2 if _was_told(reader, REJECTIONS) else limit):
         return []
     count = func.count().label("number")
     reasons = select(rejected.c.operation, rejected.c.reason, count).group_by(rejected.c.operation, rejected.c.reason)
     rows = reader.execute(reasons.order_by(count.desc(), rejected.c.operation).limit(_SHOWN))
     details = [f"{row.operation}, {_count(row.number, 'time')}: {row.reason}" for row in rows]
-    headline = f"{_count(number, 'object')} could not be pushed, more than {limit}."
+    compared = f"more than {limit}" if number > limit else f"after more than {limit}"
+    headline = f"{_count(number, 'object')} could not be pushed, {compared}."
     return [Trouble(REJECTIONS, headline, (*details, "rollcall status names each of them."))]
+
+
+def _was_told(reader: Transaction, cause: str) -> bool:
+    told = select(trouble_known.c.cause).where(trouble_known.c.cause == cause, trouble_known.c.told_at.is_not(None))
+    return reader.execute(told).first() is not None
 
 
 def _upstream(trouble: UpstreamError, patience: timedelta) -> Trouble:

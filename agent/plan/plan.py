@@ -69,6 +69,16 @@ def draw_up(difference: Difference) -> Plan:
     return Plan(dict(counts), joining, leaving, tuple(removals))
 
 
+def removals_of(difference: Difference) -> tuple[Operation, ...]:
+    """Return the removals of the plan alone."""
+    return tuple(
+        operation
+        for phase in Phase
+        if phase in DESTRUCTIVE
+        for operation in difference.operations(phase, foresee=True, waiting_too=True)
+    )
+
+
 def as_planned(
     permitted: Collection[Operation], operations: Callable[[Phase], Iterator[Operation]]
 ) -> Callable[[Phase], Iterator[Operation]]:

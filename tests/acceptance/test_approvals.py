@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.agent_runner import Agent
-from tests.ldif_text import group, people, person, uids
+from tests.ldif_text import anchor_of, group, people, person, uids
 from tests.servers.scim_service import ScimService
 
 STAFF = "".join(person(f"s{number}") for number in range(30))
 STAFF_UIDS = [f"s{number}" for number in range(30)]
+SOURCES = (("corp", "directory"), ("partners", "partners"))
 
 
 @pytest.fixture
@@ -91,3 +94,57 @@ def test_nothing_held_is_nothing_to_approve(ready: Agent) -> None:
 
     assert done.code == 2
     assert "No removals with the digest 0123456789abcdef are held. Nothing is held" in done.err
+
+
+def with_partners(agent: Agent, scim: ScimService) -> Path:
+    """Add a source, and take half of a group out of the other one. Returns its file."""
+    partners = agent.directory / "partners.ldif"
+    partners.write_text(person("p") + group("app-p", "p", anchor=anchor_of("app-p")))
+    agent.configure(scim, *({"name": n, "connector": "ldif", "file": f"{f}.ldif"} for n, f in SOURCES))
+    agent.sync()
+    half_gone(agent, 12)
+    return partners
+
+
+INCOMPLETE = "- The plan rests on an incomplete read of source partners: removals that rest on it are not part of it. "
+
+
+@pytest.mark.parametrize("command", ["sync", "plan"])
+def test_an_approval_tells_which_source_was_not_read_completely(ready: Agent, scim: ScimService, command: str) -> None:
+    with_partners(ready, scim).unlink()
+    document = ready.run(command, "--json").document
+    digest = document["plan_digest" if command == "sync" else "digest"]
+
+    done = ready.run("approve", digest)
+
+    assert done.code == 0
+    # Nobody is deactivated for being in no group while the groups of a source are not known.
+    assert done.out.startswith("Approved: 18 memberships, once, until ")
+    assert f"\n{INCOMPLETE}" in done.out
+    assert "partners.ldif" in done.out.splitlines()[1]
+    assert len(done.out.splitlines()) == 2
+    ready.sync()
+    assert len(scim.membership()["app-a"]) == 12
+
+
+def test_an_approval_says_nothing_of_sources_that_were_read_completely(ready: Agent, scim: ScimService) -> None:
+    with_partners(ready, scim)
+
+    done = ready.run("approve", ready.sync()["plan_digest"])
+
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 1
+
+
+def test_what_no_approval_lifts_is_refused_with_the_reason(ready: Agent, scim: ScimService) -> None:
+    partners = with_partners(ready, scim)
+    ready.configure(scim, *ready.sources, scope={"nested": "direct"})
+    partners.unlink()
+    held = ready.sync()
+    digest = ready.run("plan", "--json").document["digest"]
+
+    done = ready.run("approve", digest)
+
+    assert (held["exit_code"], held["counts"]["removals held"], held["plan_digest"]) == (4, 1, "")
+    assert done.code == 2
+    assert f"No approval lets the removals {digest} through: the settings are new or have changed" in done.err

@@ -16,7 +16,7 @@ from tests.servers.scripted_active_directory import sid_of
 
 EXPECTED = Path(__file__).parent / "explanations"
 KEYS = {
-    "who", "found", "verdict", "as_of", "settings_changed", "sources", "matched_by", "candidates", "entries",
+    "who", "found", "verdict", "as_of", "read_at", "settings_changed", "sources", "matched_by", "candidates", "entries",
     "listed_by", "paths", "more_paths", "memberships", "policy", "mapping", "upstream", "former_accounts", "attempts",
     "attempts_complete", "refusals", "next", "group", "unknown_members", "state",
 }  # fmt: skip

@@ -168,20 +168,6 @@ def test_the_settings_tell_when_another_token_expires(ready: Agent, webhook: Web
     assert "Then correct [notice] token_expires_at." in webhook.received[1]["text"]
 
 
-def test_more_rejected_objects_than_the_limit_are_told(
-    ready: Agent, scim: ScimService, webhook: WebhookService
-) -> None:
-    tell(ready, webhook, rejected_over=2)
-    scim.refuses = lambda user: "no room" if user["userName"] < "u12" else None
-    ready.sync()
-    scim.refuses = lambda _user: None
-    ready.sync()
-
-    assert webhook.causes() == [("begins", "rejections"), ("over", "rejections")]
-    assert webhook.received[0]["headline"] == "3 objects could not be pushed, more than 2."
-    assert "create user, 3 times: 400 Bad Request, invalidValue: no room" in webhook.received[0]["details"]
-
-
 def test_an_upstream_that_refuses_the_token_is_told_at_once_and_one_that_is_away_after_a_time(
     ready: Agent, scim: ScimService, webhook: WebhookService
 ) -> None:
