@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 import structlog
 
 from agent.connection import Connection
-from agent.cycle_report import CycleReport, begin_cycle, is_known_cycle, record_cycle
+from agent.cycle_report import CycleReport, begin_cycle, record_cycle
 from agent.directory.former_sources import let_go_of_doubles
 from agent.directory.marks import mark_everything
 from agent.directory.mirror import SourceOutcome, owes_full_read
@@ -27,7 +27,6 @@ from agent.directory.second_hand import forget_unlisted
 from agent.notices import notices_of_cycle
 from agent.observe.audit import AuditTrail, recover
 from agent.observe.audit_record import Background
-from agent.observe.audit_tail import last_cycle_of
 from agent.observe.progress import Progress
 from agent.observe.telling import failure_told, tell_of_cycle
 from agent.plan.approvals import approved, approver_of, remember_held, use_approval, void_approvals
@@ -41,6 +40,7 @@ from agent.plan.settled import settle_marks
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
+from agent.restored_state import note_the_trail, take_up_what_was_made, was_restored
 from agent.source_read import read_source
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
@@ -54,7 +54,7 @@ _FINGERPRINT = "connection fingerprint"
 _RECONCILED = "reconciled fingerprint"
 _RECONCILED_AT = "full reconciliation begun at"
 _UPSTREAM = "address of the upstream"
-_TRAIL = "last cycle of the audit trail"
+_RESTORED = "restored"  # in the place of the fingerprint
 
 log = structlog.get_logger()
 
@@ -144,7 +144,13 @@ def resolve(
     reconcile:  compare everything if the time for it has come
     """
     settled = settings_are_settled(connection, state)
-    restored = reconcile and _is_older_than_the_trail(connection, state)
+    directory = connection.settings.agent.state_dir
+    restored = reconcile and was_restored(state, directory)
+    if restored:
+        with state.write() as transaction:
+            void_approvals(transaction)
+            write_fact(transaction, _RECONCILED, _RESTORED)
+            take_up_what_was_made(transaction, directory, connection.service.address_of)
     everything = full or not settled or restored or (reconcile and _reconciliation_due(connection, state))
     outcomes = tuple(
         read_source(
@@ -167,9 +173,7 @@ def resolve(
             doubt_every_group(transaction)
             judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
-            if restored:
-                void_approvals(transaction)
-            write_fact(transaction, _TRAIL, last_cycle_of(connection.settings.agent.state_dir) or "")
+            note_the_trail(transaction, directory)
         # Before an account passes on: what protects it may be the name of the one that had it.
         note_guarded(transaction, connection.protection, everybody=False)
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
@@ -208,18 +212,6 @@ def difference_of(
     )
 
 
-def _is_older_than_the_trail(connection: Connection, state: State) -> bool:
-    """Tell whether the state was restored: the audit trail has a cycle of which the state knows nothing.
-
-    Then the ledger does not hold what that cycle did, and everything has to be looked at upstream.
-    """
-    last = last_cycle_of(connection.settings.agent.state_dir)
-    older = last is not None and read_fact(state, _TRAIL) != last and not is_known_cycle(state, last)
-    if older:
-        log.warning("the state is older than the audit trail: everything is compared", last_cycle=last)
-    return older
-
-
 def _retry(*, full: bool, at_once: bool) -> Retry:
     if full and at_once:
         return Retry.FOR_GOOD_TOO
@@ -245,9 +237,11 @@ def guard(
             verdict = replace(verdict, approved=True)
     if emptied:
         return Verdict((*emptied, *verdict.reasons), removals, final=True)
-    if read_fact(state, _RECONCILED) != connection.fingerprint:
+    reconciled = read_fact(state, _RECONCILED)
+    if reconciled != connection.fingerprint:
+        what = "the state was restored" if reconciled == _RESTORED else "the settings are new or have changed"
         reason = (
-            "the settings are new or have changed, and not every source has been read completely since. "
+            f"{what}, and not every source has been read completely since. "
             "Removals wait for the first complete read of all sources."
         )
         return Verdict((reason, *verdict.reasons), removals, final=True)

@@ -70,12 +70,6 @@ def begin_cycle(state: State, cycle_id: str, started: datetime) -> None:
         upsert(connection, cycle, [row])
 
 
-def is_known_cycle(state: State, cycle_id: str) -> bool:
-    """Tell whether the state knows of a cycle."""
-    with state.read() as connection:
-        return connection.execute(select(cycle.c.id).where(cycle.c.id == cycle_id)).first() is not None
-
-
 def record_cycle(
     state: State,
     population: Population,

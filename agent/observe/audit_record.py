@@ -10,6 +10,7 @@ repeated, an account that is taken over) or none (what was there already as want
     label        whom it is about: a userName, a group's name
     entry        the number of that entry in the state
     dn, source   the entry, as its source spells it
+    anchor       its immutable identity there
     address      a user's e-mail address; else null
     scim_id      its id upstream; null where there is none (yet)
     members      of member changes: {"entry", "scim_id", "user_name", "cause"} each
@@ -64,7 +65,9 @@ class Background:
 def begun(reader: Connection, background: Background, operation: Operation, number: int) -> Record:
     """Return the record of an operation that is about to be carried out."""
     subject, members = operation.subject, tuple(getattr(operation, "members", ()))
-    about = reader.execute(select(entry.c.dn, entry.c.source).where(entry.c.id == subject.entry_id)).one()
+    about = reader.execute(
+        select(entry.c.dn, entry.c.source, entry.c.anchor).where(entry.c.id == subject.entry_id)
+    ).one()
     sources = {about.source, *_sources_of(reader, members)}
     reason = reason_of(reader, background.selection, operation)
     return {
@@ -76,6 +79,7 @@ def begun(reader: Connection, background: Background, operation: Operation, numb
         "entry": subject.entry_id,
         "dn": about.dn,
         "source": about.source,
+        "anchor": about.anchor,
         "address": _address(reader, operation),
         "scim_id": getattr(operation, "scim_id", None) or None,
         "members": _described(reader, members, reason),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,30 @@ def last_cycle_of(directory: Path) -> str | None:
                     if cycle_id := _record(line).get("cycle_id"):
                         return str(cycle_id)
     return None
+
+
+def records_after(directory: Path, is_known: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """Return the records that follow the last one of a cycle that is known, in their order.
+
+    As far as the trail goes back, and no further than a great many. What cannot be read is left out.
+    """
+    found: list[dict[str, Any]] = []
+    asked: dict[str, bool] = {}
+    left = _LOOKED_THROUGH
+    with suppress(OSError):
+        for path in _files_from_the_last(directory):
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                end = file.seek(0, 2)
+                for line in _lines_from_the_end(file, end, max(0, left)):
+                    record = _record(line)
+                    cycle_id = str(record.get("cycle_id") or "")
+                    if cycle_id and cycle_id not in asked:
+                        asked[cycle_id] = is_known(cycle_id)
+                    if asked.get(cycle_id):
+                        return found[::-1]
+                    found.append(record)
+                left -= end
+    return found[::-1]
 
 
 def _files_from_the_last(directory: Path) -> list[Path]:

@@ -142,3 +142,73 @@ def test_who_has_been_deactivated_or_taken_into_use_since_is_found_out(ready: Ag
 
     assert scim.active() == mails(*uids(6)[1:])
     assert scim.membership() == {"app-a": mails("u1", "u2", "u3"), "app-b": mails(*uids(6)[1:])}
+
+
+def test_nothing_is_taken_away_before_the_directory_was_read_again(ready: Agent, scim: ScimService) -> None:
+    """What the restored state holds of the directory is older than what stands upstream."""
+    ready.ldif.write_text(people(6) + person("new") + group("app-a", *uids(6), "new") + group("app-b", *uids(6)))
+    ready.sync()
+    standing = scim.membership()
+    restore(ready)
+    text = ready.ldif.read_text()
+    ready.ldif.unlink()
+
+    reports = [ready.sync() for _ in range(3)]
+
+    assert scim.membership() == standing
+    assert [report["exit_code"] for report in reports] == [4, 4, 4]
+    assert any("restored" in sentence for sentence in reports[-1]["sentences"])
+    ready.ldif.write_text(text)
+    assert [ready.sync()["exit_code"] for _ in range(2)] == [0, 0]
+    assert scim.membership() == standing
+
+
+def test_who_came_after_the_back_up_and_is_gone_by_now_is_taken_out(ready: Agent, scim: ScimService) -> None:
+    everybody = people(6) + group("app-a", *uids(4)) + group("app-b", *uids(6))
+    ready.ldif.write_text(
+        people(6) + person("new") + group("app-a", *uids(4), "new") + group("app-b", *uids(6)) + group("app-c", "new")
+    )
+    ready.sync()
+    assert scim.membership()["app-c"] == mails("new")
+    restore(ready)
+    ready.ldif.write_text(everybody)
+
+    for _ in range(3):
+        ready.sync()
+
+    assert scim.active() == mails(*uids(6))
+    assert scim.membership() == {"app-a": mails(*uids(4)), "app-b": mails(*uids(6)), "app-c": set()}
+    assert ready.sync()["counts"]["planned"] == 0
+
+
+def test_who_came_after_the_back_up_and_is_gone_counts_for_the_guard(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim)
+    agent.ldif.write_text(people(20) + group("app-a", *uids(20)))
+    agent.sync()
+    shutil.copytree(agent.state, agent.directory / "backup")
+    agent.ldif.write_text(people(60) + group("app-a", *uids(60)))
+    agent.sync()
+    restore(agent)
+    agent.ldif.write_text(people(20) + group("app-a", *uids(20)))
+
+    reports = [agent.sync() for _ in range(2)]
+
+    assert [report["exit_code"] for report in reports] == [3, 3]
+    assert len(scim.active()) == 60
+
+
+def test_who_came_after_the_back_up_and_is_still_there_keeps_the_account(ready: Agent, scim: ScimService) -> None:
+    """Even where nothing that is there already may be taken over: it is the agent's own."""
+    ready.configure(scim, guard=OPEN, upstream={"adopt": False})
+    now = people(6) + person("new") + group("app-a", *uids(4), "new") + group("app-b", *uids(6))
+    ready.ldif.write_text(now + group("app-c", "new"))
+    ready.sync()
+    standing, accounts, groups = scim.membership(), set(scim.users), set(scim.groups)
+    restore(ready)
+
+    reports = [ready.sync() for _ in range(2)]
+
+    assert [report["exit_code"] for report in reports] == [0, 0]
+    assert scim.membership() == standing
+    assert (set(scim.users), set(scim.groups)) == (accounts, groups)
+    assert reports[-1]["counts"]["planned"] == 0
