@@ -173,7 +173,6 @@ def resolve(
             doubt_every_group(transaction)
             judge_addresses(transaction, connection.service.address_of, locks_profiles=connection.locks.profile)
             write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
-            note_the_trail(transaction, directory)
         # Before an account passes on: what protects it may be the name of the one that had it.
         note_guarded(transaction, connection.protection, everybody=False)
         for before, now in let_go_of_doubles(transaction, {source.name for source in connection.sources}):
@@ -283,10 +282,16 @@ def push(
     background = Background(cycle_id, resolved.outcomes, connection.population.scope.selection, let_through)
     with AuditTrail(state, directory, audit, background) as trail:
 
+        def before_write(operation: Operation) -> None:
+            if name_of(operation) in let_through:
+                # From here on another approval is needed, though this agent be ended half way: what is left is
+                # another plan.
+                use_approval(state, verdict.digest)
+            trail.before_write(operation)
+
         def done(outcome: Outcome) -> None:
             operation = outcome.operation
             if name_of(operation) in let_through:
-                # From here on another approval is needed: what is left is another plan.
                 use_approval(state, verdict.digest)
             else:
                 spend(state, operation, done=outcome.result is Result.DONE)
@@ -296,12 +301,15 @@ def push(
             progress.pushed(verb, label, result)
             on_outcome(outcome)
 
-        pushing = Push(connection.service, Ledger(state), stop, done, before_write=trail.before_write)
+        pushing = Push(connection.service, Ledger(state), stop, done, before_write=before_write)
         if known_upstream or pushing.recognise():
             with state.write() as transaction:
                 write_fact(transaction, _UPSTREAM, base)
-            if resolved.everything:
-                # Before the difference, which knows from the beginning what waits for its next attempt.
-                pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored)
+            # Before the difference, which knows from the beginning what waits for its next attempt.
+            if resolved.everything and pushing.look_at_accounts(
+                asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored
+            ):
+                with state.write() as transaction:
+                    note_the_trail(transaction, directory)
         difference = difference_of(connection, state, retry, about)
         return pushing.run(as_planned(permitted, difference.operations), removals_allowed=bool(permitted))

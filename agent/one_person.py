@@ -21,6 +21,7 @@ from agent.plan.guard import Verdict
 from agent.plan.plan import draw_up
 from agent.plan.settled import settle_marks
 from agent.provision_report import ProvisionReport, counts_of, outcome_of, remember
+from agent.restored_state import was_restored
 from agent.state.database import State
 from agent.state.tables import entry
 from agent.upstream.push import Outcome, PushReport
@@ -48,12 +49,17 @@ def provision(connection: Connection, state: State, who: str, stop: threading.Ev
     """Read the sources, and make the upstream right for one person. Guards hold as in a cycle.
 
     Everybody else waits for the next cycle. Raises UsageProblem for a WHO that nobody can be called, and when the
-    settings have changed since the last cycle: then there is more to do than one person.
+    settings have changed since the last cycle, or the state was restored: then there is more to do than one person.
     """
     readable(who)
     if not settings_are_settled(connection, state):
         raise UsageProblem(
             "No cycle has run with these settings yet, so it is not known who is concerned. Run rollcall sync first."
+        )
+    if was_restored(state, connection.settings.agent.state_dir):
+        raise UsageProblem(
+            "The state is older than the audit trail: it was restored from a back-up. What was done since has to be "
+            "found out about everybody. Run rollcall sync first."
         )
     resolved = resolve(connection, state, stop=stop, progress=progress, retry_at_once=True, reconcile=False)
     with state.read() as reader:

@@ -25,6 +25,7 @@ from connectors.base import EntryKind
 Record = dict[str, Any]
 
 _TRAIL = "last cycle of the audit trail"
+_UNSEEN = "restored, and what stands upstream not looked at"
 _MADE = {CreateUser.verb: EntryKind.USER, CreateGroup.verb: EntryKind.GROUP}
 _DELETED = {DeleteUser.verb, DeleteGroup.verb}
 _CREATED = "created"  # the outcome of a create that found nothing there
@@ -35,8 +36,11 @@ log = structlog.get_logger()
 def was_restored(state: State, directory: Path) -> bool:
     """Tell whether the audit trail in `directory` has a cycle of which the state knows nothing.
 
-    Then the ledger does not hold what that cycle did, and everything has to be looked at upstream.
+    Then the ledger does not hold what that cycle did, and everything has to be looked at upstream: in this cycle, or in
+    a later one if the upstream is away.
     """
+    if read_fact(state, _UNSEEN):
+        return True
     last = last_cycle_of(directory)
     with state.read() as connection:
         older = last is not None and read_fact(state, _TRAIL) != last and not _is_known(connection, last)
@@ -46,8 +50,9 @@ def was_restored(state: State, directory: Path) -> bool:
 
 
 def note_the_trail(connection: Connection, directory: Path) -> None:
-    """Remember the end of the trail: what it says up to there is known now."""
+    """What stands upstream was looked at: remember the end of the trail, for what it says up to there is known now."""
     write_fact(connection, _TRAIL, last_cycle_of(directory) or "")
+    write_fact(connection, _UNSEEN, "")
 
 
 def take_up_what_was_made(connection: Connection, directory: Path, address_of: Callable[[str], Address]) -> None:
@@ -56,6 +61,7 @@ def take_up_what_was_made(connection: Connection, directory: Path, address_of: C
     Who they are for is entered as the trail has it, as somebody of whom nothing else is known: the next complete read
     brings the rest, or tells that they are gone. Whether they still stand upstream is looked at like everything else.
     """
+    write_fact(connection, _UNSEEN, "yes")
     made: dict[str, Record] = {}
     for record in records_after(directory, lambda cycle_id: _has_ended(connection, cycle_id)):
         scim_id, verb = str(record.get("scim_id") or ""), record.get("verb")

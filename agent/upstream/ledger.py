@@ -185,12 +185,16 @@ class Ledger:
                 if row.scim_id not in scim_ids
             ]
 
-    def accounts_in_use(self, active: Mapping[str, bool]) -> None:
-        """The upstream shows these accounts, by SCIM id, in use or not. Where it is otherwise here, this was older."""
+    def accounts_in_use(self, active: Mapping[str, bool], *, but_external: bool) -> None:
+        """The upstream shows these accounts, by SCIM id, in use or not. Where it is otherwise here, that is put right.
+
+        but_external:  what external users have upstream is none of our business
+        """
         with self._state.write() as connection:
-            held = connection.execute(
-                select(ledger_user.c.scim_id, ledger_user.c.active).where(ledger_user.c.scim_id.in_(list(active)))
-            ).all()
+            asked = select(ledger_user.c.scim_id, ledger_user.c.active).where(ledger_user.c.scim_id.in_(list(active)))
+            if but_external:
+                asked = asked.where(ledger_user.c.external.is_(False))
+            held = connection.execute(asked).all()
             for row in held:
                 if row.active != active[row.scim_id]:
                     since = None if active[row.scim_id] else now()

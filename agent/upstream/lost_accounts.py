@@ -1,15 +1,16 @@
-"""Accounts that are gone upstream, or unlinked: how that is noticed, and what follows.
+"""Accounts that are gone upstream, or unlinked, or switched by hand: how that is noticed, and what follows.
 
-Somebody deletes an account by hand, an invitation expires, or the vendor takes away the number that links an account
-to what it stands for (it is still a member of its groups, and that gives the person nothing). Nobody tells; only who
-looks finds out. That a listing leaves an account out proves nothing, for services page as they like: evidence is a 404
-for the account itself.
+Somebody deletes an account by hand, or switches it off or on, an invitation expires, or the vendor takes away the
+number that links an account to what it stands for (it is still a member of its groups, and that gives the person
+nothing). Nobody tells; only who looks finds out. That a listing leaves an account out proves nothing, for services page
+as they like: evidence is a 404 for the account itself.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import structlog
@@ -19,7 +20,7 @@ from agent.plan.operations import Subject
 from agent.upstream.accounts import account_number
 from agent.upstream.client import Answer, ScimClient
 from agent.upstream.ledger import Account, Ledger
-from agent.upstream.lookup import USERS, by_external_id, page_through, user_path
+from agent.upstream.lookup import USERS, Resource, by_external_id, page_through, user_path
 from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
@@ -33,17 +34,31 @@ _INVITATION_GONE = (
 log = structlog.get_logger()
 
 
-def look_at_accounts(
-    client: ScimClient, ledger: Ledger, *, asked: bool, restored: bool = False
-) -> Iterator[tuple[Subject, Refused]]:
-    """Look who of the ledger is still there, and linked. Yields those who are gone and are not to be created again.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the accounts has brought.
+
+    gone:   who is not there any more, and is not to be created again before somebody asks for it
+    ended:  there is no more to be seen; False where the service was out of order
+    """
+
+    gone: tuple[tuple[Subject, Refused], ...] = ()
+    ended: bool = True
+
+
+def look_at_accounts(client: ScimClient, ledger: Ledger, *, asked: bool, restored: bool = False) -> Look:
+    """Look who of the ledger is still there, linked, and in use.
 
     asked:     somebody asks for everything that was refused to be tried again, invitations too
-    restored:  the ledger is older than what stands there, and does not know who is in use
+    restored:  the ledger is older than what stands there
     """
-    listed = _listed(client, ledger, restored=restored)
-    if listed is None:
-        return
+    listed: set[str] = set()
+    for answer, users in page_through(client, USERS, {}, may_be_forbidden=True):
+        if not answer.ok:
+            reason = f"the users upstream cannot be listed: {answer.words}"
+            log.warning("not known which accounts are still there", reason=reason, status=answer.status)
+            return Look(ended=not _out_of_order(answer))
+        listed |= _note(client, ledger, users, restored=restored)
     missing = ledger.accounts_but(listed)
     if len(missing) > SINGLE_LOOKS:
         log.warning(
@@ -53,15 +68,35 @@ def look_at_accounts(
             looked_at=SINGLE_LOOKS,
         )
         missing = random.sample(missing, SINGLE_LOOKS)
+    gone: list[tuple[Subject, Refused]] = []
     for account in missing:
         answer = _look_at(client, account)
-        if answer.status == HTTPStatus.FORBIDDEN or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if answer.status == HTTPStatus.FORBIDDEN or _out_of_order(answer):
             log.warning("not every account was looked at upstream", reason=answer.words, status=answer.status)
-            return
+            return Look(tuple(gone), ended=not _out_of_order(answer))
         if answer.status == HTTPStatus.NOT_FOUND and not _made_anew(client, ledger, account):
             refused = _forget(client, ledger, account, asked=asked)
             if refused.recorded:
-                yield account.subject, refused
+                gone.append((account.subject, refused))
+    return Look(tuple(gone))
+
+
+def _note(client: ScimClient, ledger: Ledger, users: Sequence[Resource], *, restored: bool) -> set[str]:
+    """Note whose number is there, and who is in use. Returns the ids."""
+    profile = client.service.profile
+    numbers = {str(user["id"]): account_number(profile, user) for user in users if user.get("id")}
+    if profile.account_schema:
+        ledger.account_numbers_seen(numbers)
+    # What somebody has switched upstream by hand is put right. The account of an external user may be the person's own,
+    # or an invitation nobody has taken up: whether that is in use says something to an older state only.
+    theirs = client.service.external_users in {ExternalUsers.LOCKED, ExternalUsers.INVITE}
+    in_use = {str(user["id"]): user["active"] is True for user in users if isinstance(user.get("active"), bool)}
+    ledger.accounts_in_use(in_use, but_external=theirs and not restored)
+    return set(numbers)
+
+
+def _out_of_order(answer: Answer) -> bool:
+    return answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and answer.status != HTTPStatus.NOT_IMPLEMENTED
 
 
 def _made_anew(client: ScimClient, ledger: Ledger, account: Account) -> bool:
@@ -89,24 +124,6 @@ def lost(client: ScimClient, ledger: Ledger, subject: Subject, *, external: bool
     if ledger.user_lost(subject, verb=verb, until_asked=_INVITATION_GONE if invited else ""):
         return Refused(_INVITATION_GONE, recorded=True)
     return Refused(_DELETED)
-
-
-def _listed(client: ScimClient, ledger: Ledger, *, restored: bool) -> set[str] | None:
-    """Return the ids of the users that the upstream lists; None where it does not. Notes whose number is there."""
-    profile = client.service.profile
-    listed: set[str] = set()
-    for answer, users in page_through(client, USERS, {}, may_be_forbidden=True):
-        if not answer.ok:
-            reason = f"the users upstream cannot be listed: {answer.words}"
-            log.warning("not known which accounts are still there", reason=reason, status=answer.status)
-            return None
-        numbers = {str(user["id"]): account_number(profile, user) for user in users if user.get("id")}
-        if profile.account_schema:
-            ledger.account_numbers_seen(numbers)
-        listed.update(numbers)
-        if restored:
-            ledger.accounts_in_use({str(user["id"]): bool(user["active"]) for user in users if "active" in user})
-    return listed
 
 
 def _look_at(client: ScimClient, account: Account) -> Answer:

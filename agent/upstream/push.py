@@ -22,7 +22,7 @@ from agent.plan.operations import DESTRUCTIVE, CreateUser, Operation, Phase, Upd
 from agent.upstream.brake import Brake, Stopped
 from agent.upstream.client import ScimClient, verification
 from agent.upstream.ledger import Ledger
-from agent.upstream.lost_accounts import look_at_accounts
+from agent.upstream.lost_accounts import Look, look_at_accounts
 from agent.upstream.recognition import recognise
 from agent.upstream.refusal import NameTaken, Refused
 from agent.upstream.sending import send
@@ -121,20 +121,25 @@ class Push:
         self._name_taken: list[CreateUser | UpdateUser] = []
         self._context: ssl.SSLContext | None = None
 
-    def look_at_accounts(self, *, asked: bool, restored: bool = False) -> None:
-        """Look whether the accounts of the ledger are still there: what is to be pushed follows from that.
+    def look_at_accounts(self, *, asked: bool, restored: bool = False) -> bool:
+        """Look whether the accounts of the ledger are still there, and in use: what is to be pushed follows from that.
 
         asked:     somebody asks for everything that was refused to be tried again, invitations too
         restored:  the ledger is older than what stands there
+
+        Returns whether it could be looked.
         """
         if not self._ledger.has_users:
-            return
+            return True
+        look = Look(ended=False)
         with self._client() as client:
-            for subject, refused in look_at_accounts(client, self._ledger, asked=asked, restored=restored):
+            look = look_at_accounts(client, self._ledger, asked=asked, restored=restored)
+            for subject, refused in look.gone:
                 self._report.rejections += 1
                 self._report.tolerated += 1
                 if len(self._report.rejected) < _SHOWN:
                     self._report.rejected.append(Rejection("create user", subject.label, str(refused)))
+        return look.ended
 
     def recognise(self) -> bool:
         """After the address of the upstream has changed: find out what of the ledger stands there, or stop the push.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import anchor_of, group, people, person, uids
-from tests.servers.scim_service import ScimService
+from tests.servers.scim_service import Fault, Request, ScimService
 
 STAFF = "".join(person(f"s{number}") for number in range(30))
 STAFF_UIDS = [f"s{number}" for number in range(30)]
@@ -148,3 +148,41 @@ def test_what_no_approval_lifts_is_refused_with_the_reason(ready: Agent, scim: S
     assert (held["exit_code"], held["counts"]["removals held"], held["plan_digest"]) == (4, 1, "")
     assert done.code == 2
     assert f"No approval lets the removals {digest} through: the settings are new or have changed" in done.err
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_an_approval_is_used_up_though_the_agent_is_killed_half_way(
+    agent: Agent, scim: ScimService, *, carried_out: bool
+) -> None:
+    """Whoever kills the agent to stop a mistake does not want it carried out when it is made once more."""
+    agent.configure(scim, upstream={"members_per_patch": 5, "workers": 1})
+    everybody, half = people(60) + group("app-a", *uids(60)), people(30) + group("app-a", *uids(30))
+    agent.ldif.write_text(everybody)
+    agent.sync()
+    agent.ldif.write_text(half)
+    digest = agent.sync()["plan_digest"]
+    assert agent.run("approve", digest).code == 0
+    process = agent.start("sync")
+    written = len(scim.writes())
+
+    def strike(request: Request) -> bool:
+        if request.method == "GET" or len(scim.writes()) < written + 3:
+            return False
+        process.kill()
+        process.wait()
+        return True
+
+    scim.faults.append(Fault(strike, drop="after" if carried_out else "before"))
+    process.wait(timeout=60)
+    scim.faults.clear()
+    assert 30 < len(scim.membership()["app-a"]) < 60
+    agent.ldif.write_text(everybody)
+    for _ in range(2):
+        agent.sync()
+    assert len(scim.membership()["app-a"]) == 60
+    agent.ldif.write_text(half)
+
+    again = agent.sync()
+
+    assert (again["exit_code"], again["plan_digest"]) == (3, digest)
+    assert (len(scim.active()), len(scim.membership()["app-a"])) == (60, 60)

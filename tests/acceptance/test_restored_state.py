@@ -8,7 +8,7 @@ import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, person, uids
-from tests.servers.scim_service import ScimService
+from tests.servers.scim_service import Fault, ScimService
 
 OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%", "may_become_empty": True}
 
@@ -212,3 +212,53 @@ def test_who_came_after_the_back_up_and_is_still_there_keeps_the_account(ready: 
     assert scim.membership() == standing
     assert (set(scim.users), set(scim.groups)) == (accounts, groups)
     assert reports[-1]["counts"]["planned"] == 0
+
+
+@pytest.fixture
+def returned(ready: Agent, scim: ScimService) -> Agent:
+    """The restored state has u5 deactivated, who is back in use; by now u5 has left for good, and new is there."""
+    ready.ldif.write_text(people(6) + group("app-a", *uids(4)) + group("app-b", *uids(5)))
+    ready.sync()
+    shutil.rmtree(ready.directory / "backup")
+    shutil.copytree(ready.state, ready.directory / "backup")
+    ready.ldif.write_text(people(6) + group("app-a", *uids(4)) + group("app-b", *uids(6)))
+    ready.sync()
+    assert scim.active() == mails(*uids(6))
+    restore(ready)
+    ready.ldif.write_text(people(5) + person("new") + group("app-a", *uids(4)) + group("app-b", *uids(5), "new"))
+    return ready
+
+
+def test_that_the_service_is_down_at_first_hides_nothing(returned: Agent, scim: ScimService) -> None:
+    scim.faults.append(Fault(lambda _request: True, times=1_000, status=503))
+    returned.sync()
+    scim.faults.clear()
+
+    for _ in range(3):
+        returned.sync()
+
+    assert scim.active() == mails(*uids(5), "new")
+
+
+def test_nobody_is_provisioned_singly_before_a_cycle_has_looked_at_everybody(
+    returned: Agent, scim: ScimService
+) -> None:
+    done = returned.run("provision", "new@example.com")
+
+    assert done.code == 2
+    assert "it was restored from a back-up" in done.err
+    assert "Run rollcall sync first." in done.err
+    for _ in range(3):
+        returned.sync()
+    assert scim.active() == mails(*uids(5), "new")
+
+
+def test_after_the_trail_was_restored_too_a_full_reconciliation_finds_out_who_is_in_use(
+    returned: Agent, scim: ScimService
+) -> None:
+    shutil.copy(returned.directory / "backup" / "audit.jsonl", returned.state / "audit.jsonl")
+
+    for _ in range(2):
+        returned.sync("--full")
+
+    assert scim.active() == mails(*uids(5), "new")

@@ -46,7 +46,7 @@ class Company(RuleBasedStateMachine):
         )  # fmt: skip
         self.mails = 0
         self.steps = 0
-        self.picture = self.world.picture()
+        self.picture = self.calm = self.world.picture()
 
     def teardown(self) -> None:
         self._ends_equal_to_the_directory()
@@ -59,9 +59,11 @@ class Company(RuleBasedStateMachine):
             self.hire(uid, "example.com")
         for number in ("g0", "g1", "g4"):
             self.found(number, "app-")
-        for uid in members:
+        for uid in ("u3", *members):
             self.join(uid, "g0")
             self.join(uid, "g1")
+        for uid in members[:2]:
+            self.join(uid, "g4")
 
     @rule(uid=person, domain=st.sampled_from(DOMAINS))
     def hire(self, uid: str, domain: str) -> None:
@@ -159,6 +161,13 @@ class Company(RuleBasedStateMachine):
         self.installation.let_time_pass(hours)
         self.claims.let_time_pass(hours)
 
+    @rule(uid=person)
+    def leave_for_good(self, uid: str) -> None:
+        self.leave_the_company(uid)
+        for hours in (0, 100):
+            self.time_passes(hours)
+            self.claims.watch(self.installation.run)
+
     # --- what an administrator does ------------------------------------------------------------------------------
 
     @rule(uids=st.frozensets(person, max_size=3))
@@ -199,15 +208,28 @@ class Company(RuleBasedStateMachine):
             self.claims.approve()
 
     @rule()
+    def a_mistake_is_approved_undone_and_made_again(self) -> None:
+        if self.installation.last is None or not self.installation.last.plan_digest:
+            return
+        mistake = self.world.picture()
+        self.approve_what_is_held()
+        for picture in (mistake, self.calm, mistake):
+            self.world.put_back(picture)
+            for _ in range(2):
+                self.claims.watch(self.installation.run)
+
+    @rule()
     def back_up(self) -> None:
         self.installation.back_up()
         self.claims.back_up()
 
-    @rule()
-    def restore(self) -> None:
+    @rule(trouble=st.sampled_from([None, "part", "failed"]), source=st.sampled_from(SOURCES))
+    def restore(self, trouble: str | None, source: str) -> None:
         if self.installation.backed_up:
             self.installation.restore()
             self.claims.restore()
+            if trouble:
+                self.world.answers[source] = Answer(trouble)
 
     # --- cycles ----------------------------------------------------------------------------------------------------
 
@@ -216,6 +238,9 @@ class Company(RuleBasedStateMachine):
         self.steps += 1
         if self.steps % _PACE == 0:
             self.claims.watch(self.installation.run)
+            last = self.installation.last
+            if last is not None and last.counts["removals held"] == 0:
+                self.calm = self.world.picture()
 
     @rule()
     def reconciliation(self) -> None:
