@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.agent_runner import Agent
+from tests.killing import kill_at
 from tests.ldif_text import anchor_of, group, people, person, uids
-from tests.servers.scim_service import Fault, Request, ScimService
+from tests.servers.scim_service import Request, ScimService
 
 STAFF = "".join(person(f"s{number}") for number in range(30))
 STAFF_UIDS = [f"s{number}" for number in range(30)]
@@ -165,16 +166,10 @@ def test_an_approval_is_used_up_though_the_agent_is_killed_half_way(
     process = agent.start("sync")
     written = len(scim.writes())
 
-    def strike(request: Request) -> bool:
-        if request.method == "GET" or len(scim.writes()) < written + 3:
-            return False
-        process.kill()
-        process.wait()
-        return True
+    def third_write(request: Request) -> bool:
+        return request.method != "GET" and len(scim.writes()) >= written + 3
 
-    scim.faults.append(Fault(strike, drop="after" if carried_out else "before"))
-    process.wait(timeout=60)
-    scim.faults.clear()
+    assert kill_at(scim, process, third_write, carried_out=carried_out)
     assert 30 < len(scim.membership()["app-a"]) < 60
     agent.ldif.write_text(everybody)
     for _ in range(2):

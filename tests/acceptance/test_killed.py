@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.agent_runner import Agent
+from tests.killing import kill_at
 from tests.ldif_text import group, people, uids
-from tests.servers.scim_service import Fault, Request, ScimService
-from tests.warm_agent import RunningAgent
+from tests.servers.scim_service import ScimService
 
 USERS = 24
 EXPECTED = {
@@ -36,7 +36,9 @@ def test_a_push_killed_at_any_request_ends_equal_to_the_directory_without_a_dupl
                 scim, agent={"state_dir": f"state-{moment}"}, upstream={"members_per_patch": 5, "workers": 3}
             )
             process = agent.start("sync")
-            killed += _kill_at(scim, process, moment, carried_out=carried_out)
+            killed += kill_at(
+                scim, process, lambda _request, at=moment: len(scim.requests) >= at, carried_out=carried_out
+            )
             process.wait(timeout=60)
 
             report = agent.sync()
@@ -46,21 +48,3 @@ def test_a_push_killed_at_any_request_ends_equal_to_the_directory_without_a_dupl
             assert sorted(user["userName"] for user in scim.users.values()) == sorted(EXPECTED["app-all"]), moment
             assert agent.sync()["counts"]["requests"] == 0, moment
     assert killed >= 20  # of either kind, so more than 30 in all
-
-
-def _kill_at(scim: ScimService, process: RunningAgent, moment: int, *, carried_out: bool) -> bool:
-    """Kill the process while the service handles its request number `moment`, and wait until it is dead."""
-    struck: list[Request] = []
-
-    def strike(request: Request) -> bool:
-        if struck or len(scim.requests) < moment:
-            return False
-        struck.append(request)
-        process.kill()
-        process.wait()
-        return True
-
-    scim.faults.append(Fault(strike, drop="after" if carried_out else "before"))
-    process.wait(timeout=60)
-    scim.faults.clear()
-    return bool(struck)

@@ -11,10 +11,11 @@ import pytest
 
 from tests.acceptance.scripted_domain import domain_play
 from tests.agent_runner import Agent
+from tests.killing import kill_at
 from tests.ldif_text import group, group_dn, people, person, uids
 from tests.servers.ldap_fault_proxy import LdapFaultProxy
 from tests.servers.openldap import READER_DN, OpenLdap
-from tests.servers.scim_service import Fault, ScimService
+from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import ScriptedActiveDirectory
 from tests.servers.scripted_ldap import Message, Search, done
 
@@ -141,18 +142,7 @@ def test_a_crash_before_the_state_was_saved_makes_no_duplicate(agent: Agent, sci
     agent.configure(scim)
     agent.ldif.write_text(people(PEOPLE) + group("app-a", *uids(PEOPLE)))
     process = agent.start("sync")
-
-    def strike(request: object) -> bool:
-        del request
-        if len(scim.requests) < 20:
-            return False
-        process.kill()
-        process.wait()
-        return True
-
-    scim.faults.append(Fault(strike, drop="after"))
-    process.wait(timeout=60)
-    scim.faults.clear()
+    assert kill_at(scim, process, lambda _request: len(scim.requests) >= 20, carried_out=True)
 
     assert agent.sync()["exit_code"] == 0
     assert sorted(user["userName"] for user in scim.users.values()) == sorted(EVERYBODY)
