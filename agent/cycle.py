@@ -45,6 +45,7 @@ from agent.source_read import read_source
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.accounts import judge_addresses, note_guarded, pass_on
+from agent.upstream.brake import Brake
 from agent.upstream.ledger import Ledger
 from agent.upstream.observed_members import doubt_every_group
 from agent.upstream.push import Outcome, Push, PushReport, Result
@@ -301,7 +302,9 @@ def push(
             progress.pushed(verb, label, result)
             on_outcome(outcome)
 
-        pushing = Push(connection.service, Ledger(state), stop, done, before_write=before_write)
+        pushing = Push(
+            connection.service, Ledger(state), stop, done, Brake(stop, alive=progress.alive), before_write=before_write
+        )
         if known_upstream or pushing.recognise():
             with state.write() as transaction:
                 write_fact(transaction, _UPSTREAM, base)

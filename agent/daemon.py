@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
 import structlog
@@ -22,15 +22,20 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from agent.connection import Connection
 from agent.cycle import run_cycle
+from agent.cycle_report import CycleReport
 from agent.errors import ExitCode, RollcallError, UsageProblem
 from agent.live import LiveMode
+from agent.observe.progress import Progress
 from agent.operating_system import make_private_directory, on_reload_signal, on_stop_signal, single_writer
+from agent.service.supervisor import Supervisor, Unsupervised
 from agent.settings import ScheduleSettings
 from agent.state.database import State, open_state
 
 log = structlog.get_logger()
 
 _LONGEST_WAIT = 0.5  # seconds between two looks for a signal
+_JOB = "cycle"
+_OVERDUE = timedelta(minutes=1)  # after that the schedule is held to be dead
 
 
 class _Wish(Enum):
@@ -38,11 +43,32 @@ class _Wish(Enum):
     RELOAD = auto()
 
 
-class Daemon:
-    """Runs cycles. `load` reads and checks the settings, at the start and for a reload."""
+class _Pulse(Progress):
+    """Counts the signs of life of the cycle that runs."""
 
-    def __init__(self, load: Callable[[], Connection]) -> None:
+    def __init__(self) -> None:
+        self.beats = 0
+
+    def alive(self) -> None:
+        self.beats += 1
+
+    def planned(self, operations: dict[str, int]) -> None:
+        del operations
+        self.beats += 1
+
+
+class Daemon:
+    """Runs cycles. `load` reads and checks the settings, at the start and for a reload.
+
+    supervisor:  is told how it goes, and that a cycle goes forward; if it hears nothing for long, it starts another
+                 daemon in the place of this one
+    """
+
+    def __init__(self, load: Callable[[], Connection], supervisor: Supervisor | None = None) -> None:
         self._load = load
+        self._supervisor = supervisor or Unsupervised()
+        self._pulse = _Pulse()
+        self._beats_seen = 0
         self._stop = threading.Event()
         # SimpleQueue.put may be called from a signal handler: it is reentrant.
         self._wishes: queue.SimpleQueue[_Wish] = queue.SimpleQueue()
@@ -75,19 +101,32 @@ class Daemon:
         scheduler.start()
         self._listen()
         log.info("the daemon runs", state=str(self._connection.settings.agent.state_dir))
-        while self._next_wish() is _Wish.RELOAD:
-            self._reload(scheduler)
+        self._supervisor.ready("the first cycle begins")
+        while self._next_wish(scheduler) is _Wish.RELOAD:
+            self._supervisor.reloading()
+            self._supervisor.ready(self._reload(scheduler))
         log.info("stopping after the requests in flight")
+        self._supervisor.stopping()
         self._stop_listening()
         scheduler.shutdown(wait=True)
         log.info("stopped")
 
-    def _next_wish(self) -> _Wish:
+    def _next_wish(self, scheduler: BackgroundScheduler) -> _Wish:
         while True:
+            if self._goes_forward(scheduler):
+                self._supervisor.alive()
             # A signal that comes between Python's last look for signals and its wait for the queue wakes nobody: its
             # handler runs at the next opportunity, so there has to be one soon.
             with contextlib.suppress(queue.Empty):
                 return self._wishes.get(timeout=_LONGEST_WAIT)
+
+    def _goes_forward(self, scheduler: BackgroundScheduler) -> bool:
+        """Tell whether the cycle that runs has gone forward since it was asked last; or the next one is not overdue."""
+        if self._one_cycle.locked():
+            before, self._beats_seen = self._beats_seen, self._pulse.beats
+            return before != self._beats_seen
+        job = scheduler.get_job(_JOB)
+        return job is not None and datetime.now(UTC) - job.next_run_time < _OVERDUE
 
     def _listen(self) -> None:
         if self._connection.settings.schedule.live:
@@ -106,7 +145,7 @@ class Daemon:
         scheduler.add_job(
             self._cycle,
             trigger_of(schedule),
-            id="cycle",
+            id=_JOB,
             next_run_time=datetime.now(UTC),
             **common,
         )
@@ -116,32 +155,42 @@ class Daemon:
             if self._stop.is_set():
                 return
             try:
-                report = run_cycle(self._connection, self._state, stop=self._stop)
+                report = run_cycle(self._connection, self._state, stop=self._stop, progress=self._pulse)
             except RollcallError as error:
                 log.error("the cycle could not run", reason=str(error))  # noqa: TRY400 - the sentence says it all
+                self._supervisor.status(f"the last cycle could not run: {error}")
             except Exception:
                 # The next cycle finds the same difference; a daemon that dies would push nobody's leaver.
                 log.exception("the cycle ended with a defect in Rollcall; please report it")
             else:
                 for sentence in report.sentences:
                     log.warning("cycle", sentence=sentence)
+                self._supervisor.status(_in_a_line(report))
 
-    def _reload(self, scheduler: BackgroundScheduler) -> None:
+    def _reload(self, scheduler: BackgroundScheduler) -> str:
+        """Put new settings in force, if they can be. Returns what became of it."""
         try:
             connection = self._load()
             trigger_of(connection.settings.schedule)
         except RollcallError as error:
             log.error("the new settings are not used; the old ones stay in force", reason=str(error))  # noqa: TRY400
-            return
+            return f"the new settings are not used; the old ones stay in force: {error}"
         if connection.settings.agent.state_dir != self._connection.settings.agent.state_dir:
-            log.error("state_dir cannot change while the daemon runs; restart it. The old settings stay in force")
-            return
+            reason = "state_dir cannot change while the daemon runs; restart it. The old settings stay in force"
+            log.error(reason)
+            return reason
         self._stop_listening()
         with self._one_cycle:
             self._connection = connection
         self._schedule(scheduler)
         self._listen()
         log.info("settings reloaded")
+        return "the new settings are in force"
+
+
+def _in_a_line(report: CycleReport) -> str:
+    trouble = report.sentences[0] if report.sentences else "all is as the directory has it"
+    return f"last cycle ended {report.ended_at:%Y-%m-%d %H:%M} UTC with exit code {int(report.exit_code)}: {trouble}"
 
 
 def trigger_of(schedule: ScheduleSettings) -> BaseTrigger:

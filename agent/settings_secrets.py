@@ -10,6 +10,11 @@ from pydantic import SecretStr
 from agent.errors import UsageProblem
 
 
+# LoadCredential=ID:DIRECTORY gives each file of the directory the name ID_FILE (systemd.exec(5)); the units of the
+# packages use these two.
+_PREFIXES = ("", "rollcall_", "encrypted_")
+
+
 def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, where: str) -> SecretStr | None:
     """Return a secret from its value, else its file, else systemd's credentials directory under `credential`.
 
@@ -18,11 +23,9 @@ def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, 
     if value is not None:
         return value
     if file is None:
-        directory = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd.exec(5), LoadCredential=
-        candidate = Path(directory) / credential if directory else None
-        if candidate is None or not candidate.exists():
-            return None
-        file = candidate
+        file = _credential(credential)
+    if file is None:
+        return None
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -33,3 +36,11 @@ def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, 
     if not text:
         raise UsageProblem(f"{where}: the file {file} is empty. Write the secret into it, as one line.")
     return SecretStr(text)
+
+
+def _credential(name: str) -> Path | None:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        return None
+    candidates = (Path(directory) / f"{prefix}{name}" for prefix in _PREFIXES)
+    return next((path for path in candidates if path.exists()), None)

@@ -107,6 +107,7 @@ def _watched(
     seen = 0
     try:
         for event in events:
+            progress.alive()
             if stop.is_set():
                 yield ReadEnded(
                     Completeness.FAILED, f"source {source.name}: the agent was asked to stop while reading it."

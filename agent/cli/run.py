@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from agent.cli.configuration import open_connection
 from agent.daemon import Daemon
 from agent.errors import ExitCode
+from agent.service.systemd import systemd_of
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
@@ -18,4 +20,4 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
 
 def command(options: argparse.Namespace) -> ExitCode:
     """Run until a signal ends it."""
-    return Daemon(lambda: open_connection(options)).run()
+    return Daemon(lambda: open_connection(options), systemd_of(os.environ)).run()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class Progress:
-    """Shows nothing. A terminal overrides what it wants to show."""
+    """Shows nothing. A terminal overrides what it wants to show, a daemon whatever tells it that the cycle goes on."""
+
+    def alive(self) -> None:
+        """Something went forward: an entry was read, a request is about to be sent, or the upstream asked to wait."""
 
     def reading(self, source: str, seen: int) -> None:
         """`seen` entries of a source have been read so far."""

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+_NAP = 5.0  # seconds
+
 
 class Stopped(Exception):
     """The agent was asked to stop while a worker waited. Nothing was sent, so nothing is in doubt."""
@@ -14,7 +16,8 @@ class Stopped(Exception):
 class Brake:
     """Holds every worker until a point in time, or until the agent is asked to stop.
 
-    `clock` and `sleep` are seconds; tests put their own in.
+    `clock` and `sleep` are seconds; tests put their own in. `alive` is called before every request, and again and again
+    while one waits.
     """
 
     def __init__(
@@ -22,10 +25,12 @@ class Brake:
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._stop = stop
         self._clock = clock
         self._sleep = sleep or stop.wait
+        self._alive = alive
         self._lock = threading.Lock()
         self._until = 0.0
 
@@ -37,11 +42,12 @@ class Brake:
     def wait(self) -> None:
         """Wait while the brake is on. Raises Stopped."""
         while not self._stop.is_set():
+            self._alive()
             with self._lock:
                 remaining = self._until - self._clock()
             if remaining <= 0:
                 return
-            self._sleep(remaining)
+            self._sleep(min(remaining, _NAP))
         raise Stopped
 
     def pause(self, seconds: float) -> None:

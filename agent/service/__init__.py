@@ -1,0 +1,1 @@
+"""The agent as a system service: what it tells the service manager, on Linux and on Windows."""

@@ -1,0 +1,43 @@
+"""Who watches over the daemon, and what is told there."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Supervisor(Protocol):
+    """A service manager. Its methods are called from the daemon's main thread, and never raise."""
+
+    def ready(self, status: str) -> None:
+        """The settings are read, the state is open, the schedule runs; or the new settings are in force."""
+
+    def reloading(self) -> None:
+        """New settings are being read; `ready` follows, whatever comes of it."""
+
+    def alive(self) -> None:
+        """The daemon waits for the next cycle, or a cycle has gone forward since the last time."""
+
+    def status(self, text: str) -> None:
+        """Say in a line how it goes."""
+
+    def stopping(self) -> None:
+        """The daemon ends as soon as the requests in flight have ended."""
+
+
+class Unsupervised:
+    """Nobody watches: the daemon was started by hand."""
+
+    def ready(self, status: str) -> None:
+        """Nobody listens."""
+
+    def reloading(self) -> None:
+        """Nobody listens."""
+
+    def alive(self) -> None:
+        """Nobody listens."""
+
+    def status(self, text: str) -> None:
+        """Nobody listens."""
+
+    def stopping(self) -> None:
+        """Nobody listens."""

@@ -1,0 +1,217 @@
+"""Makes the deb and the rpm: one staged tree, with the locked dependencies, the same bits for the same commit.
+
+The distribution's own Python runs it. What is compiled (pydantic-core, orjson, SQLAlchemy, MarkupSafe) is carried once
+for each version of Python, everything else once for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "packaging"
+PYTHONS = ("3.11", "3.12", "3.13")
+# By Debian's name of the architecture: what pip and rpm call it. manylinux_2_28: Debian 11, Ubuntu 20.04, RHEL 8.
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+PREFIX = "/opt/rollcall"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """An installed Python distribution: its dist-info and the files that belong to it, relative to `root`."""
+
+    root: Path
+    info: Path
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it works with one version of Python only."""
+        tags = re.findall(r"^Tag: (.*)$", (self.info / "WHEEL").read_text(encoding="utf-8"), re.MULTILINE)
+        return not all(tag.endswith("-none-any") for tag in tags)
+
+    def files(self) -> Iterator[str]:
+        """Yield what it consists of, without the scripts that pip makes: nothing calls them."""
+        for line in (self.info / "RECORD").read_text(encoding="utf-8").splitlines():
+            name = line.split(",")[0].strip('"')
+            if not name.startswith(("../", "bin/")) and (self.root / name).is_file():
+                yield name
+
+
+def main() -> None:
+    """Build both packages into --output and print their names and digests."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--architecture", choices=sorted(MACHINES), default=_this_machine())
+    parser.add_argument("--output", type=Path, default=ROOT / "dist")
+    parser.add_argument("--version", default=None, help="another version than that of pyproject.toml, for a test")
+    options = parser.parse_args()
+    version = options.version or tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    options.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch) / "tree"
+        stage(tree, Path(scratch), options.architecture)
+        for kind in ("deb", "rpm"):
+            package = _package(kind, tree, Path(scratch), version, options.architecture, options.output)
+            print(f"{hashlib.sha256(package.read_bytes()).hexdigest()}  {package}")  # noqa: T201 - what it is called for
+
+
+def stage(tree: Path, scratch: Path, architecture: str) -> None:
+    """Lay out under `tree` what the packages put onto a machine."""
+    lib = tree / "lib"
+    lib.mkdir(parents=True)
+    wheel = _own_wheel(scratch)
+    requirements = scratch / "requirements.txt"
+    _run("uv", "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--output-file", str(requirements))
+    for python in PYTHONS:
+        installed = scratch / f"python{python}"
+        _install(installed, python, MACHINES[architecture], "--require-hashes", "--requirement", str(requirements))
+        for distribution in _distributions(installed):
+            _copy(distribution, tree / f"python{python}" if distribution.compiled else lib)
+    own = scratch / "own"
+    _install(own, PYTHONS[0], MACHINES[architecture], str(wheel))
+    for distribution in _distributions(own):
+        _copy(distribution, lib)
+    shutil.copy(HERE / "linux" / "launch.py", tree / "launch.py")
+    (tree / "plugins").mkdir()
+
+
+def _own_wheel(scratch: Path) -> Path:
+    _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(scratch / "wheel"))
+    return next((scratch / "wheel").glob("*.whl"))
+
+
+def _install(target: Path, python: str, machine: str, *what: str) -> None:
+    platforms = [argument for glibc in GLIBC for argument in ("--platform", f"{glibc}_{machine}")]
+    _run(
+        sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary", ":all:",
+        "--target", str(target), "--implementation", "cp", "--python-version", python, *platforms, *what,
+    )  # fmt: skip
+
+
+def _distributions(root: Path) -> list[Distribution]:
+    return [Distribution(root, info) for info in sorted(root.glob("*.dist-info"))]
+
+
+def _copy(distribution: Distribution, target: Path) -> None:
+    for name in distribution.files():
+        # They tell where and by whom it was installed, which is another answer on every machine that builds.
+        if name.endswith((".dist-info/RECORD", ".dist-info/direct_url.json", ".dist-info/REQUESTED", ".pyc")):
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(distribution.root / name, target / name)
+
+
+def _package(kind: str, tree: Path, scratch: Path, version: str, architecture: str, output: Path) -> Path:
+    scripts = scratch / f"scripts-{kind}"
+    scripts.mkdir()
+    for name in ("preinst", "postinst", "prerm", "postrm"):
+        text = (HERE / "linux" / name).read_text(encoding="utf-8").replace("@VERSION@", version)
+        (scripts / name).write_text(text, encoding="utf-8")
+    described = scratch / f"{kind}.json"
+    described.write_text(json.dumps(_description(kind, tree, scripts, version, architecture), indent=1), encoding="utf-8")
+    target = output / (
+        f"rollcall_{version}_{architecture}.deb" if kind == "deb" else f"rollcall-{version}-1.{MACHINES[architecture]}.rpm"
+    )
+    _run(
+        str(Path(sys.executable).parent / "nfpm"), "package", "--config", str(described), "--packager", kind,
+        "--target", str(target),
+        environment={"SOURCE_DATE_EPOCH": str(_epoch())},
+    )  # fmt: skip
+    return target
+
+
+def _description(kind: str, tree: Path, scripts: Path, version: str, architecture: str) -> dict[str, Any]:
+    """Return what nfpm reads: JSON is YAML."""
+    at = datetime.fromtimestamp(_epoch(), UTC).isoformat()
+    documents = [(ROOT / name, f"/usr/share/doc/rollcall/{name}") for name in ("README.md", "CHANGELOG.md")]
+    documents += [(ROOT / "agent.example.toml", "/usr/share/doc/rollcall/agent.example.toml")]
+    documents += [(ROOT / "LICENSE", "/usr/share/doc/rollcall/copyright")]
+    systemd = HERE / "systemd"
+    files = [
+        *documents,
+        (systemd / "rollcall.service", "/usr/lib/systemd/system/rollcall.service"),
+        (systemd / "rollcall@.service", "/usr/lib/systemd/system/rollcall@.service"),
+        (systemd / "rollcall.sysusers", "/usr/lib/sysusers.d/rollcall.conf"),
+    ]
+    contents: list[dict[str, Any]] = [
+        {"src": str(source), "dst": target, "file_info": {"mode": 0o644, "mtime": at}} for source, target in files
+    ]
+    contents.append(
+        {
+            "src": str(HERE / "linux" / "rollcall"),
+            "dst": "/usr/bin/rollcall",
+            "file_info": {"mode": 0o755, "mtime": at},
+        }
+    )
+    for path in sorted(tree.rglob("*")):
+        target = f"{PREFIX}/{path.relative_to(tree)}"
+        if path.is_dir():
+            contents.append({"dst": target, "type": "dir", "file_info": {"mode": 0o755, "mtime": at}})
+        else:
+            mode = 0o755 if path.suffix == ".so" else 0o644
+            contents.append({"src": str(path), "dst": target, "file_info": {"mode": mode, "mtime": at}})
+    pythons = " | ".join(["python3 (>= 3.11)", *(f"python{python}" for python in PYTHONS)])
+    rich = " or ".join(f"python{python}" for python in PYTHONS)
+    return {
+        "name": "rollcall",
+        "arch": architecture,
+        "platform": "linux",
+        "version": version,
+        "version_schema": "none",
+        "section": "admin",
+        "priority": "optional",
+        "maintainer": "The Rollcall developers <rollcall@localhost>",
+        "description": "Keeps a SCIM 2.0 service equal to the groups of a directory\n"
+        "Every member of the selected groups, those of domains that are not the organisation's own included.",
+        "license": "Apache-2.0",
+        "mtime": at,
+        "depends": [pythons, "systemd"] if kind == "deb" else [f"(python3 >= 3.11 or {rich})", "systemd"],
+        "contents": contents,
+        "scripts": {
+            "preinstall": str(scripts / "preinst"),
+            "postinstall": str(scripts / "postinst"),
+            "preremove": str(scripts / "prerm"),
+            "postremove": str(scripts / "postrm"),
+        },
+        "deb": {"compression": "xz"},
+        "rpm": {"compression": "xz", "summary": "Keeps a SCIM 2.0 service equal to the groups of a directory"},
+    }
+
+
+def _epoch() -> int:
+    """Return the time of the commit, which every file in the packages gets."""
+    if given := os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(given)
+    told = subprocess.run(
+        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    return int(told)
+
+
+def _this_machine() -> str:
+    names = {python: debian for debian, python in MACHINES.items()}
+    return names.get(os.uname().machine, "amd64")
+
+
+def _run(program: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    beside = Path(sys.executable).parent / program
+    command = [str(beside if beside.exists() else program), *arguments]
+    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | (environment or {}))
+
+
+if __name__ == "__main__":
+    main()
