@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from agent.errors import UsageProblem
 
-
 # LoadCredential=ID:DIRECTORY gives each file of the directory the name ID_FILE (systemd.exec(5)); the units of the
 # packages use these two.
 _PREFIXES = ("", "rollcall_", "encrypted_")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,31 +58,34 @@ def main() -> None:
     parser.add_argument("--architecture", choices=sorted(MACHINES), default=_this_machine())
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     parser.add_argument("--version", default=None, help="another version than that of pyproject.toml, for a test")
+    parser.add_argument("--python", action="append", choices=PYTHONS, help="for these versions only (default: all)")
     options = parser.parse_args()
-    version = options.version or tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    version = (
+        options.version or tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    )
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
-        stage(tree, Path(scratch), options.architecture)
+        stage(tree, Path(scratch), options.architecture, options.python or PYTHONS)
         for kind in ("deb", "rpm"):
             package = _package(kind, tree, Path(scratch), version, options.architecture, options.output)
             print(f"{hashlib.sha256(package.read_bytes()).hexdigest()}  {package}")  # noqa: T201 - what it is called for
 
 
-def stage(tree: Path, scratch: Path, architecture: str) -> None:
+def stage(tree: Path, scratch: Path, architecture: str, pythons: Sequence[str]) -> None:
     """Lay out under `tree` what the packages put onto a machine."""
     lib = tree / "lib"
     lib.mkdir(parents=True)
     wheel = _own_wheel(scratch)
     requirements = scratch / "requirements.txt"
     _run("uv", "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--output-file", str(requirements))
-    for python in PYTHONS:
+    for python in pythons:
         installed = scratch / f"python{python}"
         _install(installed, python, MACHINES[architecture], "--require-hashes", "--requirement", str(requirements))
         for distribution in _distributions(installed):
             _copy(distribution, tree / f"python{python}" if distribution.compiled else lib)
     own = scratch / "own"
-    _install(own, PYTHONS[0], MACHINES[architecture], str(wheel))
+    _install(own, pythons[0], MACHINES[architecture], str(wheel))
     for distribution in _distributions(own):
         _copy(distribution, lib)
     shutil.copy(HERE / "linux" / "launch.py", tree / "launch.py")
@@ -122,10 +125,11 @@ def _package(kind: str, tree: Path, scratch: Path, version: str, architecture: s
         text = (HERE / "linux" / name).read_text(encoding="utf-8").replace("@VERSION@", version)
         (scripts / name).write_text(text, encoding="utf-8")
     described = scratch / f"{kind}.json"
-    described.write_text(json.dumps(_description(kind, tree, scripts, version, architecture), indent=1), encoding="utf-8")
-    target = output / (
-        f"rollcall_{version}_{architecture}.deb" if kind == "deb" else f"rollcall-{version}-1.{MACHINES[architecture]}.rpm"
-    )
+    description = _description(kind, tree, scripts, version, architecture)
+    described.write_text(json.dumps(description, indent=1), encoding="utf-8")
+    machine = MACHINES[architecture]
+    name = f"rollcall_{version}_{architecture}.deb" if kind == "deb" else f"rollcall-{version}-1.{machine}.rpm"
+    target = output / name
     _run(
         str(Path(sys.executable).parent / "nfpm"), "package", "--config", str(described), "--packager", kind,
         "--target", str(target),

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Supervisor(Protocol):
-    """A service manager. Its methods are called from the daemon's main thread, and never raise."""
+    """A service manager. Its methods may be called from any thread, and never raise."""
 
     def ready(self, status: str) -> None:
         """The settings are read, the state is open, the schedule runs; or the new settings are in force."""

@@ -1,6 +1,6 @@
 """What systemd is told through its notification socket: sd_notify(3), in a few lines of text over a datagram.
 
-The unit is Type=notify. The socket's name is in NOTIFY_SOCKET; a name that begins with "@" is in the abstract namespace.
+The unit is Type=notify. The socket's name is in NOTIFY_SOCKET; one that begins with "@" is in the abstract namespace.
 """
 
 from __future__ import annotations

@@ -1,0 +1,260 @@
+"""The deb, installed below a real systemd: from the first installation to the purge."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_daemon import wait_for
+from tests.installed.container import Container
+from tests.installed.parts import OLDER, Packages, debian, packages
+from tests.ldif_text import group, people, uids
+from tests.servers.openldap import READER_DN, READER_PASSWORD, SUFFIX, OpenLdap
+from tests.servers.scim_service import Fault, ScimService
+
+UNIT = "rollcall.service"
+SECRETS = (READER_PASSWORD, ScimService.token)
+
+
+@pytest.fixture(scope="module")
+def built() -> Packages:
+    return packages()
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    directory = tmp_path / "container"
+    directory.mkdir()
+    with Container(debian(), directory) as booted:
+        yield booted
+
+
+@pytest.fixture
+def inside(container: Container) -> Iterator[None]:
+    """The servers that a test starts are on the container's loopback."""
+    with container.network():
+        yield
+
+
+@pytest.fixture
+def service(container: Container, inside: None, scim: ScimService) -> ScimService:
+    del container, inside
+    return scim
+
+
+@pytest.fixture
+def directory(inside: None, openldap: OpenLdap) -> OpenLdap:
+    del inside
+    openldap.load(people(5) + group("app-a", *uids(5)))
+    openldap.start()
+    return openldap
+
+
+def install(container: Container, package: Path) -> str:
+    container.write("/root/rollcall.deb", package.read_bytes())
+    return container.run("dpkg", "--install", "/root/rollcall.deb")
+
+
+def configure(container: Container, directory: OpenLdap, service: ScimService, **schedule: str) -> None:
+    every = schedule.get("every", "1s")
+    container.write("/etc/rollcall/ca.pem", directory.certificates.authority.read_bytes())
+    container.write("/etc/rollcall/credentials/corp.bind_password", READER_PASSWORD, 0o600)
+    container.write("/etc/rollcall/credentials/upstream.token", service.token, 0o600)
+    container.write(
+        "/etc/rollcall/agent.toml",
+        f"""
+[[sources]]
+name = "corp"
+connector = "ldap"
+urls = ["{directory.url}"]
+base_dn = "{SUFFIX}"
+bind_dn = "{READER_DN}"
+ca_file = "/etc/rollcall/ca.pem"
+[upstream]
+url = "{service.url}"
+[scope]
+groups = ["name:app-*"]
+[external]
+managed_domains = ["example.com"]
+[schedule]
+every = "{every}"
+""",
+    )
+
+
+def add(directory: OpenLdap, entry: str) -> None:
+    dn, rest = entry.split("\n", 1)
+    directory.modify(f"{dn}\nchangetype: add\n{rest}")
+
+
+def is_active(container: Container) -> bool:
+    return container.property_of(UNIT, "ActiveState") == "active"
+
+
+def main_process(container: Container) -> int:
+    return int(container.property_of(UNIT, "MainPID"))
+
+
+def test_installed_configured_and_started_it_does_its_work_and_no_more(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    assert "rollcall init" in install(container, built.deb)
+    assert container.property_of(UNIT, "ActiveState") == "inactive"
+    configure(container, directory, service)
+
+    container.run("systemctl", "enable", "--now", UNIT)
+
+    wait_for(lambda: service.membership().get("app-a") == {f"{uid}@example.com" for uid in uids(5)})
+    wait_for(lambda: "exit code 0" in container.property_of(UNIT, "StatusText"))
+    status = Path(f"/proc/{main_process(container)}/status")
+    about = container.run("cat", str(status))
+    account = int(container.run("id", "--user", "rollcall"))
+    assert account > 0
+    assert re.search(r"^Uid:\s+(\d+)", about, re.MULTILINE)[1] == str(account)
+    assert re.search(r"^CapEff:\s+0+$", about, re.MULTILINE)
+    assert container.run("stat", "--format=%U %a", "/var/lib/rollcall").split() == ["rollcall", "700"]
+    exposure = container.run("systemd-analyze", "security", "--offline=true", "--threshold=15", UNIT)
+    assert float(re.search(r"exposure level for rollcall.service: ([\d.]+)", exposure)[1]) < 1.5
+    assert container.run("systemd-analyze", "verify", f"/usr/lib/systemd/system/{UNIT}") == ""
+
+
+def test_no_secret_is_seen_from_outside(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    install(container, built.deb)
+    configure(container, directory, service)
+    container.run("systemctl", "start", UNIT)
+    wait_for(lambda: len(service.active()) == 5)
+    process = main_process(container)
+
+    seen = [
+        container.run("ps", "axeww"),
+        container.run("cat", f"/proc/{process}/environ"),
+        container.journal(UNIT),
+        container.run("sh", "-c", "cat /var/lib/rollcall/*"),
+        container.run("systemctl", "show", UNIT),
+        container.run("systemctl", "status", "--no-pager", UNIT),
+    ]
+
+    assert [secret for text in seen for secret in SECRETS if secret in text] == []
+    # A crash leaves no core either.
+    assert re.search(r"Max core file size\s+0\s+0", container.run("cat", f"/proc/{process}/limits"))
+
+
+def test_a_reload_brings_new_settings_without_a_restart(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    install(container, built.deb)
+    configure(container, directory, service)
+    container.run("systemctl", "start", UNIT)
+    wait_for(lambda: len(service.active()) == 5)
+    process = main_process(container)
+    add(directory, group("other-b", *uids(2)))
+    settings = container.run("cat", "/etc/rollcall/agent.toml")
+    container.write("/etc/rollcall/agent.toml", settings.replace('"name:app-*"', '"name:app-*", "name:other-*"'))
+
+    container.run("systemctl", "reload", UNIT)
+
+    wait_for(lambda: "other-b" in service.membership())
+    assert main_process(container) == process
+    container.write("/etc/rollcall/agent.toml", settings.replace("[scope]", "[skope]"))
+    container.run("systemctl", "reload", UNIT)
+    wait_for(lambda: "the old ones stay in force" in container.journal(UNIT))
+    assert is_active(container)
+    assert main_process(container) == process
+
+
+def test_who_is_killed_or_hangs_is_started_again_and_goes_on(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    install(container, built.deb)
+    configure(container, directory, service)
+    container.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
+    container.write(
+        f"/etc/systemd/system/{UNIT}.d/test.conf", "[Service]\nWatchdogSec=4s\nRestartSec=100ms\nTimeoutAbortSec=2s\n"
+    )
+    container.run("systemctl", "daemon-reload")
+    container.run("systemctl", "start", UNIT)
+    wait_for(lambda: len(service.active()) == 5)
+
+    killed = main_process(container)
+    container.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", UNIT)
+    wait_for(lambda: main_process(container) not in {0, killed})
+    add(directory, group("app-b", *uids(2)))
+    wait_for(lambda: "app-b" in service.membership())
+
+    # A service that answers so slowly that no time limit strikes: the cycle never ends, and does not go forward.
+    hung = main_process(container)
+    service.faults.append(Fault(lambda _request: True, times=1, delay=3600))
+    add(directory, group("app-c", *uids(3)))
+    wait_for(lambda: main_process(container) not in {0, hung}, seconds=60)
+    wait_for(lambda: "app-c" in service.membership())
+    assert "Watchdog timeout" in container.run("journalctl", "--unit", UNIT, "--no-pager")
+
+
+def test_an_upgrade_keeps_the_state_and_goes_on_and_a_downgrade_is_refused(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    install(container, built.older_deb)
+    configure(container, directory, service)
+    container.run("systemctl", "enable", "--now", UNIT)
+    wait_for(lambda: len(service.active()) == 5)
+    before = main_process(container)
+    accounts = set(service.users)
+
+    install(container, built.deb)
+
+    wait_for(lambda: main_process(container) not in {0, before})
+    assert container.run("rollcall", "--version").strip() != f"rollcall {OLDER}"
+    add(directory, group("app-b", *uids(2)))
+    wait_for(lambda: "app-b" in service.membership())
+    assert set(service.users) == accounts
+    container.write("/root/older.deb", built.older_deb.read_bytes())
+    refused = container.run("dpkg", "--install", "/root/older.deb", check=False)
+    assert "rollcall: version" in refused
+    assert f"{OLDER} is older" in refused
+    assert is_active(container)
+
+
+def test_it_stops_within_ten_seconds_in_the_middle_of_a_push(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    install(container, built.deb)
+    configure(container, directory, service)
+    service.faults.append(Fault(lambda request: request.method == "POST", times=1000, delay=1.0))
+    container.run("systemctl", "start", UNIT)
+    wait_for(lambda: len(service.writes()) >= 1)
+
+    began = time.monotonic()
+    container.run("systemctl", "stop", UNIT)
+
+    assert time.monotonic() - began < 10
+    assert container.property_of(UNIT, "Result") == "success"
+    service.faults.clear()
+    container.run("systemctl", "start", UNIT)
+    wait_for(lambda: service.membership().get("app-a") == {f"{uid}@example.com" for uid in uids(5)})
+    assert len(service.users) == 5
+
+
+def test_removed_it_leaves_settings_and_state_and_purged_nothing(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    install(container, built.deb)
+    configure(container, directory, service)
+    container.run("systemctl", "enable", "--now", UNIT)
+    wait_for(lambda: len(service.active()) == 5)
+
+    container.run("dpkg", "--remove", "rollcall")
+
+    assert container.property_of(UNIT, "ActiveState") == "inactive"
+    assert container.code_of("test", "-e", "/etc/rollcall/agent.toml") == 0
+    assert container.code_of("test", "-e", "/var/lib/rollcall/rollcall.sqlite3") == 0
+    container.run("dpkg", "--purge", "rollcall")
+    left = container.run("sh", "-c", "ls -d /etc/rollcall /var/lib/rollcall /opt/rollcall 2>/dev/null || true")
+    assert left == ""
+    assert container.code_of("id", "rollcall") != 0
+    assert len(service.active()) == 5
