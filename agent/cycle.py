@@ -150,7 +150,7 @@ def resolve(
         with state.write() as transaction:
             void_approvals(transaction)
             write_fact(transaction, _RECONCILED, _RESTORED)
-            take_up_what_was_made(transaction, directory, connection.service.address_of)
+            take_up_what_was_made(transaction, directory, connection.service.address_of, connection.source_names)
     everything = full or not settled or restored or (reconcile and _reconciliation_due(connection, state))
     outcomes = tuple(
         read_source(
