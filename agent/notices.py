@@ -87,7 +87,7 @@ def _protected(connection: Connection) -> list[str]:
     ).scalar_one()
     sentence = (
         f"{_users(number)} kept upstream although the directory or the policy does not have them there any more: "
-        "their domain is protected ([external] protected_domains)."
+        "they are protected, by their domain ([external] protected_domains) or by name ([guard] protected)."
     )
     return [sentence] if number else []
 
