@@ -281,7 +281,13 @@ class Difference:
                     select(query).where(query.c.entry_id.in_(some)).order_by(query.c.entry_id)
                 ).all()
             for row in rows:
-                yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause, bool(row.locked))
+                yield DeactivateUser(
+                    Subject(row.entry_id, row.label),
+                    row.scim_id,
+                    row.cause,
+                    locked=bool(row.locked),
+                    out_of_use=bool(row.out_of_use),
+                )
 
     def _deletions(
         self,

@@ -16,7 +16,7 @@ from sqlalchemy.sql.selectable import Select
 from agent.plan.budget import Kind, used
 from agent.plan.limits import Limits
 from agent.plan.operations import DeactivateUser, DeleteGroup, DeleteUser, Operation, RemoveMembers, RetireAccount
-from agent.plan.removals import UNLISTED, digest_of_removals
+from agent.plan.removals import digest_of_removals
 from agent.state.tables import (
     desired_group,
     desired_member,
@@ -81,18 +81,24 @@ def judge(connection: Connection, limits: Limits, removals: Sequence[Operation])
             held.append(removal)
     if of_everything:
         return Verdict((*of_everything, *of_groups), tuple(removals))
-    # Whoever is to be deactivated for being in no group is in one, as long as that membership is held; and whoever
-    # cannot be deactivated is let go by losing every membership.
+    # Whoever keeps a membership keeps the account: that no group lists somebody, that a policy or a rule of
+    # [same_person] does not want somebody there, is held together with the membership that ends for it. Not so where
+    # the directory says that the account is out of use; but whoever cannot be deactivated is let go by losing every
+    # membership.
     members = {member.entry_id for removal in held if isinstance(removal, RemoveMembers) for member in removal.members}
     held += [
         removal
         for removal in removals
         if isinstance(removal, DeactivateUser | RetireAccount)
-        and (removal.locked or removal.cause == UNLISTED)
+        and (removal.locked or not _is_out_of_use(removal))
         and removal.subject.entry_id in members
     ]
     stopped = set(held)
     return Verdict(tuple(of_groups), tuple(removal for removal in removals if removal in stopped))
+
+
+def _is_out_of_use(removal: DeactivateUser | RetireAccount) -> bool:
+    return isinstance(removal, DeactivateUser) and removal.out_of_use
 
 
 def _too_many_users(connection: Connection, limits: Limits, removals: Sequence[Operation]) -> list[str]:

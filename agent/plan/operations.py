@@ -91,13 +91,15 @@ class UpdateUser:
 class DeactivateUser:
     """Set `active` to false and leave the rest.
 
-    locked:  the account is not ours to deactivate, so nothing is sent; it has lost its memberships before
+    locked:     the account is not ours to deactivate, so nothing is sent; it has lost its memberships before
+    out_of_use: the directory itself says so: the entry is gone, or disabled; it is no matter of groups or policies
     """
 
     subject: Subject
     scim_id: str
     cause: str
     locked: bool = False
+    out_of_use: bool = False
 
     @property
     def verb(self) -> str:

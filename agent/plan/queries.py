@@ -156,6 +156,10 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
         (barred(locks), blocked_domain()),
         else_=desired_user.c.held_back,
     )
+    # Of a person with several entries another may be in use.
+    disabled_and_unlisted = and_(
+        desired_user.c.entry_id.is_(None), entry.c.active.is_(false()), same_person.c.entry_id.is_(None)
+    )
     return (
         select(
             ledger_user.c.entry_id,
@@ -163,6 +167,9 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
             ledger_user.c.user_name.label("label"),
             cause.label("cause"),
             (ledger_user.c.external if locks.profile else false()).label("locked"),
+            or_(entry.c.present.is_(false()), desired_user.c.active.is_(false()), disabled_and_unlisted).label(
+                "out_of_use"
+            ),
         )
         .join(entry, entry.c.id == ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
