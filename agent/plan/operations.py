@@ -181,12 +181,16 @@ class AddMembers:
 
 @dataclass(frozen=True, slots=True)
 class RemoveMembers:
-    """All members to remove from one group; the push sends them in chunks."""
+    """All members to remove from one group; the push sends them in chunks.
+
+    empties:  the group is still selected, and nobody in use is in it afterwards
+    """
 
     subject: Subject
     scim_id: str
     members: tuple[Member, ...]
     digest: str
+    empties: bool = False
     verb = "remove members"
 
 
