@@ -26,6 +26,7 @@ from agent.plan.conditions import (
     locked,
     marked,
     protected,
+    protected_aside,
     replaced,
     still_needed,
     union_of,
@@ -226,7 +227,7 @@ def accounts_to_retire(*, foresee: bool) -> Query:
         select(former_account)
         .where(
             marked(former_account.c.entry_id),
-            former_account.c.protected.is_(false()),
+            not_(protected_aside()),
             ~kept,
             true() if foresee else ~exists().where(ledger_group.c.in_doubt),
         )
