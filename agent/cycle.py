@@ -108,7 +108,7 @@ def run_cycle(
         retry = _retry(full=full, at_once=retry_at_once)
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry=retry)
         with state.write() as transaction:
-            notices = notices_of_cycle(transaction, connection.locks, connection.source_names)
+            notices = notices_of_cycle(transaction, connection)
             settle_marks(transaction, connection.locks)
         if not stop.is_set():
             notices += tell_of_cycle(connection, state, resolved.verdict, pushed)

@@ -19,21 +19,18 @@ _WHERE = "guard.protected"
 class Protection:
     """The users and groups that an administrator protects by name.
 
-    patterns:  those on addresses and user names, by the line that is kept on record (agent/upstream/protected.py)
+    lines:     each in the spelling that is kept on record (agent/upstream/protected.py) → as it was written
+    patterns:  those on addresses and user names, by line
     """
 
     selection: Selection
     patterns: dict[str, re.Pattern[str]]
+    lines: dict[str, str]
 
     @property
     def empty(self) -> bool:
         """Whether nobody is protected."""
         return not self.lines
-
-    @property
-    def lines(self) -> frozenset[str]:
-        """Every line, in one spelling."""
-        return frozenset({*self.patterns, *self.selection.dns, *map(_spelled, self.selection.patterns)})
 
     def of_user(self, normalised_dn: str, *names: str | None) -> set[str]:
         """Return the lines that protect a user; `names` are addresses and user names."""
@@ -43,18 +40,20 @@ class Protection:
 
     def of_group(self, normalised_dn: str, name: str) -> set[str]:
         """Return the lines that protect a group."""
-        lines = {_spelled(item) for item in self.selection.patterns if item[1].fullmatch(name.casefold())}
+        lines = {
+            _spelled(written) for written, pattern in self.selection.patterns if pattern.fullmatch(name.casefold())
+        }
         return lines | ({normalised_dn} & set(self.selection.dns))
 
 
-def _spelled(pattern: tuple[str, re.Pattern[str]]) -> str:
-    prefix, _, glob = pattern[0].casefold().partition(":")
+def _spelled(written: str) -> str:
+    prefix, _, glob = written.casefold().partition(":")
     return f"{prefix}:{glob.strip()}"
 
 
 def protection_of(lines: Iterable[str]) -> Protection:
     """Read [guard] protected. Raises UsageProblem."""
-    patterns, others = {}, []
+    patterns, others, spelled = {}, [], dict[str, str]()
     for written in lines:
         if not written.lower().startswith(_PATTERN_PREFIX):
             others.append(written)
@@ -64,4 +63,7 @@ def protection_of(lines: Iterable[str]) -> Protection:
             raise UsageProblem(f'{_WHERE}: "{written}" has no pattern; write it like "mail:*@board.example".')
         key = address_key(glob)
         patterns[f"{_PATTERN_PREFIX}{key}"] = re.compile(fnmatch.translate(key))
-    return Protection(selection_of(others, _WHERE), patterns)
+        spelled[f"{_PATTERN_PREFIX}{key}"] = written
+    selection = selection_of(others, _WHERE)
+    spelled |= selection.dns | {_spelled(written): written for written, _ in selection.patterns}
+    return Protection(selection, patterns, spelled)

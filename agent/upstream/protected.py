@@ -39,7 +39,7 @@ def note_guarded(connection: Connection, protection: Protection, *, everybody: b
     _record(connection, named)
     if everybody:
         _record(connection, _of_an_older_state(connection, protection))
-        _forget_all_but(connection, protection.lines)
+        _forget_all_but(connection, set(protection.lines))
         for table in _LEDGERS:
             unnamed = table.c.guarded, table.c.entry_id.not_in(select(guarded_entry.c.entry_id))
             connection.execute(update(table).where(*unnamed).values(guarded=False))
@@ -112,7 +112,7 @@ def _record(connection: Connection, named: Iterable[tuple[int, str]]) -> None:
         upsert(connection, guarded_entry, some)
 
 
-def _forget_all_but(connection: Connection, lines: frozenset[str]) -> None:
+def _forget_all_but(connection: Connection, lines: set[str]) -> None:
     written = connection.execute(select(guarded_entry.c.line).distinct()).scalars()
     for line in set(written) - lines:
         connection.execute(delete(guarded_entry).where(guarded_entry.c.line == line))
