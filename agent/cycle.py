@@ -44,9 +44,10 @@ from agent.restored_state import note_the_trail, take_up_what_was_made, was_rest
 from agent.source_read import read_source
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
-from agent.upstream.accounts import judge_addresses, note_guarded, pass_on
+from agent.upstream.accounts import judge_addresses, pass_on
 from agent.upstream.ledger import Ledger
 from agent.upstream.observed_members import doubt_every_group
+from agent.upstream.protected import note_guarded
 from agent.upstream.push import Outcome, Push, PushReport, Result
 from agent.upstream.rejections import try_the_refused_again
 
@@ -107,7 +108,7 @@ def run_cycle(
         retry = _retry(full=full, at_once=retry_at_once)
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry=retry)
         with state.write() as transaction:
-            notices = notices_of_cycle(transaction, connection.locks, connection.source_names)
+            notices = notices_of_cycle(transaction, connection)
             settle_marks(transaction, connection.locks)
         if not stop.is_set():
             notices += tell_of_cycle(connection, state, resolved.verdict, pushed)
@@ -151,6 +152,10 @@ def resolve(
             void_approvals(transaction)
             write_fact(transaction, _RECONCILED, _RESTORED)
             take_up_what_was_made(transaction, directory, connection.service.address_of, connection.source_names)
+    if restored or not settled:
+        with state.write() as transaction:
+            # By the names that are known: the read may show that somebody has moved.
+            note_guarded(transaction, connection.protection, everybody=True)
     everything = full or not settled or restored or (reconcile and _reconciliation_due(connection, state))
     outcomes = tuple(
         read_source(
@@ -183,7 +188,7 @@ def resolve(
             forget_unlisted(transaction)
         awaited = sources_with_old_keys(transaction, connection.population.same_person, connection.source_names, owing)
         settle(transaction, connection.population, awaited)
-        note_guarded(transaction, connection.protection, everybody=everything, settings_changed=not settled)
+        note_guarded(transaction, connection.protection, everybody=everything)
         note_groups_that_left(transaction)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not owing:

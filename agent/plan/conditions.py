@@ -82,6 +82,12 @@ def protected() -> ColumnElement[bool]:
     return or_(ledger_user.c.protected, ledger_user.c.guarded)
 
 
+def protected_aside() -> ColumnElement[bool]:
+    """Tell whether nothing may be taken from an account that was replaced: by its domain, or whose it is, by name."""
+    owner = select(ledger_user.c.entry_id).where(ledger_user.c.entry_id == former_account.c.entry_id)
+    return or_(former_account.c.protected, owner.where(ledger_user.c.guarded).correlate(former_account).exists())
+
+
 def still_needed() -> ColumnElement[bool]:
     """Tell whether a membership of a replaced account is the only access of somebody who is to have it."""
     wanted = (

@@ -18,6 +18,7 @@ import orjson
 from sqlalchemy import Connection, Row, select
 
 from agent.plan.conditions import Query, Within, locked, replaced, union_of
+from agent.plan.emptied_groups import is_emptied
 from agent.plan.leavers import NEVER, Grace, groups_to_delete, users_to_delete
 from agent.plan.locks import UNLOCKED, Locks
 from agent.plan.member_queries import members_to_add, members_to_remove
@@ -124,9 +125,11 @@ class Difference:
                     yield operation
                 yield from self._doubts(but=adding)
             case Phase.REMOVE_MEMBERS:
-                yield from self._members(
+                for removal in self._members(
                     partial(members_to_remove, locks=self._locks), RemoveMembers, waiting_too=waiting_too
-                )
+                ):
+                    if isinstance(removal, RemoveMembers):
+                        yield replace(removal, empties=self._empties(removal, foresee=foresee))
             case Phase.DEACTIVATE_USERS:
                 yield from self._deactivations()
                 yield from self._retirements(foresee=foresee)
@@ -260,6 +263,11 @@ class Difference:
         with self._state.read() as connection:
             return connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
 
+    def _empties(self, removal: RemoveMembers, *, foresee: bool) -> bool:
+        group_id = removal.subject.entry_id
+        with self._state.read() as connection:
+            return is_emptied(connection, group_id, removal.members, locks=self._locks, foresee=foresee)
+
     def _doubts(self, but: set[int]) -> Iterator[Operation]:
         if self._about is not None:
             return
@@ -281,7 +289,13 @@ class Difference:
                     select(query).where(query.c.entry_id.in_(some)).order_by(query.c.entry_id)
                 ).all()
             for row in rows:
-                yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause, bool(row.locked))
+                yield DeactivateUser(
+                    Subject(row.entry_id, row.label),
+                    row.scim_id,
+                    row.cause,
+                    locked=bool(row.locked),
+                    out_of_use=bool(row.out_of_use),
+                )
 
     def _deletions(
         self,

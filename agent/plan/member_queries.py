@@ -6,7 +6,6 @@ from sqlalchemy import (
     ColumnElement,
     and_,
     case,
-    exists,
     false,
     func,
     literal,
@@ -25,6 +24,7 @@ from agent.plan.conditions import (
     claimed,
     marked,
     protected,
+    protected_aside,
     still_needed,
     union_of,
 )
@@ -161,8 +161,7 @@ def _former_members(within: Within) -> Query:
         .join(ledger_group, ledger_group.c.entry_id == former_member.c.group_id)
         .where(
             marked(former_account.c.entry_id),
-            former_account.c.protected.is_(false()),
-            ~exists().where(ledger_user.c.entry_id == former_account.c.entry_id, ledger_user.c.guarded),
+            not_(protected_aside()),
             ~still_needed(),
             true() if within is None else former_member.c.group_id == within,
         )

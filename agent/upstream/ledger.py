@@ -31,6 +31,7 @@ from agent.state.tables import (
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
 from agent.upstream.group_ledger import GroupLedger
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
+from agent.upstream.protected import keep_guarded
 from agent.upstream.rejections import reject
 
 _ACCOUNTS = ((ledger_user, False), (former_account, True))
@@ -120,6 +121,7 @@ class Ledger:
         with self._state.write() as connection:
             take_the_place(connection, subject.entry_id, scim_id)
             upsert(connection, ledger_user, [row])
+            keep_guarded(connection, subject.entry_id)
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
 

@@ -101,6 +101,14 @@ ledger_member = Table(
     Index(None, "user_id"),
 )
 
+# Which line of [guard] protected names an entry, or has named it; not only of those that stand upstream.
+guarded_entry = Table(
+    "guarded_entry",
+    metadata,
+    entry_number(),
+    Column("line", Text, primary_key=True),
+)
+
 create_attempt = Table(
     "create_attempt",
     metadata,
