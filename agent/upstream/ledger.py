@@ -147,6 +147,13 @@ class Ledger:
         """A user whose account is not ours is to have memberships again."""
         self._user_changed(subject, active=True, deactivated_at=None)
 
+    def user_in_use_again(self, subject: Subject) -> None:
+        """Somebody else has put the account of a user back into use: the next difference takes it out again."""
+        values = {"active": True, "digest": UNKNOWN, "deactivated_at": None}
+        with self._state.write() as connection:
+            connection.execute(update(ledger_user).where(ledger_user.c.entry_id == subject.entry_id).values(**values))
+            mark(connection, [subject.entry_id], references_too=False)
+
     def user_deleted(self, subject: Subject) -> None:
         """The upstream has deleted this user, because the agent asked for it."""
         with self._state.write() as connection:

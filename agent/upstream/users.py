@@ -89,9 +89,23 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
 
 
 def delete_user(client: ScimClient, ledger: Ledger, operation: DeleteUser) -> str:
-    """Delete an account for good. One that is not there any more is as good as deleted. Raises Refused."""
-    answer = client.request("DELETE", user_path(operation.scim_id), may_be_forbidden=True)
+    """Delete an account for good, unless it is in use again. One that is not there any more is as good as deleted.
+
+    Raises Refused.
+    """
+    answer = client.request("GET", user_path(operation.scim_id), may_be_forbidden=True)
     make_sure_of_the_token(client, answer)
+    if answer.ok and str(answer.body.get("active")).casefold() == "true":  # some services write it as a text
+        ledger.user_in_use_again(operation.subject)
+        raise Refused(
+            "it is in use upstream again, though Rollcall had deactivated it, so it is not deleted. The next cycle "
+            "deactivates it, and the time until it is deleted begins anew. If the person is to keep the account, put "
+            "them into a selected group, or name them in [guard] protected",
+            recorded=True,
+        )
+    if answer.ok:
+        answer = client.request("DELETE", user_path(operation.scim_id), may_be_forbidden=True)
+        make_sure_of_the_token(client, answer)
     if answer.status != HTTPStatus.NOT_FOUND:
         _expect_success(answer)
     ledger.user_deleted(operation.subject)
