@@ -108,7 +108,7 @@ def run_cycle(
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry=retry)
         with state.write() as transaction:
             notices = notices_of_cycle(transaction, connection.locks, connection.source_names)
-            settle_marks(transaction, connection.locks)
+            settle_marks(transaction, connection.locks, connection.grace)
         if not stop.is_set():
             notices += tell_of_cycle(connection, state, resolved.verdict, pushed)
         report = record_cycle(

@@ -131,7 +131,8 @@ class Difference:
                 yield from self._deactivations()
                 yield from self._retirements(foresee=foresee)
             case Phase.DELETE_GROUPS:
-                yield from self._deletions(groups_to_delete, DeleteGroup, "not selected since")
+                groups = partial(groups_to_delete, in_doubt_too=foresee)
+                yield from self._deletions(groups, DeleteGroup, "not selected since")
             case Phase.DELETE_USERS:
                 # Somebody may be listed where nobody could look.
                 if self._every_list_read():

@@ -5,10 +5,12 @@ from __future__ import annotations
 from sqlalchemy import (
     Connection,
     delete,
+    exists,
     select,
     union,
 )
 
+from agent.plan.leavers import Grace, groups_to_delete, users_to_delete
 from agent.plan.locks import Locks
 from agent.plan.member_queries import members_to_add, members_to_remove
 from agent.plan.queries import (
@@ -20,15 +22,12 @@ from agent.plan.queries import (
     users_to_push,
 )
 from agent.state.database import batched
-from agent.state.tables import (
-    mark,
-    rejected,
-)
+from agent.state.tables import mark, rejected
 
 _BATCH = 500
 
 
-def settle_marks(connection: Connection, locks: Locks) -> None:
+def settle_marks(connection: Connection, locks: Locks, grace: Grace) -> None:
     """Take the mark off everything that agrees with the ledger now, and forget rejections that are overcome."""
     adds, removes = members_to_add(foresee=True, locks=locks).subquery(), members_to_remove(locks=locks).subquery()
     open_ends = union(
@@ -45,7 +44,16 @@ def settle_marks(connection: Connection, locks: Locks) -> None:
         select(removes.c.user_id),
     )
     still_open = set(connection.execute(open_ends).scalars())
-    for table in (mark, rejected):
+    # What is deleted at last is due by the time, and needs no mark.
+    refused_still = still_open | _to_be_deleted(connection, grace)
+    for table, kept in ((mark, still_open), (rejected, refused_still)):
         held = connection.execute(select(table.c.entry_id)).scalars().all()
-        for some in batched((number for number in held if number not in still_open), _BATCH):
+        for some in batched((number for number in held if number not in kept), _BATCH):
             connection.execute(delete(table).where(table.c.entry_id.in_(some)))
+
+
+def _to_be_deleted(connection: Connection, grace: Grace) -> set[int]:
+    if not connection.execute(select(exists().where(rejected.c.entry_id.is_not(None)))).scalar():
+        return set()
+    due = [*users_to_delete(connection, grace), *groups_to_delete(connection, grace, in_doubt_too=True)]
+    return {row.entry_id for row in due}
