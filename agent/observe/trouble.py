@@ -142,7 +142,7 @@ def _token(connection: Connection) -> list[Trouble]:
 
 def _rejections(reader: Transaction, connection: Connection) -> list[Trouble]:
     """Return it from more than the limit on, and once somebody was told, until half of it: the number wavers."""
-    number = reader.execute(select(func.count()).select_from(rejected)).scalar_one()
+    number = reader.execute(select(func.count(rejected.c.entry_id.distinct()))).scalar_one()
     limit = connection.settings.notice.rejected_over
     if number <= (limit // 2 if _was_told(reader, REJECTIONS) else limit):
         return []

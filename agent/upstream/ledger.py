@@ -31,7 +31,7 @@ from agent.state.tables import (
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
 from agent.upstream.group_ledger import GroupLedger
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
-from agent.upstream.rejections import reject
+from agent.upstream.rejections import forget_refusals_of_user, reject
 
 _ACCOUNTS = ((ledger_user, False), (former_account, True))
 
@@ -121,7 +121,7 @@ class Ledger:
             take_the_place(connection, subject.entry_id, scim_id)
             upsert(connection, ledger_user, [row])
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+            forget_refusals_of_user(connection, subject.entry_id)
 
     def user_change_begins(self, subject: Subject) -> None:
         """A change of a user is about to be sent: its digest is void until the change is acknowledged."""
@@ -321,4 +321,4 @@ class Ledger:
                 .where(ledger_user.c.entry_id == subject.entry_id)
                 .values(acknowledged_at=now(), **values)
             )
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+            forget_refusals_of_user(connection, subject.entry_id)

@@ -59,7 +59,7 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
     answer = client.request("PUT", user_path(operation.scim_id), body, may_be_forbidden=external)
     make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
-        raise lost(client, ledger, operation.subject, external=external, verb=operation.verb)
+        raise lost(client, ledger, operation.subject, external=external, verb=CreateUser.verb)
     if answer.status == HTTPStatus.CONFLICT:
         raise NameTaken(answer.words)
     _expect_success(answer)

@@ -106,6 +106,17 @@ def test_it_counts_towards_what_is_told(due: Agent) -> None:
 
 @pytest.mark.parametrize("collection", ["Users"], indirect=True)
 @pytest.mark.parametrize("refusing", [403], indirect=True)
+def test_explain_tells_of_it(due: Agent) -> None:
+    due.sync()
+
+    told = due.run("explain", "u2@example.com").out
+
+    assert "kept, because deleting it was refused" in told
+    assert "under legal hold" in told
+
+
+@pytest.mark.parametrize("collection", ["Users"], indirect=True)
+@pytest.mark.parametrize("refusing", [403], indirect=True)
 def test_who_returns_is_rejected_no_more(due: Agent, refusing: ScimService) -> None:
     due.sync()
     due.ldif.write_text(ALL + group("app-b", "u0"))
@@ -130,6 +141,8 @@ def test_a_group_with_members_of_somebody_else_is_looked_at_again_rarely(due: Ag
 
     assert len(refusing.requests) == asked
     assert codes == [1, 1]
+    (shown,) = due.run("status", "--json").document["rejected"]
+    assert shown["next"].endswith("or with rollcall sync --full")
     app_b["members"] = []
     due.sync()
     assert "app-b" in refusing.membership()

@@ -112,7 +112,7 @@ rejected = Table(
     "rejected",
     metadata,
     entry_number(),
-    Column("operation", String(40), nullable=False),
+    Column("operation", String(40), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("digest", String(64), nullable=False),  # of what was refused; something else is tried at once
