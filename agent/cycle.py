@@ -269,7 +269,9 @@ def push(
     known_upstream = read_fact(state, _UPSTREAM) in {None, base}
     directory, audit = connection.settings.agent.state_dir, connection.settings.audit
     recover(state, directory, audit)
-    if plan.empty and not resolved.everything and known_upstream:
+    ledger = Ledger(state)
+    left_behind = about is None and bool(ledger.creates.left_behind())
+    if plan.empty and not resolved.everything and known_upstream and not left_behind:
         return PushReport()
     let_through: dict[tuple[str, str], str] = {}
     with state.write() as transaction:
@@ -296,10 +298,12 @@ def push(
             progress.pushed(verb, label, result)
             on_outcome(outcome)
 
-        pushing = Push(connection.service, Ledger(state), stop, done, before_write=trail.before_write)
+        pushing = Push(connection.service, ledger, stop, done, before_write=trail.before_write)
         if known_upstream or pushing.recognise():
             with state.write() as transaction:
                 write_fact(transaction, _UPSTREAM, base)
+            if left_behind:
+                pushing.look_for_what_was_left_behind()
             if resolved.everything:
                 # Before the difference, which knows from the beginning what waits for its next attempt.
                 pushing.look_at_accounts(asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored)

@@ -29,6 +29,7 @@ from agent.state.tables import (
     rejected,
 )
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
+from agent.upstream.create_attempts import CreateAttempts
 from agent.upstream.group_ledger import GroupLedger
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from agent.upstream.rejections import forget_refusals_of_user, reject
@@ -70,27 +71,15 @@ class Owner:
 
 
 class Ledger:
-    """Writes acknowledgements; of groups, `groups` does. Its methods may be called from any push worker."""
+    """Writes acknowledgements; of groups, `groups` does, and `creates` knows what was begun.
+
+    Its methods may be called from any push worker.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self.groups = GroupLedger(state)
-
-    def create_begins(self, subject: Subject) -> None:
-        """Remember that a create is about to be sent."""
-        with self._state.write() as connection:
-            upsert(connection, create_attempt, [{"entry_id": subject.entry_id, "started_at": now()}])
-
-    def create_was_begun(self, subject: Subject) -> bool:
-        """Tell whether a create was sent whose outcome is not known."""
-        with self._state.read() as connection:
-            begun = select(create_attempt.c.entry_id).where(create_attempt.c.entry_id == subject.entry_id)
-            return connection.execute(begun).first() is not None
-
-    def create_refused(self, subject: Subject) -> None:
-        """The upstream answered that it created nothing: there is nothing to look for next time."""
-        with self._state.write() as connection:
-            connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
+        self.creates = CreateAttempts(state)
 
     def user_acknowledged(
         self,

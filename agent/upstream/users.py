@@ -35,7 +35,7 @@ def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> st
     for _ in range(_LOOKS):
         if look_first and (found := _find(client, operation)):
             return _take_over(client, ledger, operation, found, sent_before=True)
-        ledger.create_begins(operation.subject)
+        ledger.creates.begins(operation.subject, str(operation.payload["userName"]))
         try:
             external = operation.address.external
             answer = client.request("POST", USERS, operation.payload, may_be_forbidden=external)
@@ -145,7 +145,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
         return "created"
     if answer.status == HTTPStatus.CONFLICT:
         # Whatever is there, this create has not made it.
-        ledger.create_refused(operation.subject)
+        ledger.creates.forget(operation.subject)
         found = _find(client, operation)
         if found is None:
             # Perhaps whoever had the name has given it up by now.
@@ -154,7 +154,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
                 "externalId. Perhaps its address belongs to another account there; correct that account, then sync."
             )
         return _take_over(client, ledger, operation, found)
-    ledger.create_refused(operation.subject)
+    ledger.creates.forget(operation.subject)
     make_sure_of_the_token(client, answer)
     refuses = operation.address.external and client.service.external_users is ExternalUsers.REFUSE
     raise Refused(answer.words, final=refuses)

@@ -131,5 +131,6 @@ def to_the_version_before(agent: Agent) -> None:
                 select entry_id, operation, reason, attempts, digest, first_at, next_attempt_at, final, last_at
                 from kept;
             drop table kept;
+            alter table create_attempt drop column name;
         """)
         state.execute("update alembic_version set version_num = ?", (MIGRATION.down_revision,))

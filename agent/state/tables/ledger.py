@@ -106,6 +106,7 @@ create_attempt = Table(
     metadata,
     entry_number(),
     Column("started_at", UtcDateTime, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),  # the userName or displayName it was sent with
 )
 
 rejected = Table(
