@@ -82,14 +82,20 @@ def _unlinked(connection: Connection) -> list[str]:
 
 
 def _protected(connection: Connection) -> list[str]:
-    number = connection.execute(
-        select(func.count(func.distinct(protected_from_removal().subquery().c.entry_id)))
-    ).scalar_one()
-    sentence = (
-        f"{_users(number)} kept upstream although the directory or the policy does not have them there any more: "
-        "their domain is protected ([external] protected_domains)."
-    )
-    return [sentence] if number else []
+    """Tell how many users only their protection keeps, for each kind of it."""
+    sentences = []
+    for by_name, protection in (
+        (False, "their domain is protected ([external] protected_domains)"),
+        (True, "[guard] protected names them"),
+    ):
+        kept = protected_from_removal(by_name=by_name).subquery()
+        number = connection.execute(select(func.count()).select_from(kept)).scalar_one()
+        if number:
+            sentences.append(
+                f"{_users(number)} kept upstream although the directory or the policy does not have them there any "
+                f"more: {protection}."
+            )
+    return sentences
 
 
 def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:

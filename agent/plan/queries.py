@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     and_,
     case,
@@ -199,18 +198,14 @@ def active_and_unlisted() -> Query:
     )
 
 
-def protected_from_removal() -> Query:
-    """Select the users whom only their protection keeps active upstream."""
-
-    def kept(protection: ColumnElement[bool]) -> Query:
-        return (
-            select(ledger_user.c.entry_id)
-            .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
-            .where(protection, ledger_user.c.active, unwanted(true()))
-        )
-
-    # One after the other, so that each finds its own index: every cycle asks.
-    return union_of(kept(ledger_user.c.protected == true()), kept(ledger_user.c.guarded == true()))
+def protected_from_removal(*, by_name: bool) -> Query:
+    """Select the users whom only their protection keeps active upstream: by name, or that of their domain."""
+    protection = ledger_user.c.guarded if by_name else ledger_user.c.protected
+    return (
+        select(ledger_user.c.entry_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+        .where(protection == true(), ledger_user.c.active, unwanted(true()))
+    )
 
 
 def accounts_to_retire(*, foresee: bool) -> Query:

@@ -76,7 +76,7 @@ def test_what_the_guard_holds_is_told_once_with_its_digest_and_causes_and_when_i
     assert webhook.causes() == [("begins", "guard"), ("over", "guard")]
     (begins,) = told
     assert begins["digest"] == held["plan_digest"]
-    assert begins["headline"] == "The guard holds 19 removals back."
+    assert begins["headline"] == "The guard holds 18 memberships and 18 users back."
     cause = "group app-a: no longer a member of the group: 18 users deactivated or deleted, 18 memberships removed"
     assert cause in begins["details"]
     assert begins["details"][-1].endswith(f"rollcall approve {held['plan_digest']}")
@@ -84,7 +84,7 @@ def test_what_the_guard_holds_is_told_once_with_its_digest_and_causes_and_when_i
     assert begins["headline"] in begins["text"]
     assert begins["upstream"] == "127.0.0.1"
     assert "Over: The guard holds nothing back any more." in webhook.received[1]["text"]
-    assert webhook.received[1]["details"] == ["It was: The guard holds 19 removals back."]
+    assert webhook.received[1]["details"] == ["It was: The guard holds 18 memberships and 18 users back."]
 
 
 def test_another_plan_that_is_held_is_told_too_but_not_at_once(ready: Agent, webhook: WebhookService) -> None:
