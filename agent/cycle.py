@@ -109,7 +109,7 @@ def run_cycle(
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry=retry)
         with state.write() as transaction:
             notices = notices_of_cycle(transaction, connection)
-            settle_marks(transaction, connection.locks)
+            settle_marks(transaction, connection.locks, connection.grace)
         if not stop.is_set():
             notices += tell_of_cycle(connection, state, resolved.verdict, pushed)
         report = record_cycle(
@@ -273,7 +273,9 @@ def push(
     known_upstream = read_fact(state, _UPSTREAM) in {None, base}
     directory, audit = connection.settings.agent.state_dir, connection.settings.audit
     recover(state, directory, audit)
-    if plan.empty and not resolved.everything and known_upstream:
+    ledger = Ledger(state)
+    left_behind = about is None and bool(ledger.creates.left_behind())
+    if plan.empty and not resolved.everything and known_upstream and not left_behind:
         return PushReport()
     let_through: dict[tuple[str, str], str] = {}
     with state.write() as transaction:
@@ -306,10 +308,12 @@ def push(
             progress.pushed(verb, label, result)
             on_outcome(outcome)
 
-        pushing = Push(connection.service, Ledger(state), stop, done, before_write=before_write)
+        pushing = Push(connection.service, ledger, stop, done, before_write=before_write)
         if known_upstream or pushing.recognise():
             with state.write() as transaction:
                 write_fact(transaction, _UPSTREAM, base)
+            if left_behind:
+                pushing.look_for_what_was_left_behind()
             # Before the difference, which knows from the beginning what waits for its next attempt.
             if resolved.everything and pushing.look_at_accounts(
                 asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored

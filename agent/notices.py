@@ -86,8 +86,9 @@ def _unlinked(connection: Connection) -> list[str]:
 
 
 def _protected(connection: Connection) -> list[str]:
+    """Tell how many users only their protection keeps, for each kind of it."""
     sentences = []
-    for by_name, why in (
+    for by_name, protection in (
         (False, "their domain is protected ([external] protected_domains)"),
         (True, "they are protected by name ([guard] protected)"),
     ):
@@ -96,7 +97,7 @@ def _protected(connection: Connection) -> list[str]:
         if number:
             sentences.append(
                 f"{_users(number)} kept upstream although the directory or the policy does not have them there any "
-                f"more: {why}."
+                f"more: {protection}."
             )
     return sentences
 

@@ -141,7 +141,8 @@ def _cause_of_removal(locks: Locks) -> ColumnElement[str]:
             "the group is gone: " + func.coalesce(of_group.c.gone_evidence, "the directory has it no more"),
         ),
         (desired_group.c.entry_id.is_(None), "the group is not selected any more ([scope] groups)"),
-        (desired_user.c.active.is_(false()), "disabled in the directory"),
+        # Whoever is disabled and still listed stays in the group, unless the account cannot be deactivated.
+        (and_(desired_member.c.group_id.is_not(None), desired_user.c.active.is_(false())), "disabled in the directory"),
         else_="no longer a member of the group",
     )
 

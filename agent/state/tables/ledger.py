@@ -114,13 +114,14 @@ create_attempt = Table(
     metadata,
     entry_number(),
     Column("started_at", UtcDateTime, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),  # the userName or displayName it was sent with
 )
 
 rejected = Table(
     "rejected",
     metadata,
     entry_number(),
-    Column("operation", String(40), nullable=False),
+    Column("operation", String(40), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("digest", String(64), nullable=False),  # of what was refused; something else is tried at once
