@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from agent.errors import UsageProblem
 from agent.plan.leavers import Grace
 from agent.plan.limits import Limits
 from agent.plan.locks import Locks
@@ -96,16 +97,20 @@ def connect(path: Path) -> Connection:
     settings = load_settings(path)
     upstream = settings.upstream
     profile = profile_of(upstream.profile)
-    population = population_of(settings)
+    try:
+        population = population_of(settings)
+        protection = protection_of(settings.guard.protected)
+        rules = tuple(
+            (selection_of([name], "guard.group").selects, rule) for name, rule in settings.guard.group.items()
+        )
+    except UsageProblem as problem:
+        raise UsageProblem(f"{path}: {problem}") from None
     return Connection(
         settings=settings,
         sources=sources_of(settings.sources, str(path)),
         population=population,
-        limits=Limits(
-            settings.guard,
-            tuple((selection_of([name], "guard.group").selects, rule) for name, rule in settings.guard.group.items()),
-        ),
-        protection=protection_of(settings.guard.protected),
+        limits=Limits(settings.guard, rules),
+        protection=protection,
         service=Service(
             url=upstream.url,
             token=upstream.token or SecretStr(""),

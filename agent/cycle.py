@@ -44,10 +44,11 @@ from agent.restored_state import note_the_trail, take_up_what_was_made, was_rest
 from agent.source_read import read_source
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
-from agent.upstream.accounts import judge_addresses, note_guarded, pass_on
+from agent.upstream.accounts import judge_addresses, pass_on
 from agent.upstream.brake import Brake
 from agent.upstream.ledger import Ledger
 from agent.upstream.observed_members import doubt_every_group
+from agent.upstream.protected import note_guarded
 from agent.upstream.push import Outcome, Push, PushReport, Result
 from agent.upstream.rejections import try_the_refused_again
 
@@ -108,8 +109,8 @@ def run_cycle(
         retry = _retry(full=full, at_once=retry_at_once)
         pushed = push(connection, state, resolved, cycle_id, stop, progress, retry=retry)
         with state.write() as transaction:
-            notices = notices_of_cycle(transaction, connection.locks, connection.source_names)
-            settle_marks(transaction, connection.locks)
+            notices = notices_of_cycle(transaction, connection)
+            settle_marks(transaction, connection.locks, connection.grace)
         if not stop.is_set():
             notices += tell_of_cycle(connection, state, resolved.verdict, pushed)
         report = record_cycle(
@@ -151,7 +152,11 @@ def resolve(
         with state.write() as transaction:
             void_approvals(transaction)
             write_fact(transaction, _RECONCILED, _RESTORED)
-            take_up_what_was_made(transaction, directory, connection.service.address_of)
+            take_up_what_was_made(transaction, directory, connection.service.address_of, connection.source_names)
+    if restored or not settled:
+        with state.write() as transaction:
+            # By the names that are known: the read may show that somebody has moved.
+            note_guarded(transaction, connection.protection, everybody=True)
     everything = full or not settled or restored or (reconcile and _reconciliation_due(connection, state))
     outcomes = tuple(
         read_source(
@@ -184,7 +189,7 @@ def resolve(
             forget_unlisted(transaction)
         awaited = sources_with_old_keys(transaction, connection.population.same_person, connection.source_names, owing)
         settle(transaction, connection.population, awaited)
-        note_guarded(transaction, connection.protection, everybody=everything, settings_changed=not settled)
+        note_guarded(transaction, connection.protection, everybody=everything)
         note_groups_that_left(transaction)
         write_fact(transaction, _FINGERPRINT, connection.fingerprint)
         if not owing:
@@ -269,7 +274,9 @@ def push(
     known_upstream = read_fact(state, _UPSTREAM) in {None, base}
     directory, audit = connection.settings.agent.state_dir, connection.settings.audit
     recover(state, directory, audit)
-    if plan.empty and not resolved.everything and known_upstream:
+    ledger = Ledger(state)
+    left_behind = about is None and bool(ledger.creates.left_behind())
+    if plan.empty and not resolved.everything and known_upstream and not left_behind:
         return PushReport()
     let_through: dict[tuple[str, str], str] = {}
     with state.write() as transaction:
@@ -302,12 +309,13 @@ def push(
             progress.pushed(verb, label, result)
             on_outcome(outcome)
 
-        pushing = Push(
-            connection.service, Ledger(state), stop, done, Brake(stop, alive=progress.alive), before_write=before_write
-        )
+        brake = Brake(stop, alive=progress.alive)
+        pushing = Push(connection.service, ledger, stop, done, brake, before_write=before_write)
         if known_upstream or pushing.recognise():
             with state.write() as transaction:
                 write_fact(transaction, _UPSTREAM, base)
+            if left_behind:
+                pushing.look_for_what_was_left_behind()
             # Before the difference, which knows from the beginning what waits for its next attempt.
             if resolved.everything and pushing.look_at_accounts(
                 asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy import Connection, Select, delete, func, or_, select
 
 from agent.directory.mirror import SourceOutcome
 from agent.directory.unknown import any_unknown, unknown_members
@@ -99,7 +99,7 @@ def record_cycle(
                 "planned": sum(plan.operations.values()),
                 "requests": pushed.requests,
                 "writes": pushed.writes,
-                "rejected": sum(1 for _ in connection.execute(select(rejected.c.entry_id))),
+                "rejected": connection.execute(select(func.count(rejected.c.entry_id.distinct()))).scalar_one(),
                 "problems": len(problems),
                 "removals held": len(verdict.held) if verdict.stops else 0,
                 **dict(sorted(pushed.done.items())),
@@ -147,7 +147,9 @@ def problems_now(connection: Connection, population: Population) -> list[str]:
 def rejections_now(connection: Connection) -> list[dict[str, object]]:
     """Return the objects whose last push failed, with the reason and when they are tried again."""
     rows = connection.execute(
-        select(rejected, entry.c.dn).join(entry, entry.c.id == rejected.c.entry_id).order_by(rejected.c.first_at)
+        select(rejected, entry.c.dn)
+        .join(entry, entry.c.id == rejected.c.entry_id)
+        .order_by(rejected.c.first_at, rejected.c.operation)
     )
     return [
         {
@@ -157,7 +159,7 @@ def rejections_now(connection: Connection) -> list[dict[str, object]]:
             "attempts": row.attempts,
             "since": row.first_at.isoformat(),
             "next_attempt_at": row.next_attempt_at.isoformat(),
-            "next": describe_wait(row.next_attempt_at),
+            "next": describe_wait(row.next_attempt_at, final=row.final),
         }
         for row in rows
     ]
@@ -165,20 +167,29 @@ def rejections_now(connection: Connection) -> list[dict[str, object]]:
 
 def refused_now(connection: Connection, before: datetime | None = None) -> list[str]:
     """Return what was refused and is outstanding, in sentences; `before`: what was tried last before that moment."""
-    query = select(rejected, entry.c.dn).join(entry, entry.c.id == rejected.c.entry_id).order_by(rejected.c.first_at)
+    query = (
+        select(rejected, entry.c.dn)
+        .join(entry, entry.c.id == rejected.c.entry_id)
+        .order_by(rejected.c.first_at, rejected.c.operation)
+    )
     if before is not None:
         query = query.where(or_(rejected.c.last_at.is_(None), rejected.c.last_at < before))
     return [
-        f"{row.operation} {row.dn}: {row.reason} ({describe_wait(row.next_attempt_at)})"
+        f"{row.operation} {row.dn}: {row.reason} ({describe_wait(row.next_attempt_at, final=row.final)})"
         for row in connection.execute(query.limit(_SHOWN))
     ]
 
 
-def describe_wait(until: datetime) -> str:
-    """Say when something is tried again."""
+def _refusals() -> Select[tuple[object, ...]]:
+    query = select(rejected, entry.c.dn).join(entry, entry.c.id == rejected.c.entry_id)
+    return query.order_by(rejected.c.first_at, rejected.c.operation)
+
+
+def describe_wait(until: datetime, *, final: bool) -> str:
+    """Say when something is tried again; `final`: it was refused for good."""
     if until - datetime.now(UTC) > timedelta(days=3650):
         return "not tried again until somebody asks: rollcall sync --full"
-    return f"next attempt after {until:%Y-%m-%d %H:%M} UTC, or with rollcall sync"
+    return f"next attempt after {until:%Y-%m-%d %H:%M} UTC, or with rollcall sync{' --full' if final else ''}"
 
 
 def unresolved_now(connection: Connection) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from agent.domain_names import is_loopback
 from agent.errors import UsageProblem
 from agent.settings_secrets import resolve_secret
-from agent.settings_values import Duration, Section
+from agent.settings_values import Duration, Section, Whole
 
 # Loose: who an address belongs to is the mail server's to say; but nothing of it may end a header or a command.
 _ADDRESS = re.compile(r"[^\s@<>\"(),;:\\]{1,64}@[^\s@<>\"(),;:\\]{1,255}")
@@ -63,7 +63,7 @@ class NoticeSettings(Section):
     webhook_url_file: Path | None = None
     webhook_body: Literal["all", "text"] = "all"
     smtp_host: Annotated[str, AfterValidator(_host)] | None = None
-    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_port: Whole = Field(default=587, ge=1, le=65_535)
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_user: str | None = None
     smtp_password: SecretStr | None = None
@@ -72,13 +72,16 @@ class NoticeSettings(Section):
     to: Annotated[tuple[Address, ...], BeforeValidator(_listed)] = ()
     ca_file: Path | None = None
     stale_after: Duration = timedelta(hours=1)
-    rejected_over: int = Field(default=10, ge=0)
+    rejected_over: Whole = Field(default=10, ge=0)
     token_expires_at: date | None = None
     token_warning: Duration = timedelta(days=14)
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> NoticeSettings:
         if self.smtp_host is None:
+            for key, value in (("to", self.to), ("from", self.sender)):
+                if value:
+                    raise ValueError(f"{key} is set, and smtp_host is not: no mail would be sent. Set it as well")
             return self
         if self.sender is None or not self.to:
             raise ValueError("smtp_host is set: say also from and to, like from = … and to = [ … ]")

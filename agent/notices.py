@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, Row, func, select
 
+from agent.connection import Connection as Settled
+from agent.idle_lines import idle_lines
 from agent.plan.locks import Locks
 from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
 from agent.state.tables import desired_user, ledger_user
@@ -14,25 +16,27 @@ _SHOWN = 20
 _KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; memberships are kept up"
 
 
-def notices_now(connection: Connection, locks: Locks, sources: Collection[str]) -> list[str]:
+def notices_now(reader: Connection, connection: Settled) -> list[str]:
     """Return every notice, in sentences, with some examples of each kind."""
     return [
-        *held_back(connection),
-        *differing_profiles(connection, locks),
-        *_unlinked(connection),
-        *_protected(connection),
-        *_kept_active(connection, sources),
+        *held_back(reader),
+        *differing_profiles(reader, connection.locks),
+        *_unlinked(reader),
+        *_protected(reader),
+        *_kept_active(reader, connection.source_names),
+        *idle_lines(reader, connection),
     ]
 
 
-def notices_of_cycle(connection: Connection, locks: Locks, sources: Collection[str]) -> list[str]:
+def notices_of_cycle(reader: Connection, connection: Settled) -> list[str]:
     """Return the notices of a cycle, before its marks are settled. Of profiles that differ, only what is new."""
     return [
-        *held_back(connection),
-        *differing_profiles(connection, locks, marked_only=True),
-        *_unlinked(connection),
-        *_protected(connection),
-        *_kept_active(connection, sources),
+        *held_back(reader),
+        *differing_profiles(reader, connection.locks, marked_only=True),
+        *_unlinked(reader),
+        *_protected(reader),
+        *_kept_active(reader, connection.source_names),
+        *idle_lines(reader, connection),
     ]
 
 
@@ -82,14 +86,20 @@ def _unlinked(connection: Connection) -> list[str]:
 
 
 def _protected(connection: Connection) -> list[str]:
-    number = connection.execute(
-        select(func.count(func.distinct(protected_from_removal().subquery().c.entry_id)))
-    ).scalar_one()
-    sentence = (
-        f"{_users(number)} kept upstream although the directory or the policy does not have them there any more: "
-        "their domain is protected ([external] protected_domains)."
-    )
-    return [sentence] if number else []
+    """Tell how many users only their protection keeps, for each kind of it."""
+    sentences = []
+    for by_name, protection in (
+        (False, "their domain is protected ([external] protected_domains)"),
+        (True, "they are protected by name ([guard] protected)"),
+    ):
+        kept = protected_from_removal(by_name=by_name).subquery()
+        number = connection.execute(select(func.count()).select_from(kept)).scalar_one()
+        if number:
+            sentences.append(
+                f"{_users(number)} kept upstream although the directory or the policy does not have them there any "
+                f"more: {protection}."
+            )
+    return sentences
 
 
 def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:

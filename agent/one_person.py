@@ -79,7 +79,7 @@ def provision(connection: Connection, state: State, who: str, stop: threading.Ev
         connection, state, mine, cycle_id, stop, progress, retry=Retry.AT_ONCE, about=number, on_outcome=done.append
     )
     with state.write() as transaction:
-        settle_marks(transaction, connection.locks)
+        settle_marks(transaction, connection.locks, connection.grace)
     verdict = mine.verdict
     report = replace(
         report,

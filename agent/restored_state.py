@@ -8,6 +8,7 @@ who came then and has left the directory by now would keep the account for ever.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ def note_the_trail(connection: Connection, directory: Path) -> None:
     write_fact(connection, _UNSEEN, "")
 
 
-def take_up_what_was_made(connection: Connection, directory: Path, address_of: Callable[[str], Address]) -> None:
+def take_up_what_was_made(
+    connection: Connection, directory: Path, address_of: Callable[[str], Address], sources: AbstractSet[str]
+) -> None:
     """Enter into the ledger the users and groups that the agent has made, or taken over, since the back-up.
 
     Who they are for is entered as the trail has it, as somebody of whom nothing else is known: the next complete read
     brings the rest, or tells that they are gone. Whether they still stand upstream is looked at like everything else.
+    Nothing can be told of those whose source is not among `sources`, the configured ones, any more.
     """
     write_fact(connection, _UNSEEN, "yes")
     made: dict[str, Record] = {}
@@ -67,7 +71,7 @@ def take_up_what_was_made(connection: Connection, directory: Path, address_of: C
         scim_id, verb = str(record.get("scim_id") or ""), record.get("verb")
         if record.get("result") != "done" or not scim_id:
             continue
-        if verb in _MADE and record.get("anchor"):
+        if verb in _MADE and record.get("anchor") and record.get("source") in sources:
             made[scim_id] = record
         elif verb in _DELETED:
             made.pop(scim_id, None)
@@ -83,7 +87,7 @@ def _take_up(connection: Connection, scim_id: str, record: Record, address_of: C
         if connection.execute(select(table.c.scim_id).where(table.c.scim_id == scim_id)).first():
             return False
     number = _entry_of(connection, record, kind)
-    if number is None or connection.execute(select(ledger.c.entry_id).where(ledger.c.entry_id == number)).first():
+    if connection.execute(select(ledger.c.entry_id).where(ledger.c.entry_id == number)).first():
         return False
     label = str(record.get("label") or "")
     row = {
@@ -101,15 +105,13 @@ def _take_up(connection: Connection, scim_id: str, record: Record, address_of: C
     return True
 
 
-def _entry_of(connection: Connection, record: Record, kind: EntryKind) -> int | None:
-    """Return the number of the entry that a record is about, entering it if need be. None: its source is no more."""
-    of, anchor = record.get("source"), record["anchor"]
+def _entry_of(connection: Connection, record: Record, kind: EntryKind) -> int:
+    """Return the number of the entry that a record is about, entering it if need be."""
+    of, anchor = record["source"], record["anchor"]
     known = select(entry.c.id).where(entry.c.source == of, entry.c.anchor == anchor)
     if (number := connection.execute(known).scalar()) is not None:
         return int(number)
     last_read = connection.execute(select(source.c.read_number).where(source.c.name == of)).scalar()
-    if last_read is None:
-        return None
     row = {
         "source": of,
         "anchor": anchor,
@@ -121,7 +123,7 @@ def _entry_of(connection: Connection, record: Record, kind: EntryKind) -> int | 
         "digest": UNKNOWN,
         # It was there when it was made. Only a read that is complete and does not mention it proves the contrary.
         "present": True,
-        "last_seen": last_read,
+        "last_seen": last_read or 0,
     }
     return int(connection.execute(insert(entry).values(**row).returning(entry.c.id)).scalar_one())
 

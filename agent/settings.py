@@ -30,7 +30,7 @@ from agent.notice_settings import NoticeSettings, with_notice_secrets
 from agent.operating_system import default_state_directory
 from agent.settings_problems import describe_environment, describe_problems
 from agent.settings_secrets import resolve_secret
-from agent.settings_values import Duration, Section, Share, Size
+from agent.settings_values import Duration, DurationOrForEver, DurationOrNever, Section, Share, Size, Whole
 
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 
@@ -78,9 +78,9 @@ class UpstreamSettings(Section):
     token_file: Path | None = None
     ca_file: Path | None = None
     timeout: Duration = timedelta(seconds=30)
-    workers: int = Field(default=8, ge=1, le=64)
-    attempts: int = Field(default=5, ge=1, le=20)
-    members_per_patch: int = Field(default=100, ge=1, le=10_000)
+    workers: Whole = Field(default=8, ge=1, le=64)
+    attempts: Whole = Field(default=5, ge=1, le=20)
+    members_per_patch: Whole = Field(default=100, ge=1, le=10_000)
     adopt: bool = True
 
 
@@ -186,9 +186,9 @@ class SamePersonSettings(Section):
 class GroupGuardSettings(Section):
     """[guard.group]: limits for the groups that a DN or a pattern names. What is left out is as for all groups."""
 
-    members: int | None = Field(default=None, ge=0)
+    members: Whole | None = Field(default=None, ge=0)
     members_share: Share | None = None
-    members_from: int | None = Field(default=None, ge=0)
+    members_from: Whole | None = Field(default=None, ge=0)
     may_become_empty: bool | None = None
 
 
@@ -201,13 +201,13 @@ class GuardSettings(Section):
                 or user name, and whole groups, from which nobody is taken, by DN or "name:" and a pattern
     """
 
-    users: int = Field(default=10, ge=0)
+    users: Whole = Field(default=10, ge=0)
     users_share: Share = 0.05
-    groups: int = Field(default=3, ge=0)
+    groups: Whole = Field(default=3, ge=0)
     groups_share: Share = 0.10
-    members: int = Field(default=10, ge=0)
+    members: Whole = Field(default=10, ge=0)
     members_share: Share = 0.20
-    members_from: int = Field(default=10, ge=0)
+    members_from: Whole = Field(default=10, ge=0)
     may_become_empty: bool = False
     daily: Share = 0.20
     group: dict[str, GroupGuardSettings] = Field(default={})
@@ -229,9 +229,9 @@ class LeaverSettings(Section):
     Rollcall has created, and never an account that is the person's own.
     """
 
-    delete_after: Duration | Literal["never"] = "never"
-    delete_external_after: Duration | Literal["never"] = "never"
-    delete_groups_after: Duration | Literal["never"] = "never"
+    delete_after: DurationOrNever = "never"
+    delete_external_after: DurationOrNever = "never"
+    delete_groups_after: DurationOrNever = "never"
 
 
 class ScheduleSettings(Section):
@@ -259,7 +259,7 @@ class AuditSettings(Section):
     """[audit]: the audit trail. A file that has reached `max_size` is put aside, and kept for so long after."""
 
     max_size: Size = 50_000_000
-    keep: Duration | Literal["for ever"] = timedelta(days=400)
+    keep: DurationOrForEver = timedelta(days=400)
 
 
 class Settings(BaseSettings):

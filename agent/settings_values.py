@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator
 
@@ -42,7 +43,30 @@ def _parse_size(value: object) -> object:
     return int(match[1]) * _BYTES[match[2]]
 
 
+def _duration_or(word: str) -> Callable[[object], object]:
+    def parse(value: object) -> object:
+        if value == word:
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f'{error}, or else "{word}"') from None
+
+    return parse
+
+
+def _no_truth(value: object) -> object:
+    """To Python a truth value is a number as well."""
+    if isinstance(value, bool):
+        raise ValueError("write a whole number")  # noqa: TRY004 - what pydantic takes for a wrong value
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+# Not a union of two validated types: each would tell of the same error, under a key of its own.
+DurationOrNever = Annotated[timedelta | Literal["never"], BeforeValidator(_duration_or("never"))]
+DurationOrForEver = Annotated[timedelta | Literal["for ever"], BeforeValidator(_duration_or("for ever"))]
+Whole = Annotated[int, BeforeValidator(_no_truth)]
 Share = Annotated[float, BeforeValidator(_parse_share)]
 Size = Annotated[int, BeforeValidator(_parse_size)]
 

@@ -13,6 +13,7 @@ from agent.cli.terminal import console, print_json
 from agent.connection import Connection
 from agent.cycle_report import problems_now
 from agent.errors import ExitCode, RollcallError
+from agent.idle_lines import idle_lines
 from agent.observe.message import Channel, NotDelivered
 from agent.observe.telling import channels_of, send_test
 from agent.observe.trouble import token_expiry
@@ -124,7 +125,8 @@ def _scope(connection: Connection, *, bars: bool) -> list[Finding]:
         findings += [
             Finding("scope", ok=False, message=sentence) for sentence in problems_now(reader, connection.population)
         ]
+        idle = [Finding("guard", ok=True, message=sentence) for sentence in idle_lines(reader, connection)]
         counted = ", ".join(f"{number} to {verb}" for verb, number in resolved.plan.operations.items())
     if not findings:
         findings.append(Finding("scope", ok=True, message=f"every selected group was found; {counted or 'in step'}"))
-    return findings
+    return findings + idle

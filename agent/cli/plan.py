@@ -46,7 +46,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     with rehearsal(connection, bars=not options.json) as (state, resolved):
         with state.read() as reader:
             problems = [*refused_now(reader), *problems_now(reader, connection.population)]
-            notices = notices_of_cycle(reader, connection.locks, connection.source_names)
+            notices = notices_of_cycle(reader, connection)
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         if options.json:
             difference = difference_of(connection, state)

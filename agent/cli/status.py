@@ -101,7 +101,7 @@ def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
         },
         "rejected": rejections_now(reader),
         "problems": problems_now(reader, connection.population),
-        "notices": notices_now(reader, connection.locks, connection.source_names),
+        "notices": notices_now(reader, connection),
         "decisions": [describe_decision(made) for made in decisions(reader)],
         "unresolved": unresolved_now(reader),
         "unknown_members": [

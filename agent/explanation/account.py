@@ -60,14 +60,14 @@ def former_accounts_seen(reader: Connection, known: PersonKnown) -> tuple[Former
 
 
 def refusals_seen(reader: Connection, numbers: Collection[int]) -> tuple[Refusal, ...]:
-    """Describe what the upstream refused of these entries."""
+    """Describe what the upstream refused of these entries, of each the latest first."""
     rows = reader.execute(
         select(rejected, entry.c.dn, ledger_group.c.display_name, desired_user.c.user_name)
         .join(entry, entry.c.id == rejected.c.entry_id)
         .outerjoin(ledger_group, ledger_group.c.entry_id == rejected.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == rejected.c.entry_id)
         .where(rejected.c.entry_id.in_(numbers))
-        .order_by(rejected.c.entry_id)
+        .order_by(rejected.c.entry_id, rejected.c.last_at.desc(), rejected.c.operation)
     )
     return tuple(
         Refusal(

@@ -148,5 +148,5 @@ def _scope_lines(population: Population, group: _Row) -> list[str]:
 
 
 def _refused(reader: Connection, group: _Row) -> str | None:
-    row = reader.execute(select(rejected).where(rejected.c.entry_id == group.id)).first()
-    return None if row is None else f"the upstream refused to {row.operation}: {row.reason}"
+    rows = reader.execute(select(rejected).where(rejected.c.entry_id == group.id).order_by(rejected.c.operation))
+    return "; ".join(f"the upstream refused to {row.operation}: {row.reason}" for row in rows) or None

@@ -17,6 +17,7 @@ from agent.plan.locks import Locks
 from agent.plan.operations import (
     DESTRUCTIVE,
     AddMembers,
+    CreateGroup,
     CreateUser,
     DeactivateUser,
     DeleteUser,
@@ -117,7 +118,7 @@ class Steps:
         return "the account is not to be used any more"
 
     def _until_next_attempt(self, operation: Operation) -> str:
-        row = self._refusal_of(operation.subject.entry_id)
+        row = self._refusal_of(operation.subject.entry_id, operation.verb)
         if row is None:
             return "it was refused"
         at = next_attempt_of(row)
@@ -128,11 +129,13 @@ class Steps:
         """A membership needs the group and the account; where either was refused, it waits."""
         if not isinstance(operation, AddMembers):
             return None
-        if not operation.scim_id and (row := self._refusal_of(operation.subject.entry_id)) is not None:
+        group_id = operation.subject.entry_id
+        if not operation.scim_id and (row := self._refusal_of(group_id, CreateGroup.verb)) is not None:
             return f"it needs the group, which was refused ({row.reason})"
-        if Member(number, "") in operation.members and (row := self._refusal_of(number)) is not None:
+        if Member(number, "") in operation.members and self._refusal_of(number, CreateUser.verb) is not None:
             return "it needs the account, which was refused"
         return None
 
-    def _refusal_of(self, number: int) -> _Row | None:
-        return self._reader.execute(select(rejected).where(rejected.c.entry_id == number)).first()
+    def _refusal_of(self, number: int, verb: str) -> _Row | None:
+        same = rejected.c.entry_id == number, rejected.c.operation == verb
+        return self._reader.execute(select(rejected).where(*same)).first()

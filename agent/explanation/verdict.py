@@ -121,7 +121,7 @@ def _without_account(case: Case, reason: Reason | None) -> Verdict:
     label = case.known.label
     if reason is not None:
         return _verdict(f"{label} is not provisioned: {reason.text}", reason.remedy)
-    refusal = next((item for item in case.refusals if item.operation == "create user"), None)
+    refusal = _refusal_of(case, "create user")
     if refusal is not None:
         return _verdict(f"{label} is not provisioned: the upstream refused it, {_tried(refusal)}", _again(refusal))
     if any(step.verb == "create user" for step in case.steps):
@@ -144,9 +144,14 @@ def _out_of_use(case: Case, account: _Account, reason: Reason | None) -> Verdict
             f"It returns under the same SCIM id {account.scim_id} when it is a member again. {reason.remedy}".strip(),
         )
     sentence = f"{case.known.label} is {since}, as SCIM id {account.scim_id}"
-    if case.refusals:
-        return _verdict(f"{sentence}; its return was refused, {_tried(case.refusals[0])}", _again(case.refusals[0]))
+    refusal = _refusal_of(case, "update user", "create user")
+    if refusal is not None:
+        return _verdict(f"{sentence}; its return was refused, {_tried(refusal)}", _again(refusal))
     return _verdict(f"{sentence}, and the next cycle takes it into use again", "")
+
+
+def _refusal_of(case: Case, *operations: str) -> Refusal | None:
+    return next((item for item in case.refusals if item.operation in operations), None)
 
 
 def _until(case: Case, account: _Account) -> str:
@@ -155,6 +160,9 @@ def _until(case: Case, account: _Account) -> str:
     kept = account.guarded or account.protected or account.origin != CREATED or account.deactivated_at is None
     if after is None or kept or case.known.desired is not None:
         return ""
+    refusal = _refusal_of(case, "delete user")
+    if refusal is not None:
+        return f", because deleting it was refused, {_tried(refusal)}"
     return f" until {account.deactivated_at + after:%Y-%m-%d}, when it is deleted ([leavers])"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from agent.connection import Connection
 from agent.errors import RollcallError, UpstreamError, UpstreamRefusedToken
 from agent.plan.guard import Verdict
-from agent.plan.removals import causes_of
+from agent.plan.removals import amount_of, causes_of
 from agent.state.tables import rejected, source
 from agent.state.tables import trouble as trouble_known
 from agent.upstream.push import PushReport
@@ -106,7 +106,7 @@ def _guard(verdict: Verdict) -> Trouble:
         to_do = f"Read rollcall plan. To let exactly these removals through: rollcall approve {verdict.digest}"
     else:
         to_do = "No approval lifts this: read rollcall status."
-    headline = f"The guard holds {_count(len(verdict.held), 'removal')} back." if verdict.held else "The guard stops."
+    headline = f"The guard holds {amount_of(verdict.held)} back." if verdict.held else "The guard stops."
     digest = verdict.digest if verdict.asks_for_approval else ""
     return Trouble(GUARD, headline, (*verdict.reasons[:_SHOWN], *causes[:_SHOWN], *more, to_do), digest, digest)
 
@@ -142,7 +142,7 @@ def _token(connection: Connection) -> list[Trouble]:
 
 def _rejections(reader: Transaction, connection: Connection) -> list[Trouble]:
     """Return it from more than the limit on, and once somebody was told, until half of it: the number wavers."""
-    number = reader.execute(select(func.count()).select_from(rejected)).scalar_one()
+    number = reader.execute(select(func.count(rejected.c.entry_id.distinct()))).scalar_one()
     limit = connection.settings.notice.rejected_over
     if number <= (limit // 2 if _was_told(reader, REJECTIONS) else limit):
         return []

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from agent.plan.locks import Locks
+from agent.plan.operations import CreateUser, UpdateUser
 from agent.state.tables import (
     desired_group,
     desired_member,
@@ -63,7 +64,8 @@ def barred(locks: Locks) -> ColumnElement[bool]:
     It may be that the upstream refuses it another one, again and again.
     """
     many = rejected.c.attempts >= _MANY
-    refused = exists().where(rejected.c.entry_id == ledger_user.c.entry_id, or_(many, rejected.c.final))
+    of_address = rejected.c.operation.in_((UpdateUser.verb, CreateUser.verb))
+    refused = exists().where(rejected.c.entry_id == ledger_user.c.entry_id, of_address, or_(many, rejected.c.final))
     return and_(ledger_user.c.blocked, or_(keeps_address(locks), refused))
 
 
@@ -80,6 +82,12 @@ def blocked_domain() -> ColumnElement[str]:
 def protected() -> ColumnElement[bool]:
     """Tell whether nothing may be taken from a user: by the domain of the address it has, or by name."""
     return or_(ledger_user.c.protected, ledger_user.c.guarded)
+
+
+def protected_aside() -> ColumnElement[bool]:
+    """Tell whether nothing may be taken from an account that was replaced: by its domain, or whose it is, by name."""
+    owner = select(ledger_user.c.entry_id).where(ledger_user.c.entry_id == former_account.c.entry_id)
+    return or_(former_account.c.protected, owner.where(ledger_user.c.guarded).correlate(former_account).exists())
 
 
 def still_needed() -> ColumnElement[bool]:

@@ -18,6 +18,7 @@ import orjson
 from sqlalchemy import Connection, Row, select
 
 from agent.plan.conditions import Query, Within, locked, replaced, union_of
+from agent.plan.emptied_groups import is_emptied
 from agent.plan.leavers import NEVER, Grace, groups_to_delete, users_to_delete
 from agent.plan.locks import UNLOCKED, Locks
 from agent.plan.member_queries import members_to_add, members_to_remove
@@ -103,7 +104,7 @@ class Difference:
 
     def due(self, operation: Operation) -> bool:
         """Tell whether an operation may be tried now: it was not refused, or long enough ago, or is another now."""
-        waiting = self._waiting.get(operation.subject.entry_id)
+        waiting = self._waiting.get((operation.subject.entry_id, operation.verb))
         if waiting == ANYTHING:
             # An invitation that is gone: nothing but another one has to wait.
             return not (isinstance(operation, CreateUser) and operation.address.external)
@@ -124,14 +125,17 @@ class Difference:
                     yield operation
                 yield from self._doubts(but=adding)
             case Phase.REMOVE_MEMBERS:
-                yield from self._members(
+                for removal in self._members(
                     partial(members_to_remove, locks=self._locks), RemoveMembers, waiting_too=waiting_too
-                )
+                ):
+                    if isinstance(removal, RemoveMembers):
+                        yield replace(removal, empties=self._empties(removal, foresee=foresee))
             case Phase.DEACTIVATE_USERS:
                 yield from self._deactivations()
                 yield from self._retirements(foresee=foresee)
             case Phase.DELETE_GROUPS:
-                yield from self._deletions(groups_to_delete, DeleteGroup, "not selected since")
+                groups = partial(groups_to_delete, in_doubt_too=foresee)
+                yield from self._deletions(groups, DeleteGroup, "not selected since")
             case Phase.DELETE_USERS:
                 # Somebody may be listed where nobody could look.
                 if self._every_list_read():
@@ -225,13 +229,13 @@ class Difference:
         *,
         waiting_too: bool,
     ) -> Iterator[AddMembers | RemoveMembers]:
-        for group_id, rows in self._member_rows(query):
+        for group_id, rows in self._member_rows(query, operation.verb):
             for (name, scim_id), same in groupby(rows, key=lambda row: (row.label, row.group_scim_id)):
                 members = tuple(
                     Member(row.user_id, row.user_scim_id or "", getattr(row, "cause", ""))
                     for row in same
                     # Whose account waits for another attempt joins nothing before.
-                    if waiting_too or row.user_scim_id or row.user_id not in self._waiting
+                    if waiting_too or row.user_scim_id or (row.user_id, CreateUser.verb) not in self._waiting
                 )
                 if not members:
                     continue
@@ -239,7 +243,7 @@ class Difference:
                 digest = hashlib.sha256(f"{operation.verb}:{listed}".encode()).hexdigest()
                 yield operation(Subject(group_id, name), scim_id or "", members, digest)
 
-    def _member_rows(self, query: Callable[[Within], Query]) -> Iterator[tuple[int, Sequence[_Row]]]:
+    def _member_rows(self, query: Callable[[Within], Query], verb: str) -> Iterator[tuple[int, Sequence[_Row]]]:
         every = query(None).subquery()
         if self._about is None:
             for group_id in self._sorted(select(every.c.group_id).distinct()):
@@ -249,7 +253,7 @@ class Difference:
             mine = connection.execute(select(every).where(every.c.user_id == self._about)).all()
         for group_id in sorted({row.group_id for row in mine}):
             # Whether it waits depends on the whole.
-            waits = group_id in self._waiting
+            waits = (group_id, verb) in self._waiting
             rows = self._of_group(query, group_id) if waits else [row for row in mine if row.group_id == group_id]
             yield group_id, rows
 
@@ -259,6 +263,11 @@ class Difference:
         pairs = query(group_id).subquery()
         with self._state.read() as connection:
             return connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
+
+    def _empties(self, removal: RemoveMembers, *, foresee: bool) -> bool:
+        group_id = removal.subject.entry_id
+        with self._state.read() as connection:
+            return is_emptied(connection, group_id, removal.members, locks=self._locks, foresee=foresee)
 
     def _doubts(self, but: set[int]) -> Iterator[Operation]:
         if self._about is not None:
@@ -281,7 +290,13 @@ class Difference:
                     select(query).where(query.c.entry_id.in_(some)).order_by(query.c.entry_id)
                 ).all()
             for row in rows:
-                yield DeactivateUser(Subject(row.entry_id, row.label), row.scim_id, row.cause, bool(row.locked))
+                yield DeactivateUser(
+                    Subject(row.entry_id, row.label),
+                    row.scim_id,
+                    row.cause,
+                    locked=bool(row.locked),
+                    out_of_use=bool(row.out_of_use),
+                )
 
     def _deletions(
         self,
@@ -324,11 +339,13 @@ def _with_names_held(payload: Mapping[str, object], user_name: str, email: str) 
     return held
 
 
-def _rejected_and_waiting(state: State, retry: Retry) -> dict[int, str]:
+def _rejected_and_waiting(state: State, retry: Retry) -> dict[tuple[int, str], str]:
+    """Return the digest of what waits for its next attempt, by entry and operation."""
     if retry is Retry.FOR_GOOD_TOO:
         return {}
-    waiting = select(rejected.c.entry_id, rejected.c.digest).where(rejected.c.next_attempt_at > datetime.now(UTC))
+    columns = rejected.c.entry_id, rejected.c.operation, rejected.c.digest
+    waiting = select(*columns).where(rejected.c.next_attempt_at > datetime.now(UTC))
     if retry is Retry.AT_ONCE:
         waiting = waiting.where(rejected.c.final)
     with state.read() as connection:
-        return {row.entry_id: row.digest for row in connection.execute(waiting)}
+        return {(row.entry_id, row.operation): row.digest for row in connection.execute(waiting)}

@@ -16,11 +16,9 @@ from sqlalchemy.sql.selectable import Select
 from agent.plan.budget import Kind, used
 from agent.plan.limits import Limits
 from agent.plan.operations import DeactivateUser, DeleteGroup, DeleteUser, Operation, RemoveMembers, RetireAccount
-from agent.plan.removals import UNLISTED, digest_of_removals
+from agent.plan.removals import digest_of_removals, goes_with_a_membership
 from agent.state.tables import (
     desired_group,
-    desired_member,
-    desired_user,
     entry,
     former_account,
     former_member,
@@ -81,16 +79,8 @@ def judge(connection: Connection, limits: Limits, removals: Sequence[Operation])
             held.append(removal)
     if of_everything:
         return Verdict((*of_everything, *of_groups), tuple(removals))
-    # Whoever is to be deactivated for being in no group is in one, as long as that membership is held; and whoever
-    # cannot be deactivated is let go by losing every membership.
     members = {member.entry_id for removal in held if isinstance(removal, RemoveMembers) for member in removal.members}
-    held += [
-        removal
-        for removal in removals
-        if isinstance(removal, DeactivateUser | RetireAccount)
-        and (removal.locked or removal.cause == UNLISTED)
-        and removal.subject.entry_id in members
-    ]
+    held += [removal for removal in removals if goes_with_a_membership(removal) and removal.subject.entry_id in members]
     stopped = set(held)
     return Verdict(tuple(of_groups), tuple(removal for removal in removals if removal in stopped))
 
@@ -153,23 +143,14 @@ def _too_many_members(connection: Connection, limits: Limits, removal: RemoveMem
             f"group {removal.subject.label} would lose {leaving} of {size} members{_after(before)}; the limit is "
             f"{most} ([guard] members, members_share{_daily(before)})."
         )
-    if leaving == size and not of_group.may_become_empty and _becomes_empty(connection, group_id):
+    if removal.empties and not of_group.may_become_empty:
+        lost = f"all of its {size} members" if leaving == size else f"{leaving} of its {size} members"
+        rest = "" if leaving == size else " the others being out of use,"
         return (
-            f"group {removal.subject.label} would lose all of its {size} members, and is still selected. If that is "
+            f"group {removal.subject.label} would lose {lost},{rest} and is still selected. If that is "
             "meant, approve it, or set may_become_empty ([guard], [guard.group])."
         )
     return None
-
-
-def _becomes_empty(connection: Connection, group_id: int) -> bool:
-    """Tell whether a group is still selected and nobody is to be in it."""
-    wanted = (
-        select(desired_member.c.user_id)
-        .join(desired_user, desired_user.c.entry_id == desired_member.c.user_id)
-        .where(desired_member.c.group_id == group_id, desired_member.c.provisioned, desired_user.c.active)
-    )
-    selected = select(desired_group.c.entry_id).where(desired_group.c.entry_id == group_id)
-    return connection.execute(selected).first() is not None and connection.execute(wanted.limit(1)).first() is None
 
 
 def _after(before: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Row, exists, false, or_, select, update
+from sqlalchemy import Connection, Row, exists, false, or_, select, true, update
 
 from agent.plan.conditions import claimed
 from agent.state.tables import (
@@ -85,8 +85,13 @@ def users_to_delete(connection: Connection, grace: Grace) -> list[Row[tuple[obje
     )
 
 
-def groups_to_delete(connection: Connection, grace: Grace) -> list[Row[tuple[object, ...]]]:
-    """Return the groups that have not been selected for longer than their grace, and have nobody any more."""
+def groups_to_delete(
+    connection: Connection, grace: Grace, *, in_doubt_too: bool = False
+) -> list[Row[tuple[object, ...]]]:
+    """Return the groups that have not been selected for longer than their grace, and have nobody any more.
+
+    in_doubt_too:  as far as is known; a group in doubt is read before anything is deleted
+    """
     if grace.groups is None:
         return []
     members = exists().where(ledger_member.c.group_id == ledger_group.c.entry_id)
@@ -104,7 +109,7 @@ def groups_to_delete(connection: Connection, grace: Grace) -> list[Row[tuple[obj
                 ledger_group.c.left_at <= datetime.now(UTC) - grace.groups,
                 ledger_group.c.origin == CREATED,
                 ledger_group.c.guarded.is_(false()),
-                ledger_group.c.in_doubt.is_(false()),
+                true() if in_doubt_too else ledger_group.c.in_doubt.is_(false()),
                 desired_group.c.entry_id.is_(None),
                 ~members,
                 ~former,

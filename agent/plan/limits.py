@@ -47,9 +47,11 @@ class Limits:
             if selects(normalised_dn, name):
                 rule = candidate
                 break
+        # A number that is written for a group is meant for it, however small it is.
+        members_from = general.members_from if rule.members is None else 0
         return GroupLimits(
             members=general.members if rule.members is None else rule.members,
             members_share=general.members_share if rule.members_share is None else rule.members_share,
-            members_from=general.members_from if rule.members_from is None else rule.members_from,
+            members_from=members_from if rule.members_from is None else rule.members_from,
             may_become_empty=general.may_become_empty if rule.may_become_empty is None else rule.may_become_empty,
         )

@@ -6,7 +6,6 @@ from sqlalchemy import (
     ColumnElement,
     and_,
     case,
-    exists,
     false,
     func,
     literal,
@@ -25,6 +24,7 @@ from agent.plan.conditions import (
     claimed,
     marked,
     protected,
+    protected_aside,
     still_needed,
     union_of,
 )
@@ -141,7 +141,8 @@ def _cause_of_removal(locks: Locks) -> ColumnElement[str]:
             "the group is gone: " + func.coalesce(of_group.c.gone_evidence, "the directory has it no more"),
         ),
         (desired_group.c.entry_id.is_(None), "the group is not selected any more ([scope] groups)"),
-        (desired_user.c.active.is_(false()), "disabled in the directory"),
+        # Whoever is disabled and still listed stays in the group, unless the account cannot be deactivated.
+        (and_(desired_member.c.group_id.is_not(None), desired_user.c.active.is_(false())), "disabled in the directory"),
         else_="no longer a member of the group",
     )
 
@@ -161,8 +162,7 @@ def _former_members(within: Within) -> Query:
         .join(ledger_group, ledger_group.c.entry_id == former_member.c.group_id)
         .where(
             marked(former_account.c.entry_id),
-            former_account.c.protected.is_(false()),
-            ~exists().where(ledger_user.c.entry_id == former_account.c.entry_id, ledger_user.c.guarded),
+            not_(protected_aside()),
             ~still_needed(),
             true() if within is None else former_member.c.group_id == within,
         )

@@ -91,13 +91,15 @@ class UpdateUser:
 class DeactivateUser:
     """Set `active` to false and leave the rest.
 
-    locked:  the account is not ours to deactivate, so nothing is sent; it has lost its memberships before
+    locked:     the account is not ours to deactivate, so nothing is sent; it has lost its memberships before
+    out_of_use: the directory itself says so: the entry is gone, or disabled; it is no matter of groups or policies
     """
 
     subject: Subject
     scim_id: str
     cause: str
     locked: bool = False
+    out_of_use: bool = False
 
     @property
     def verb(self) -> str:
@@ -179,12 +181,16 @@ class AddMembers:
 
 @dataclass(frozen=True, slots=True)
 class RemoveMembers:
-    """All members to remove from one group; the push sends them in chunks."""
+    """All members to remove from one group; the push sends them in chunks.
+
+    empties:  the group is still selected, and nobody in use is in it afterwards
+    """
 
     subject: Subject
     scim_id: str
     members: tuple[Member, ...]
     digest: str
+    empties: bool = False
     verb = "remove members"
 
 

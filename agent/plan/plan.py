@@ -18,6 +18,7 @@ from agent.plan.operations import (
     RemoveMembers,
     RetireAccount,
 )
+from agent.plan.removals import goes_with_a_membership
 
 _WHOLE = (DeactivateUser, RetireAccount, DeleteUser, DeleteGroup)
 
@@ -84,9 +85,12 @@ def as_planned(
 ) -> Callable[[Phase], Iterator[Operation]]:
     """Keep removals to those that are permitted: the guard has seen no others, and they wait for the next plan.
 
-    While a plan is carried out more may come to light: a group that is taken over turns out to have members. What was
-    planned is known by its ids upstream, because an account may pass from one entry to another meanwhile.
+    While a plan is carried out more may come to light: a group that is taken over turns out to have members, or nobody
+    follows those who leave a group, because all who were to join were refused. What was planned is known by its ids
+    upstream, because an account may pass from one entry to another meanwhile.
     """
+    emptied = {removal.scim_id for removal in permitted if isinstance(removal, RemoveMembers) and removal.empties}
+    staying: set[int] = set()
     whole = {name_of(removal) for removal in permitted}
     members = {
         (removal.scim_id, member.scim_id)
@@ -99,9 +103,14 @@ def as_planned(
         for operation in operations(phase):
             if isinstance(operation, RemoveMembers):
                 leaving = tuple(item for item in operation.members if (operation.scim_id, item.scim_id) in members)
-                if leaving:
+                if operation.empties and operation.scim_id not in emptied:
+                    staying.update(member.entry_id for member in operation.members)
+                elif leaving:
                     yield replace(operation, members=leaving)
-            elif not isinstance(operation, _WHOLE) or name_of(operation) in whole:
+            elif not isinstance(operation, _WHOLE) or (
+                name_of(operation) in whole
+                and not (operation.subject.entry_id in staying and goes_with_a_membership(operation))
+            ):
                 yield operation
 
     return planned

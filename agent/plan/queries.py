@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     and_,
     case,
@@ -27,6 +26,7 @@ from agent.plan.conditions import (
     locked,
     marked,
     protected,
+    protected_aside,
     replaced,
     still_needed,
     union_of,
@@ -157,6 +157,10 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
         (barred(locks), blocked_domain()),
         else_=desired_user.c.held_back,
     )
+    # Of a person with several entries another may be in use.
+    disabled_and_unlisted = and_(
+        desired_user.c.entry_id.is_(None), entry.c.active.is_(false()), same_person.c.entry_id.is_(None)
+    )
     return (
         select(
             ledger_user.c.entry_id,
@@ -164,6 +168,9 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
             ledger_user.c.user_name.label("label"),
             cause.label("cause"),
             (ledger_user.c.external if locks.profile else false()).label("locked"),
+            or_(entry.c.present.is_(false()), desired_user.c.active.is_(false()), disabled_and_unlisted).label(
+                "out_of_use"
+            ),
         )
         .join(entry, entry.c.id == ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
@@ -199,18 +206,14 @@ def active_and_unlisted() -> Query:
     )
 
 
-def protected_from_removal() -> Query:
-    """Select the users whom only their protection keeps active upstream."""
-
-    def kept(protection: ColumnElement[bool]) -> Query:
-        return (
-            select(ledger_user.c.entry_id)
-            .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
-            .where(protection, ledger_user.c.active, unwanted(true()))
-        )
-
-    # One after the other, so that each finds its own index: every cycle asks.
-    return union_of(kept(ledger_user.c.protected == true()), kept(ledger_user.c.guarded == true()))
+def protected_from_removal(*, by_name: bool) -> Query:
+    """Select the users whom only their protection, by name or by domain, keeps active upstream."""
+    protection = ledger_user.c.guarded if by_name else ledger_user.c.protected
+    return (
+        select(ledger_user.c.entry_id)
+        .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
+        .where(protection == true(), ledger_user.c.active, unwanted(true()))
+    )
 
 
 def accounts_to_retire(*, foresee: bool) -> Query:
@@ -224,7 +227,7 @@ def accounts_to_retire(*, foresee: bool) -> Query:
         select(former_account)
         .where(
             marked(former_account.c.entry_id),
-            former_account.c.protected.is_(false()),
+            not_(protected_aside()),
             ~kept,
             true() if foresee else ~exists().where(ledger_group.c.in_doubt),
         )

@@ -6,10 +6,22 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.plan.operations import DeactivateUser, DeleteGroup, Operation, RemoveMembers
+from agent.plan.operations import DeactivateUser, DeleteGroup, Operation, RemoveMembers, RetireAccount
 
 # Why somebody is deactivated who is there and enabled.
 UNLISTED = "no longer a member of any selected group"
+
+
+def goes_with_a_membership(removal: Operation) -> bool:
+    """Tell whether whoever keeps a membership is spared this as well.
+
+    That no group lists somebody, or that a policy or a rule of [same_person] does not want somebody there, is a matter
+    of the membership that ends for it. Not so what the directory itself says: that the account is out of use. But
+    whoever cannot be deactivated is let go by losing every membership.
+    """
+    if isinstance(removal, DeactivateUser):
+        return removal.locked or not removal.out_of_use
+    return isinstance(removal, RetireAccount)
 
 
 def digest_of_removals(removals: Sequence[Operation]) -> str:

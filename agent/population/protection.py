@@ -17,31 +17,43 @@ _WHERE = "guard.protected"
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """The users and groups that an administrator protects by name."""
+    """The users and groups that an administrator protects by name.
+
+    lines:     each in the spelling that is kept on record (agent/upstream/protected.py) → as it was written
+    patterns:  those on addresses and user names, by line
+    """
 
     selection: Selection
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: dict[str, re.Pattern[str]]
+    lines: dict[str, str]
 
     @property
     def empty(self) -> bool:
         """Whether nobody is protected."""
-        return not (self.patterns or self.selection.dns or self.selection.patterns)
+        return not self.lines
 
-    def of_user(self, normalised_dn: str, *names: str) -> bool:
-        """Tell whether a user is protected; `names` are addresses and user names."""
-        keys = [address_key(name) for name in names]
-        return normalised_dn in self.selection.dns or any(
-            pattern.fullmatch(key) for pattern in self.patterns for key in keys
-        )
+    def of_user(self, normalised_dn: str, *names: str | None) -> set[str]:
+        """Return the lines that protect a user; `names` are addresses and user names."""
+        keys = [address_key(name) for name in names if name]
+        lines = {line for line, pattern in self.patterns.items() if any(pattern.fullmatch(key) for key in keys)}
+        return lines | ({normalised_dn} & set(self.selection.dns))
 
-    def of_group(self, normalised_dn: str, name: str) -> bool:
-        """Tell whether a group is protected."""
-        return self.selection.selects(normalised_dn, name)
+    def of_group(self, normalised_dn: str, name: str) -> set[str]:
+        """Return the lines that protect a group."""
+        lines = {
+            _spelled(written) for written, pattern in self.selection.patterns if pattern.fullmatch(name.casefold())
+        }
+        return lines | ({normalised_dn} & set(self.selection.dns))
+
+
+def _spelled(written: str) -> str:
+    prefix, _, glob = written.casefold().partition(":")
+    return f"{prefix}:{glob.strip()}"
 
 
 def protection_of(lines: Iterable[str]) -> Protection:
     """Read [guard] protected. Raises UsageProblem."""
-    patterns, others = [], []
+    patterns, others, spelled = {}, [], dict[str, str]()
     for written in lines:
         if not written.lower().startswith(_PATTERN_PREFIX):
             others.append(written)
@@ -49,5 +61,9 @@ def protection_of(lines: Iterable[str]) -> Protection:
         glob = written[len(_PATTERN_PREFIX) :].strip()
         if not glob:
             raise UsageProblem(f'{_WHERE}: "{written}" has no pattern; write it like "mail:*@board.example".')
-        patterns.append(re.compile(fnmatch.translate(address_key(glob))))
-    return Protection(selection_of(others, _WHERE), tuple(patterns))
+        key = address_key(glob)
+        patterns[f"{_PATTERN_PREFIX}{key}"] = re.compile(fnmatch.translate(key))
+        spelled[f"{_PATTERN_PREFIX}{key}"] = written
+    selection = selection_of(others, _WHERE)
+    spelled |= selection.dns | {_spelled(written): written for written, _ in selection.patterns}
+    return Protection(selection, patterns, spelled)

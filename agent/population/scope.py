@@ -57,6 +57,8 @@ def selection_of(lines: Iterable[str], where: str) -> Selection:
     dns: dict[str, str] = {}
     patterns = []
     for written in lines:
+        if not written.strip():
+            raise UsageProblem(f'{where}: a line is empty. Write a DN, or "name:" and a pattern, or take it out.')
         if written.lower().startswith(_PATTERN_PREFIX):
             glob = written[len(_PATTERN_PREFIX) :].strip()
             if not glob:

@@ -9,24 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, insert, not_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from agent.plan.operations import Address
-from agent.population.protection import Protection
 from agent.state.database import batched, upsert
 from agent.state.tables import (
     decided_user,
-    entry,
     former_account,
     former_member,
     ledger_group,
     ledger_member,
     ledger_user,
-    mark,
-    same_person,
 )
 from agent.upstream.profile import Profile
-from connectors.distinguished_name import normalise
+from agent.upstream.protected import pass_protection_on
 
 _BATCH = 500
 _UNKNOWN = ""
@@ -68,48 +64,6 @@ def judge_addresses(connection: Connection, judge: Callable[[str], Address], *, 
             )
 
 
-def note_guarded(
-    connection: Connection, protection: Protection, *, everybody: bool, settings_changed: bool = False
-) -> None:
-    """Set down which of the users and groups upstream [guard] protected names: of all, or of those that are marked.
-
-    The name in the directory counts, of every entry of a person, also the last one of an entry that is gone, and the
-    address upstream. Whoever was protected stays so, by whatever name, until the settings change.
-    """
-    for table in (ledger_user, ledger_group):
-        rows = select(table, entry.c.dn).join(entry, entry.c.id == table.c.entry_id)
-        if not everybody:
-            rows = rows.where(table.c.entry_id.in_(select(mark.c.entry_id)))
-        elif protection.empty:
-            rows = rows.where(table.c.guarded)
-        found = connection.execute(rows).all()
-        others = _other_names(connection) if table is ledger_user and found and not protection.empty else {}
-        changed = []
-        for row in found:
-            dns = [normalise(dn) for dn in (row.dn, *others.get(row.entry_id, ()))]
-            if table is ledger_user:
-                named = any(protection.of_user(dn, row.user_name, row.email) for dn in dns)
-            else:
-                named = any(protection.of_group(dn, row.display_name) for dn in dns)
-            if named != row.guarded and (named or settings_changed):
-                changed.append(row.entry_id)
-        for some in batched(changed, _BATCH):
-            connection.execute(update(table).where(table.c.entry_id.in_(some)).values(guarded=not_(table.c.guarded)))
-
-
-def _other_names(connection: Connection) -> dict[int, list[str]]:
-    """Return the DNs of the entries that others lead, by the leader's number."""
-    names: dict[int, list[str]] = {}
-    rows = connection.execute(
-        select(same_person.c.leader_id, entry.c.dn)
-        .join(entry, entry.c.id == same_person.c.entry_id)
-        .where(same_person.c.leader_id != same_person.c.entry_id)
-    )
-    for row in rows:
-        names.setdefault(row.leader_id, []).append(row.dn)
-    return names
-
-
 def take_the_place(connection: Connection, entry_id: int, scim_id: str) -> None:
     """Before an entry gets another account: set the one it has aside, with its memberships.
 
@@ -149,6 +103,7 @@ def pass_on(connection: Connection, before: int, now: int) -> None:
     """
     if _change_places(connection, before, now):
         _pass_on_decision(connection, before, now)
+        pass_protection_on(connection, before, now)
         return
     for table in (ledger_user, ledger_group):
         if connection.execute(select(table.c.entry_id).where(table.c.entry_id == now)).first():
@@ -160,6 +115,7 @@ def pass_on(connection: Connection, before: int, now: int) -> None:
     connection.execute(update(former_account).where(former_account.c.entry_id == before).values(entry_id=now))
     connection.execute(update(former_member).where(former_member.c.group_id == before).values(group_id=now))
     _pass_on_decision(connection, before, now)
+    pass_protection_on(connection, before, now)
 
 
 def _pass_on_decision(connection: Connection, before: int, now: int) -> None:

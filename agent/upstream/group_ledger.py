@@ -12,6 +12,7 @@ from agent.state.database import State, upsert
 from agent.state.tables import create_attempt, former_member, ledger_group, ledger_member, ledger_user, rejected
 from agent.upstream.ledger_rows import UNKNOWN, Origin, now
 from agent.upstream.observed_members import observe_members
+from agent.upstream.protected import keep_guarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class GroupLedger:
         }
         with self._state.write() as connection:
             upsert(connection, ledger_group, [row])
+            keep_guarded(connection, subject.entry_id)
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
             connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
 

@@ -24,19 +24,19 @@ def create_group(client: ScimClient, ledger: Ledger, operation: CreateGroup) -> 
     """
     name, external_id = str(operation.payload["displayName"]), str(operation.payload["externalId"])
     lost: OutcomeUnknown | None = None
-    sent_before = ledger.create_was_begun(operation.subject)
+    sent_before = ledger.creates.was_begun(operation.subject)
     for _ in range(_LOOKS):
         found = by_external_id(client, GROUPS, external_id) or group_by_name(client, name)
         if found is not None:
             return _take_over(client, ledger, operation, found, sent_before=sent_before or lost is not None)
-        ledger.create_begins(operation.subject)
+        ledger.creates.begins(operation.subject, name)
         try:
             answer = client.request("POST", GROUPS, operation.payload, may_be_forbidden=True)
         except OutcomeUnknown as unknown:
             lost = unknown
             continue
         if not answer.ok:
-            ledger.create_refused(operation.subject)
+            ledger.creates.forget(operation.subject)
             make_sure_of_the_token(client, answer)
             raise Refused(answer.words)
         scim_id = answer.body.get("id")

@@ -29,9 +29,11 @@ from agent.state.tables import (
     rejected,
 )
 from agent.upstream.accounts import forget_account, note_account_numbers, pass_on, take_the_place
+from agent.upstream.create_attempts import CreateAttempts
 from agent.upstream.group_ledger import GroupLedger
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
-from agent.upstream.rejections import reject
+from agent.upstream.protected import keep_guarded
+from agent.upstream.rejections import forget_refusals_of_user, reject
 
 _ACCOUNTS = ((ledger_user, False), (former_account, True))
 
@@ -70,27 +72,15 @@ class Owner:
 
 
 class Ledger:
-    """Writes acknowledgements; of groups, `groups` does. Its methods may be called from any push worker."""
+    """Writes acknowledgements; of groups, `groups` does, and `creates` knows what was begun.
+
+    Its methods may be called from any push worker.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self.groups = GroupLedger(state)
-
-    def create_begins(self, subject: Subject) -> None:
-        """Remember that a create is about to be sent."""
-        with self._state.write() as connection:
-            upsert(connection, create_attempt, [{"entry_id": subject.entry_id, "started_at": now()}])
-
-    def create_was_begun(self, subject: Subject) -> bool:
-        """Tell whether a create was sent whose outcome is not known."""
-        with self._state.read() as connection:
-            begun = select(create_attempt.c.entry_id).where(create_attempt.c.entry_id == subject.entry_id)
-            return connection.execute(begun).first() is not None
-
-    def create_refused(self, subject: Subject) -> None:
-        """The upstream answered that it created nothing: there is nothing to look for next time."""
-        with self._state.write() as connection:
-            connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
+        self.creates = CreateAttempts(state)
 
     def user_acknowledged(
         self,
@@ -120,8 +110,9 @@ class Ledger:
         with self._state.write() as connection:
             take_the_place(connection, subject.entry_id, scim_id)
             upsert(connection, ledger_user, [row])
+            keep_guarded(connection, subject.entry_id)
             connection.execute(delete(create_attempt).where(create_attempt.c.entry_id == subject.entry_id))
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+            forget_refusals_of_user(connection, subject.entry_id)
 
     def user_change_begins(self, subject: Subject) -> None:
         """A change of a user is about to be sent: its digest is void until the change is acknowledged."""
@@ -146,6 +137,13 @@ class Ledger:
     def user_returned(self, subject: Subject) -> None:
         """A user whose account is not ours is to have memberships again."""
         self._user_changed(subject, active=True, deactivated_at=None)
+
+    def user_in_use_again(self, subject: Subject) -> None:
+        """Somebody else has put the account of a user back into use: the next difference takes it out again."""
+        values = {"active": True, "digest": UNKNOWN, "deactivated_at": None}
+        with self._state.write() as connection:
+            connection.execute(update(ledger_user).where(ledger_user.c.entry_id == subject.entry_id).values(**values))
+            mark(connection, [subject.entry_id], references_too=False)
 
     def user_deleted(self, subject: Subject) -> None:
         """The upstream has deleted this user, because the agent asked for it."""
@@ -318,4 +316,4 @@ class Ledger:
                 .where(ledger_user.c.entry_id == subject.entry_id)
                 .values(acknowledged_at=now(), **values)
             )
-            connection.execute(delete(rejected).where(rejected.c.entry_id == subject.entry_id))
+            forget_refusals_of_user(connection, subject.entry_id)

@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import partial
 
 from agent.errors import UpstreamError, UpstreamUnreachable
-from agent.plan.operations import DESTRUCTIVE, CreateUser, Operation, Phase, UpdateUser
+from agent.plan.operations import DESTRUCTIVE, CreateUser, Operation, Phase, Subject, UpdateUser
 from agent.upstream.brake import Brake, Stopped
 from agent.upstream.client import ScimClient, verification
 from agent.upstream.ledger import Ledger
@@ -28,6 +28,7 @@ from agent.upstream.refusal import NameTaken, Refused
 from agent.upstream.sending import send
 from agent.upstream.service import Service
 from agent.upstream.taken_names import settle_taken_names
+from agent.upstream.unconfirmed import look_for_what_was_left_behind
 
 BUDGET_NUMBER = 10
 BUDGET_SHARE = 0.10
@@ -135,11 +136,23 @@ class Push:
         with self._client() as client:
             look = look_at_accounts(client, self._ledger, asked=asked, restored=restored)
             for subject, refused in look.gone:
-                self._report.rejections += 1
-                self._report.tolerated += 1
-                if len(self._report.rejected) < _SHOWN:
-                    self._report.rejected.append(Rejection("create user", subject.label, str(refused)))
+                self._tell(CreateUser.verb, subject, refused)
         return look.ended
+
+    def look_for_what_was_left_behind(self) -> None:
+        """Find out what became of creates whose answer was lost and that nobody is going to repeat."""
+        if not self._ledger.creates.left_behind():
+            return
+        with self._client() as client:
+            for verb, create, refused in look_for_what_was_left_behind(client, self._ledger):
+                self._tell(verb, create.subject, refused)
+
+    def _tell(self, verb: str, subject: Subject, refused: Refused) -> None:
+        """Report what came to light before the first operation; it is in nobody's way."""
+        self._report.rejections += 1
+        self._report.tolerated += 1
+        if len(self._report.rejected) < _SHOWN:
+            self._report.rejected.append(Rejection(verb, subject.label, str(refused)))
 
     def recognise(self) -> bool:
         """After the address of the upstream has changed: find out what of the ledger stands there, or stop the push.

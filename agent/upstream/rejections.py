@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
-from agent.plan.operations import ANYTHING
+from agent.plan.operations import ANYTHING, RetireAccount
 from agent.state.database import upsert
 from agent.state.tables import rejected
 
@@ -26,14 +26,15 @@ def reject(
     final: bool = False,
     until_asked: bool = False,
 ) -> datetime:
-    """Remember a refusal with its reason. Returns when the next attempt is due.
+    """Remember the refusal of an operation with its reason. Returns when the next attempt is due.
 
     The wait doubles each time, but for what is `final`: that is tried again rarely; and `until_asked` only when
     somebody asks for it, whatever changes meanwhile.
     """
     now = datetime.now(UTC)
     digest = ANYTHING if until_asked else digest
-    before = connection.execute(select(rejected).where(rejected.c.entry_id == entry_id)).first()
+    same = rejected.c.entry_id == entry_id, rejected.c.operation == verb
+    before = connection.execute(select(rejected).where(*same)).first()
     attempts = 1 if before is None or before.digest != digest else before.attempts + 1
     doubled: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
     wait = FOR_EVER if until_asked else FINAL_WAIT if final else doubled
@@ -50,6 +51,12 @@ def reject(
     }
     upsert(connection, rejected, [row])
     return now + wait
+
+
+def forget_refusals_of_user(connection: Connection, entry_id: int) -> None:
+    """After the account of a user has been changed: only an account that it replaced may still be refused."""
+    of_this_one = rejected.c.operation != RetireAccount.verb
+    connection.execute(delete(rejected).where(rejected.c.entry_id == entry_id, of_this_one))
 
 
 def try_the_refused_again(connection: Connection) -> None:

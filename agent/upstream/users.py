@@ -35,7 +35,7 @@ def create_user(client: ScimClient, ledger: Ledger, operation: CreateUser) -> st
     for _ in range(_LOOKS):
         if look_first and (found := _find(client, operation)):
             return _take_over(client, ledger, operation, found, sent_before=True)
-        ledger.create_begins(operation.subject)
+        ledger.creates.begins(operation.subject, str(operation.payload["userName"]))
         try:
             external = operation.address.external
             answer = client.request("POST", USERS, operation.payload, may_be_forbidden=external)
@@ -59,7 +59,7 @@ def update_user(client: ScimClient, ledger: Ledger, operation: UpdateUser) -> st
     answer = client.request("PUT", user_path(operation.scim_id), body, may_be_forbidden=external)
     make_sure_of_the_token(client, answer)
     if answer.status == HTTPStatus.NOT_FOUND:
-        raise lost(client, ledger, operation.subject, external=external, verb=operation.verb)
+        raise lost(client, ledger, operation.subject, external=external, verb=CreateUser.verb)
     if answer.status == HTTPStatus.CONFLICT:
         raise NameTaken(answer.words)
     _expect_success(answer)
@@ -89,9 +89,23 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
 
 
 def delete_user(client: ScimClient, ledger: Ledger, operation: DeleteUser) -> str:
-    """Delete an account for good. One that is not there any more is as good as deleted. Raises Refused."""
-    answer = client.request("DELETE", user_path(operation.scim_id), may_be_forbidden=True)
+    """Delete an account for good, unless it is in use again. One that is not there any more is as good as deleted.
+
+    Raises Refused.
+    """
+    answer = client.request("GET", user_path(operation.scim_id), may_be_forbidden=True)
     make_sure_of_the_token(client, answer)
+    if answer.ok and str(answer.body.get("active")).casefold() == "true":  # some services write it as a text
+        ledger.user_in_use_again(operation.subject)
+        raise Refused(
+            "it is in use upstream again, though Rollcall had deactivated it, so it is not deleted. The next cycle "
+            "deactivates it, and the time until it is deleted begins anew. If the person is to keep the account, put "
+            "them into a selected group, or name them in [guard] protected",
+            recorded=True,
+        )
+    if answer.ok:
+        answer = client.request("DELETE", user_path(operation.scim_id), may_be_forbidden=True)
+        make_sure_of_the_token(client, answer)
     if answer.status != HTTPStatus.NOT_FOUND:
         _expect_success(answer)
     ledger.user_deleted(operation.subject)
@@ -131,7 +145,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
         return "created"
     if answer.status == HTTPStatus.CONFLICT:
         # Whatever is there, this create has not made it.
-        ledger.create_refused(operation.subject)
+        ledger.creates.forget(operation.subject)
         found = _find(client, operation)
         if found is None:
             # Perhaps whoever had the name has given it up by now.
@@ -140,7 +154,7 @@ def _created(client: ScimClient, ledger: Ledger, operation: CreateUser, answer: 
                 "externalId. Perhaps its address belongs to another account there; correct that account, then sync."
             )
         return _take_over(client, ledger, operation, found)
-    ledger.create_refused(operation.subject)
+    ledger.creates.forget(operation.subject)
     make_sure_of_the_token(client, answer)
     refuses = operation.address.external and client.service.external_users is ExternalUsers.REFUSE
     raise Refused(answer.words, final=refuses)

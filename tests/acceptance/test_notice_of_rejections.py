@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from tests.acceptance.test_notice import mail, tell
+from tests.acceptance.telling import mail, tell
 from tests.agent_runner import Agent
 from tests.ldif_text import group, person
 from tests.servers.mail_server import MailServer

@@ -29,7 +29,7 @@ def test_a_protected_user_keeps_account_and_memberships(agent: Agent, scim: Scim
     assert scim.active() == {"u0@example.com", "u1@example.com"}
     assert scim.membership() == {"app-a": {"u0@example.com", "u1@example.com"}}
     assert report["exit_code"] == 0
-    assert [text for text in report["notices"] if "1 user is kept upstream" in text and "protected" in text]
+    assert [text for text in report["notices"] if "1 user is kept upstream" in text and "protected by name" in text]
     assert agent.sync()["counts"]["planned"] == 0
 
 

@@ -181,6 +181,24 @@ def test_who_came_after_the_back_up_and_is_gone_by_now_is_taken_out(ready: Agent
     assert ready.sync()["counts"]["planned"] == 0
 
 
+def test_who_came_after_a_back_up_that_had_read_nothing_yet_is_taken_out_too(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim, guard=OPEN)
+    agent.ldif.write_text(group("app-a"))
+    agent.ldif.rename(agent.directory / "elsewhere")
+    agent.sync()
+    shutil.copytree(agent.state, agent.directory / "backup")
+    agent.ldif.write_text(people(3) + person("new") + group("app-a", *uids(3), "new"))
+    agent.sync()
+    restore(agent)
+    agent.ldif.write_text(people(3) + group("app-a", *uids(3)))
+
+    for _ in range(3):
+        agent.sync()
+
+    assert scim.active() == mails(*uids(3))
+    assert scim.membership() == {"app-a": mails(*uids(3))}
+
+
 def test_who_came_after_the_back_up_and_is_gone_counts_for_the_guard(agent: Agent, scim: ScimService) -> None:
     agent.configure(scim)
     agent.ldif.write_text(people(20) + group("app-a", *uids(20)))

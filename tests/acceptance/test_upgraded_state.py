@@ -10,6 +10,8 @@ from tests.servers.scim_service import ScimService
 from tests.servers.vendor_service import VendorService
 
 TO_SCHEMA_5 = """
+alter table create_attempt drop column name;
+drop table guarded_entry;
 drop table pending_write;
 drop table trouble;
 alter table source drop column fresh_at;

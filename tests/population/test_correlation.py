@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, event, func, select
 from agent.directory.marks import mark_everything
 from agent.directory.mirror import absorb
 from agent.plan.difference import Difference, Retry
+from agent.plan.leavers import NEVER
 from agent.plan.locks import UNLOCKED
 from agent.plan.operations import (
     AddMembers,
@@ -188,7 +189,7 @@ class World:
             for operation in list(difference.operations(phase)):
                 acknowledge(ledger, operation)
         with self.state.write() as connection:
-            settle_marks(connection, UNLOCKED)
+            settle_marks(connection, UNLOCKED, NEVER)
 
     # What the persons are, by comparing everybody with everybody.
 

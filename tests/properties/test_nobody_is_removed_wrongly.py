@@ -231,6 +231,16 @@ class Company(RuleBasedStateMachine):
             if trouble:
                 self.world.answers[source] = Answer(trouble)
 
+    @rule(uid=person, number=circle, kind=st.sampled_from(TROUBLES))
+    def restore_what_does_not_know_of_a_joiner(self, uid: str, number: str, kind: str) -> None:
+        self.back_up()
+        self.hire(uid, "example.com")
+        self.join(uid, number)
+        self.claims.watch(self.installation.run)
+        self.restore(kind, CIRCLES[number])
+        for _ in range(2):
+            self.claims.watch(self.installation.run)
+
     # --- cycles ----------------------------------------------------------------------------------------------------
 
     @invariant()

@@ -101,18 +101,27 @@ ledger_member = Table(
     Index(None, "user_id"),
 )
 
+# Which line of [guard] protected names an entry, or has named it; not only of those that stand upstream.
+guarded_entry = Table(
+    "guarded_entry",
+    metadata,
+    entry_number(),
+    Column("line", Text, primary_key=True),
+)
+
 create_attempt = Table(
     "create_attempt",
     metadata,
     entry_number(),
     Column("started_at", UtcDateTime, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),  # the userName or displayName it was sent with
 )
 
 rejected = Table(
     "rejected",
     metadata,
     entry_number(),
-    Column("operation", String(40), nullable=False),
+    Column("operation", String(40), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("digest", String(64), nullable=False),  # of what was refused; something else is tried at once
