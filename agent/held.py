@@ -7,9 +7,9 @@ import json
 from sqlalchemy import select
 
 from agent.connection import Connection
-from agent.cycle import difference_of, guard
 from agent.plan.guard import Verdict
 from agent.plan.plan import removals_of
+from agent.planning import difference_of, guard
 from agent.provision_report import provisions
 from agent.state.database import State
 from agent.state.tables import cycle, source

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from agent.connection import Connection
-from agent.cycle import difference_of, guard, push, resolve, settings_are_settled
 from agent.cycle_report import begin_cycle
 from agent.directory.mirror import SourceOutcome
 from agent.errors import UsageProblem
@@ -20,7 +19,9 @@ from agent.plan.difference import Retry
 from agent.plan.guard import Verdict
 from agent.plan.plan import draw_up
 from agent.plan.settled import settle_marks
+from agent.planning import difference_of, guard, resolve, settings_are_settled
 from agent.provision_report import ProvisionReport, counts_of, outcome_of, remember
+from agent.pushing import push
 from agent.restored_state import was_restored
 from agent.state.database import State
 from agent.state.tables import entry

@@ -9,13 +9,13 @@ from agent.cli.configuration import open_connection
 from agent.cli.explain_text import lines_of
 from agent.cli.terminal import console, print_json
 from agent.connection import Connection
-from agent.cycle import settings_are_settled
 from agent.errors import ExitCode
 from agent.explanation.explanation import Explanation, Found
 from agent.explanation.facts import Verdict
 from agent.explanation.story import Question, explain
 from agent.explanation.who import readable
 from agent.held import held_now
+from agent.planning import settings_are_settled
 from agent.state.database import FILE_NAME, state_to_look_at
 
 _EXIT = {Found.PERSON: ExitCode.DONE, Found.GROUP: ExitCode.DONE, Found.SEVERAL: ExitCode.USAGE}

@@ -15,10 +15,10 @@ from agent.cli.configuration import open_connection
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, harmless, print_json
 from agent.connection import Connection
-from agent.cycle import settings_are_settled
 from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode, UsageProblem
 from agent.operating_system import account_name
+from agent.planning import settings_are_settled
 from agent.population.opt_in import OPT_IN, WITHDRAW, Decision, decide, last_decision
 from agent.population.overview import (
     COLUMNS,

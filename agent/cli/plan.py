@@ -12,12 +12,12 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import console, print_json, print_plan, progress_bars
 from agent.connection import Connection
-from agent.cycle import Resolved, difference_of, resolve
 from agent.cycle_report import describe_source, problems_now, refused_now
 from agent.errors import ExitCode
 from agent.notices import notices_of_cycle
 from agent.plan.operations import Phase
 from agent.plan.removals import amount_of, cause_of, causes_of
+from agent.planning import Resolved, difference_of, resolve
 from agent.state.database import State, scratch_copy
 from connectors.base import Completeness
 

@@ -8,6 +8,8 @@ identity: whoever is read elsewhere now lets go of the old entry, and what stand
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from sqlalchemy import Connection, func, select
 
 from agent.directory.presence import lose
@@ -18,7 +20,7 @@ from agent.state.tables import entry, source
 _BATCH = 500
 
 
-def let_go_of_doubles(connection: Connection, configured: set[str]) -> list[tuple[int, int]]:
+def let_go_of_doubles(connection: Connection, configured: AbstractSet[str]) -> list[tuple[int, int]]:
     """Let go of entries of former sources that are there under the same anchor in a configured one.
 
     Returns the number each had and the one it has now.
