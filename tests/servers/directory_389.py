@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.servers.certificates import Certificates, certificates
+from tests.servers.database_copy import copy_database
 from tests.servers.ports import free_port
 
 SUFFIX = "dc=example,dc=com"
@@ -166,13 +167,13 @@ class Directory389:
     def back_up(self) -> Path:
         """Copy the stopped server's databases, the changelog among them."""
         copy = self.directory / "backups" / "copy"
-        shutil.copytree(self.directory / "database", copy, dirs_exist_ok=True)
+        copy_database(self.directory / "database", copy)
         return copy
 
     def restore(self, copy: Path) -> None:
         """Replace the stopped server's databases by a copy."""
         shutil.rmtree(self.directory / "database")
-        shutil.copytree(copy, self.directory / "database")
+        copy_database(copy, self.directory / "database")
 
     def modify(self, ldif: str) -> None:
         """Carry out change records as the administrator."""

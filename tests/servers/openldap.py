@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.servers.certificates import Certificates, certificates
+from tests.servers.database_copy import copy_database
 from tests.servers.ports import free_port
 
 SUFFIX = "dc=example,dc=com"
@@ -176,14 +177,14 @@ class OpenLdap:
     def back_up(self) -> Path:
         """Copy the stopped server's database."""
         copy = self.directory / "backup"
-        shutil.copytree(self.directory / "database", copy, dirs_exist_ok=True)
+        copy_database(self.directory / "database", copy)
         return copy
 
     def restore(self, copy: Path) -> None:
         """Replace the stopped server's database by a copy, or by nothing when there is none."""
         shutil.rmtree(self.directory / "database")
         if copy.exists():
-            shutil.copytree(copy, self.directory / "database")
+            copy_database(copy, self.directory / "database")
         else:
             (self.directory / "database").mkdir()
 

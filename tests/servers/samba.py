@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.servers.certificates import Certificates, certificates
+from tests.servers.database_copy import copy_database
 from tests.servers.ports import RUN, WORKER
 
 REALM = "CORP.TEST"
@@ -166,13 +167,13 @@ class SambaDomain:
     def back_up(self) -> Path:
         """Copy the stopped controller's databases."""
         copy = self.directory.with_name(self.directory.name + "-backup")
-        shutil.copytree(self.directory / "private", copy, dirs_exist_ok=True)
+        copy_database(self.directory / "private", copy)
         return copy
 
     def restore(self, copy: Path) -> None:
         """Replace the stopped controller's databases by a copy."""
         shutil.rmtree(self.directory / "private")
-        shutil.copytree(copy, self.directory / "private")
+        copy_database(copy, self.directory / "private")
 
     def load(self, ldif: str, *, passwords: dict[str, str] | None = None) -> None:
         """Write entries into the stopped controller's database, 500 in one transaction; passwords by sAMAccountName."""
