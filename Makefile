@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench packages picture lock servers clean
+.PHONY: help setup demo test test-linux-service test-slow lint format bench packages picture lock servers clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -42,6 +42,9 @@ servers: ## install the Debian packages of the real servers the tests need
 test: servers $(VENV)/kerberos ## every test but the slow proofs, against real servers
 	$(BIN)/python -m pytest -m "not slow_proof" --numprocesses=auto --dist=worksteal --durations=15
 
+test-linux-service: servers setup ## the packages, installed below a real systemd in a container (as root; part of test)
+	$(BIN)/python -m pytest tests/installed --durations=10
+
 test-slow: servers $(VENV)/kerberos ## the slow proofs
 	$(BIN)/python -m pytest -m slow_proof
 
@@ -58,8 +61,9 @@ bench: setup servers ## measure, and print figures and ratios
 	$(BIN)/python -m benchmarks.ldap_read
 	$(BIN)/python -m benchmarks.idle_cycle
 
-packages: setup ## build the wheel and the source distribution into dist/
+packages: setup ## build the wheel, the source distribution, the deb and the rpm into dist/
 	$(BIN)/python -m hatchling build
+	$(BIN)/python packaging/build_linux.py
 
 picture: setup ## make the README's picture of the demo
 	$(BIN)/rollcall demo --picture packaging/pictures/demo.svg

@@ -82,11 +82,11 @@ class Container:
         """Run a command as root inside. Returns what it printed, errors too."""
         done = subprocess.run(
             [*self._inside(), "--", *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            timeout=timeout,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=timeout,
         )  # fmt: skip
-        assert not check or done.returncode == 0, f"{command} ended with {done.returncode}: {done.stdout}"
-        return done.stdout
+        printed = done.stdout.decode(errors="replace")  # a database, for one, is no text
+        assert not check or done.returncode == 0, f"{command} ended with {done.returncode}: {printed}"
+        return printed
 
     def code_of(self, *command: str) -> int:
         """Run a command as root inside, and return its exit code."""

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "build" / "installed"
 OLDER = "0.0.9"  # the same program under the number of an older one
-_INSIDE = ("systemd", "systemd-sysv", "dbus", "python3", "libnss-systemd", "procps", "rpm")
+_INSIDE = ("systemd", "systemd-sysv", "dbus", "python3", "libnss-systemd", "procps", "rpm", "rpm2cpio", "cpio")
 _SOURCES = ("agent", "connectors", "packaging", "pyproject.toml", "uv.lock", "README.md")
 
 

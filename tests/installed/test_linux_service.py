@@ -88,7 +88,9 @@ every = "{every}"
 
 def add(directory: OpenLdap, entry: str) -> None:
     dn, rest = entry.split("\n", 1)
-    directory.modify(f"{dn}\nchangetype: add\n{rest}")
+    # The server itself gives out the UUIDs of what is added while it runs.
+    lines = [line for line in rest.splitlines() if not line.startswith("entryUUID:")]
+    directory.modify("\n".join([dn, "changetype: add", *lines]))
 
 
 def is_active(container: Container) -> bool:

@@ -1,0 +1,71 @@
+"""The packages themselves: what is in them, and that they are the same whenever they are built."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.installed.container import Container
+from tests.installed.parts import build, debian, packages
+
+
+def test_two_builds_of_one_commit_are_the_same_bit_by_bit(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        build(tmp_path / name)
+
+    one, other = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "other"))
+
+    assert sorted(one) == sorted(other)
+    assert len(one) == 2
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def test_deb_and_rpm_carry_the_same_files() -> None:
+    built = packages()
+    deb = subprocess.run(["dpkg-deb", "--contents", str(built.deb)], capture_output=True, check=True, text=True).stdout
+    rpm = subprocess.run(
+        ["rpm", "--query", "--list", "--package", str(built.rpm)], capture_output=True, check=True, text=True
+    ).stdout
+
+    in_deb = {line.split()[-1].lstrip(".") for line in deb.splitlines() if not line.startswith("d")}
+    in_rpm = set(rpm.split())
+
+    assert in_deb - in_rpm == set()
+    assert "/usr/lib/systemd/system/rollcall@.service" in in_deb
+    assert [name for name in in_deb if name.endswith((".pyc", "/direct_url.json"))] == []
+
+
+def test_the_unpacked_rpm_runs_and_its_units_are_sound(tmp_path: Path) -> None:
+    (tmp_path / "container").mkdir()
+    with Container(debian(), tmp_path / "container") as container:
+        container.write("/root/rollcall.rpm", packages().rpm.read_bytes())
+
+        container.run("sh", "-c", "cd / && rpm2cpio /root/rollcall.rpm | cpio --extract --make-directories --quiet")
+        container.run("systemd-sysusers", "/usr/lib/sysusers.d/rollcall.conf")
+        container.run("systemctl", "daemon-reload")
+
+        assert re.fullmatch(r"rollcall \d+\.\d+\.\d+", container.run("rollcall", "--version").strip())
+        for unit in ("rollcall.service", "rollcall@.service"):
+            assert container.run("systemd-analyze", "verify", f"/usr/lib/systemd/system/{unit}") == ""
+        scripts = container.run("rpm", "--query", "--scripts", "--package", "/root/rollcall.rpm")
+        assert "systemd-sysusers" in scripts
+        assert "systemctl try-restart" in scripts
+
+
+def test_the_two_units_differ_in_the_names_of_the_instance_only() -> None:
+    directory = Path(__file__).parents[2] / "packaging" / "systemd"
+    single, instance = (
+        (directory / name).read_text(encoding="utf-8").splitlines()
+        for name in ("rollcall.service", "rollcall@.service")
+    )
+
+    assert len(single) == len(instance)
+    assert [
+        (one, other) for one, other in zip(single, instance, strict=True) if one != other and "%i" not in other
+    ] == [
+        (
+            "# Without settings there is nothing to do: rollcall init writes them.",
+            '# One instance for each connection; its settings say state_dir = "/var/lib/rollcall/NAME".',
+        )
+    ]
