@@ -5,13 +5,17 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from agent.connection import Connection as Settled
+from agent.planning import FINGERPRINT
 from agent.population.scope import selection_of
+from agent.state.facts import fact_of
 from agent.state.tables import desired_group, entry, guarded_entry
 from connectors.distinguished_name import normalise
 
 
 def idle_lines(reader: Connection, connection: Settled) -> list[str]:
     """Tell of each line that has named nobody who is provisioned, and no selected group."""
+    if fact_of(reader, FINGERPRINT) != connection.fingerprint:
+        return []  # no cycle has worked with these settings yet
     named = set(reader.execute(select(guarded_entry.c.line).distinct()).scalars())
     sentences = [
         f'[guard] protected: "{written}" protects nobody: no user who is provisioned and no selected group is called '

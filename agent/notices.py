@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
 from sqlalchemy import Connection, Row, func, select
@@ -10,9 +11,13 @@ from agent.connection import Connection as Settled
 from agent.idle_lines import idle_lines
 from agent.plan.locks import Locks
 from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
+from agent.restored_state import UNSEEN
+from agent.state.facts import fact_of
 from agent.state.tables import desired_user, ledger_user
+from agent.upstream.ledger import SWITCHED_ON
 
 _SHOWN = 20
+_FEW = 5
 _KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; memberships are kept up"
 
 
@@ -24,6 +29,8 @@ def notices_now(reader: Connection, connection: Settled) -> list[str]:
         *_unlinked(reader),
         *_protected(reader),
         *_kept_active(reader, connection.source_names),
+        *_switched_on(reader),
+        *_not_looked_at(reader),
         *idle_lines(reader, connection),
     ]
 
@@ -36,6 +43,8 @@ def notices_of_cycle(reader: Connection, connection: Settled) -> list[str]:
         *_unlinked(reader),
         *_protected(reader),
         *_kept_active(reader, connection.source_names),
+        *_switched_on(reader),
+        *_not_looked_at(reader),
         *idle_lines(reader, connection),
     ]
 
@@ -100,6 +109,27 @@ def _protected(connection: Connection) -> list[str]:
                 f"more: {protection}."
             )
     return sentences
+
+
+def _switched_on(reader: Connection) -> list[str]:
+    names = json.loads(fact_of(reader, SWITCHED_ON) or "[]")
+    if not names:
+        return []
+    few = ", ".join(names[:_FEW]) + (", …" if len(names) > _FEW else "")
+    sentence = (
+        f"{_users(len(names))} in use upstream though Rollcall has deactivated them ({few}): somebody has switched "
+        "them on there, or the service does not heed it. Whoever is to be out has to be deactivated there; this is "
+        "looked at again when everything is compared (rollcall sync --full)."
+    )
+    return [sentence]
+
+
+def _not_looked_at(reader: Connection) -> list[str]:
+    sentence = (
+        "The state was restored from a back-up, and the upstream has not shown yet what stands there: everything is "
+        "compared in every cycle until it does. See the log for what it answers."
+    )
+    return [sentence] if fact_of(reader, UNSEEN) else []
 
 
 def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:

@@ -23,7 +23,7 @@ from agent.plan.plan import Plan, draw_up
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
-from agent.restored_state import take_up_what_was_made, was_restored
+from agent.restored_state import installation_of, is_to_be_looked_at, take_up_what_was_made, was_restored
 from agent.source_read import read_source
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
@@ -32,7 +32,7 @@ from agent.upstream.observed_members import doubt_every_group
 from agent.upstream.protected import note_guarded
 from agent.upstream.rejections import try_the_refused_again
 
-_FINGERPRINT = "connection fingerprint"
+FINGERPRINT = "connection fingerprint"
 _RECONCILED = "reconciled fingerprint"
 _RECONCILED_AT = "full reconciliation begun at"
 _RESTORED = "restored"  # in the place of the fingerprint
@@ -94,14 +94,15 @@ def resolve(
 
 def _prepare(connection: Connection, state: State, *, settled: bool, restored: bool) -> None:
     """Before the sources are read: what a restored state or other settings ask for."""
+    installation, known = installation_of(state), is_to_be_looked_at(state)
     if settled and not restored:
         return
     with state.write() as transaction:
-        if restored:
+        if restored and not known:
             void_approvals(transaction)
             write_fact(transaction, _RECONCILED, _RESTORED)
-            directory, service = connection.settings.agent.state_dir, connection.service
-            take_up_what_was_made(transaction, directory, service.address_of, connection.source_names)
+            directory = connection.settings.agent.state_dir
+            take_up_what_was_made(transaction, directory, connection.service, connection.source_names, installation)
         # By the names that are known: the read may show that somebody has moved.
         note_guarded(transaction, connection.protection, everybody=True)
 
@@ -130,14 +131,14 @@ def _settle(transaction: Transaction, connection: Connection, state: State, *, s
     settle(transaction, connection.population, sources_with_old_keys(transaction, same_person, sources, owing))
     note_guarded(transaction, connection.protection, everybody=everything)
     note_groups_that_left(transaction)
-    write_fact(transaction, _FINGERPRINT, connection.fingerprint)
+    write_fact(transaction, FINGERPRINT, connection.fingerprint)
     if not owing:
         write_fact(transaction, _RECONCILED, connection.fingerprint)
 
 
 def settings_are_settled(connection: Connection, state: State) -> bool:
     """Tell whether the desired state was worked out with the settings as they are now."""
-    return read_fact(state, _FINGERPRINT) == connection.fingerprint
+    return read_fact(state, FINGERPRINT) == connection.fingerprint
 
 
 def difference_of(

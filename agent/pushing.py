@@ -17,7 +17,7 @@ from agent.plan.difference import Retry
 from agent.plan.operations import Operation
 from agent.plan.plan import as_planned, name_of
 from agent.planning import Resolved, difference_of
-from agent.restored_state import note_the_trail
+from agent.restored_state import installation_of, note_the_trail
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.brake import Brake
@@ -63,7 +63,14 @@ def push(
             remember_held(transaction, verdict.digest, verdict.held)
     permitted = verdict.let_through(plan.removals)
     progress.planned(plan.operations)
-    background = Background(cycle_id, resolved.outcomes, connection.population.scope.selection, let_through)
+    background = Background(
+        cycle_id,
+        resolved.outcomes,
+        connection.population.scope.selection,
+        let_through,
+        installation=installation_of(state),
+        upstream=base,
+    )
     with AuditTrail(state, directory, audit, background) as trail:
 
         def before_write(operation: Operation) -> None:

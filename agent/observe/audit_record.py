@@ -4,6 +4,8 @@ One record stands for one operation. An operation may take several write request
 repeated, an account that is taken over) or none (what was there already as wanted); `writes` says how many.
 
     at           when the record was written, UTC, ISO 8601
+    installation the name of the state, which its back-ups bear, too; that of another connection has another
+    upstream     the address of the service
     cycle_id     the cycle, as `rollcall status` names it
     number       of the operation in its cycle; with cycle_id it names the record
     verb         "create user", "add members" …: the verbs of agent/plan/operations.py
@@ -53,13 +55,17 @@ _ABOUT_GROUPS = (CreateGroup, UpdateGroup, ReadMembers)
 class Background:
     """What all records of one cycle have in common.
 
-    approved:  the removals that somebody let through, and who
+    approved:      the removals that somebody let through, and who
+    installation:  the name of the state, which its back-ups bear, too
+    upstream:      the address of the service
     """
 
     cycle_id: str
     outcomes: Sequence[SourceOutcome]
     selection: Selection
     approved: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    installation: str = ""
+    upstream: str = ""
 
 
 def begun(reader: Connection, background: Background, operation: Operation, number: int) -> Record:
@@ -72,6 +78,8 @@ def begun(reader: Connection, background: Background, operation: Operation, numb
     reason = reason_of(reader, background.selection, operation)
     return {
         "at": "",
+        "installation": background.installation,
+        "upstream": background.upstream,
         "cycle_id": background.cycle_id,
         "number": number,
         "verb": operation.verb,

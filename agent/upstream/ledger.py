@@ -7,7 +7,8 @@ is lost, what stands upstream is not known any more, and differs from whatever i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,8 @@ from sqlalchemy import delete, select, update
 from agent.directory.marks import mark
 from agent.plan.conditions import PUSHABLE
 from agent.plan.operations import Address, Operation, Subject
-from agent.state.database import State, upsert
+from agent.state.database import State, batched, upsert
+from agent.state.facts import write_fact
 from agent.state.tables import (
     create_attempt,
     desired_user,
@@ -35,6 +37,8 @@ from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from agent.upstream.protected import keep_guarded
 from agent.upstream.rejections import forget_refusals_of_user, reject
 
+SWITCHED_ON = "in use upstream though deactivated"  # a fact: JSON, user names
+_BATCH = 500
 _ACCOUNTS = ((ledger_user, False), (former_account, True))
 
 
@@ -183,21 +187,37 @@ class Ledger:
                 if row.scim_id not in scim_ids
             ]
 
-    def accounts_in_use(self, active: Mapping[str, bool], *, but_external: bool) -> None:
-        """The upstream shows these accounts, by SCIM id, in use or not. Where it is otherwise here, that is put right.
+    def accounts_in_use(self, active: Mapping[str, bool], *, but_external: bool, restored: bool) -> list[str]:
+        """The upstream shows these accounts, by SCIM id, in use or not.
 
-        but_external:  what external users have upstream is none of our business
+        but_external:  what external users have upstream is theirs, and an invitation is not in use before it is taken
+        restored:      the ledger is older than what stands there, so that what was deactivated may be in use rightly
+
+        Who is out of use and is to be in has an account that differs from what is wanted. Returns the user names of
+        those whom the ledger has deactivated and who are in use all the same: somebody has switched them on again, or
+        the service does not know what `active` means.
         """
+        shown = []
         with self._state.write() as connection:
-            asked = select(ledger_user.c.scim_id, ledger_user.c.active).where(ledger_user.c.scim_id.in_(list(active)))
-            if but_external:
-                asked = asked.where(ledger_user.c.external.is_(False))
-            held = connection.execute(asked).all()
-            for row in held:
-                if row.active != active[row.scim_id]:
-                    since = None if active[row.scim_id] else now()
-                    values = {"active": active[row.scim_id], "digest": UNKNOWN, "deactivated_at": since}
-                    connection.execute(update(ledger_user).where(ledger_user.c.scim_id == row.scim_id).values(**values))
+            for some in batched(active, _BATCH):
+                held = connection.execute(select(ledger_user).where(ledger_user.c.scim_id.in_(some))).all()
+                for row in held:
+                    in_use, this = active[row.scim_id], ledger_user.c.scim_id == row.scim_id
+                    if row.active and not in_use and not (but_external and row.external):
+                        values = {"active": False, "digest": UNKNOWN, "deactivated_at": now()}
+                        connection.execute(update(ledger_user).where(this).values(**values))
+                    elif in_use and not row.active and row.deactivated_at is not None:
+                        if restored:
+                            values = {"active": True, "digest": UNKNOWN, "deactivated_at": None}
+                            connection.execute(update(ledger_user).where(this).values(**values))
+                        else:
+                            shown.append(str(row.user_name))
+        return shown
+
+    def switched_on(self, user_names: Iterable[str]) -> None:
+        """Keep who is in use though deactivated, for whoever is to be told."""
+        with self._state.write() as connection:
+            write_fact(connection, SWITCHED_ON, json.dumps(sorted(user_names)))
 
     def account_found_again(self, subject: Subject, scim_id: str, *, active: bool) -> None:
         """The account of a user has another id by now: it was made anew while this state was put aside."""

@@ -9,7 +9,7 @@ as they like: evidence is a 404 for the account itself.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -25,6 +25,7 @@ from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
 SINGLE_LOOKS = 1_000  # in one reconciliation, of accounts that the listing leaves out
+_SILENT = 3
 _DELETED = "it was deleted upstream by somebody else; the next cycle creates it again"
 _INVITATION_GONE = (
     "it is not there any more: the invitation has expired or was declined, or somebody deleted it. "
@@ -52,47 +53,70 @@ def look_at_accounts(client: ScimClient, ledger: Ledger, *, asked: bool, restore
     asked:     somebody asks for everything that was refused to be tried again, invitations too
     restored:  the ledger is older than what stands there
     """
-    listed: set[str] = set()
+    listed, switched_on, refused_listing = set[str](), list[str](), False
     for answer, users in page_through(client, USERS, {}, may_be_forbidden=True):
         if not answer.ok:
             reason = f"the users upstream cannot be listed: {answer.words}"
             log.warning("not known which accounts are still there", reason=reason, status=answer.status)
-            return Look(ended=not _out_of_order(answer))
-        listed |= _note(client, ledger, users, restored=restored)
-    missing = ledger.accounts_but(listed)
-    if len(missing) > SINGLE_LOOKS:
-        log.warning(
-            "not every account was looked at upstream",
-            reason="the upstream does not list them; others are looked at in the next full reconciliation",
-            not_listed=len(missing),
-            looked_at=SINGLE_LOOKS,
-        )
-        missing = random.sample(missing, SINGLE_LOOKS)
+            if _out_of_order(answer) or not restored:
+                return Look(ended=not _out_of_order(answer))
+            refused_listing = True
+            break
+        numbers = _numbers(client, ledger, users)
+        switched_on += _note_use(client, ledger, users, restored=restored)
+        listed |= numbers
+    if not refused_listing:
+        ledger.switched_on(switched_on)
     gone: list[tuple[Subject, Refused]] = []
-    for account in missing:
+    silent = 0
+    for account in _some(ledger.accounts_but(listed)):
         answer = _look_at(client, account)
         if answer.status == HTTPStatus.FORBIDDEN or _out_of_order(answer):
-            log.warning("not every account was looked at upstream", reason=answer.words, status=answer.status)
-            return Look(tuple(gone), ended=not _out_of_order(answer))
-        if answer.status == HTTPStatus.NOT_FOUND and not _made_anew(client, ledger, account):
+            # One that never answers is one bad object. Several: there is no more to be seen for now.
+            log.warning("an account could not be looked at", user=account.subject.label, reason=answer.words)
+            silent += 1
+            if silent == _SILENT:
+                break
+        elif answer.ok and restored:
+            _note_use(client, ledger, [answer.body], restored=True)
+        elif answer.status == HTTPStatus.NOT_FOUND and not _made_anew(client, ledger, account):
             refused = _forget(client, ledger, account, asked=asked)
             if refused.recorded:
                 gone.append((account.subject, refused))
     return Look(tuple(gone))
 
 
-def _note(client: ScimClient, ledger: Ledger, users: Sequence[Resource], *, restored: bool) -> set[str]:
-    """Note whose number is there, and who is in use. Returns the ids."""
+def _some(missing: list[Account]) -> list[Account]:
+    if len(missing) <= SINGLE_LOOKS:
+        return missing
+    log.warning(
+        "not every account was looked at upstream",
+        reason="the upstream does not list them; others are looked at in the next full reconciliation",
+        not_listed=len(missing),
+        looked_at=SINGLE_LOOKS,
+    )
+    return random.sample(missing, SINGLE_LOOKS)
+
+
+def _numbers(client: ScimClient, ledger: Ledger, users: Sequence[Resource]) -> set[str]:
+    """Note whose number is there. Returns the ids."""
     profile = client.service.profile
     numbers = {str(user["id"]): account_number(profile, user) for user in users if user.get("id")}
     if profile.account_schema:
         ledger.account_numbers_seen(numbers)
-    # What somebody has switched upstream by hand is put right. The account of an external user may be the person's own,
-    # or an invitation nobody has taken up: whether that is in use says something to an older state only.
-    theirs = client.service.external_users in {ExternalUsers.LOCKED, ExternalUsers.INVITE}
-    in_use = {str(user["id"]): user["active"] is True for user in users if isinstance(user.get("active"), bool)}
-    ledger.accounts_in_use(in_use, but_external=theirs and not restored)
     return set(numbers)
+
+
+def _note_use(
+    client: ScimClient, ledger: Ledger, users: Sequence[Mapping[str, object]], *, restored: bool
+) -> list[str]:
+    """Note who is in use. Returns who is so though deactivated."""
+    # The account of an external user may be the person's own, or an invitation that nobody has taken up yet.
+    theirs = client.service.external_users in {ExternalUsers.LOCKED, ExternalUsers.INVITE}
+    # Some services write it as a text; of who leaves it out nothing is known.
+    texts = {str(user.get("id")): str(user.get("active")).casefold() for user in users}
+    in_use = {scim_id: text == "true" for scim_id, text in texts.items() if text in {"true", "false"}}
+    return ledger.accounts_in_use(in_use, but_external=theirs, restored=restored)
 
 
 def _out_of_order(answer: Answer) -> bool:
@@ -101,7 +125,12 @@ def _out_of_order(answer: Answer) -> bool:
 
 def _made_anew(client: ScimClient, ledger: Ledger, account: Account) -> bool:
     """Find out whether the account stands there under another id: a state that was restored knows less."""
-    found = None if account.set_aside else by_external_id(client, USERS, account.anchor)
+    try:
+        found = None if account.set_aside else by_external_id(client, USERS, account.anchor)
+    except Refused as refused:
+        # Whether it stands there under another id will be seen before it is created again.
+        log.warning("an account could not be looked for", user=account.subject.label, reason=str(refused))
+        return False
     if found is None or ledger.owner_of(found.scim_id) is not None:
         return False
     ledger.account_found_again(account.subject, found.scim_id, active=found.resource.get("active") is not False)

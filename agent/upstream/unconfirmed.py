@@ -17,6 +17,7 @@ from agent.upstream.create_attempts import LeftBehind
 from agent.upstream.ledger import Ledger
 from agent.upstream.ledger_rows import UNKNOWN, Origin
 from agent.upstream.lookup import GROUPS, USERS, Found, by_external_id, group_by_name, primary_address, user_by_name
+from agent.upstream.profile import ExternalUsers
 from agent.upstream.refusal import Refused
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ def _candidates(client: ScimClient, create: LeftBehind) -> Iterator[Found]:
 
 def _take_note(client: ScimClient, ledger: Ledger, create: LeftBehind, found: Found) -> None:
     """Enter it into the ledger. Of its state nothing is known but what is shown, so that it differs from any other."""
+    service = client.service
     log.warning("a create whose answer was lost was carried out", label=create.subject.label, scim_id=found.scim_id)
     ledger.creates.plan_again(create.subject)
     if create.is_user:
@@ -81,10 +83,11 @@ def _take_note(client: ScimClient, ledger: Ledger, create: LeftBehind, found: Fo
             scim_id=found.scim_id,
             user_name=str(found.resource.get("userName") or create.name),
             digest=UNKNOWN,
-            active=found.resource.get("active") is not False,
+            # An invitation that nobody has taken up shows itself as out of use, and can be taken up at any time.
+            active=found.resource.get("active") is not False or service.external_users is ExternalUsers.INVITE,
             origin=Origin.CREATED,
-            address=client.service.address_of(primary_address(found.resource)),
-            account_number=account_number(client.service.profile, found.resource),
+            address=service.address_of(primary_address(found.resource)),
+            account_number=account_number(service.profile, found.resource),
         )
         return
     ledger.groups.acknowledged(

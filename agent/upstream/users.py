@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
+from agent.errors import NotScim
 from agent.plan.operations import CreateUser, DeactivateUser, DeleteUser, RetireAccount, UpdateUser
 from agent.upstream.accounts import account_number
 from agent.upstream.adoption import verify_match, verify_new
@@ -93,7 +94,10 @@ def delete_user(client: ScimClient, ledger: Ledger, operation: DeleteUser) -> st
 
     Raises Refused.
     """
-    answer = client.request("GET", user_path(operation.scim_id), may_be_forbidden=True)
+    try:
+        answer = client.request("GET", user_path(operation.scim_id), may_be_forbidden=True)
+    except NotScim as error:  # some frameworks answer so what they do not find: no evidence either way
+        raise Refused(f"whether it is in use cannot be told: {error}", temporary=True) from error
     make_sure_of_the_token(client, answer)
     if answer.ok and str(answer.body.get("active")).casefold() == "true":  # some services write it as a text
         ledger.user_in_use_again(operation.subject)

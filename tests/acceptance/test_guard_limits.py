@@ -132,6 +132,29 @@ def test_three_in_a_hundred_a_day_are_stopped_by_what_comes_back_in_a_day(ready:
     assert len(scim.active()) == count - 24
 
 
+def test_groups_that_leave_the_scope_a_few_a_day_are_stopped_too(ready: Agent, scim: ScimService) -> None:
+    names = [f"app-{number}" for number in range(40)]
+    everybody = people(40)
+    ready.configure(scim, guard={"users": 100})
+    ready.ldif.write_text(everybody + "".join(group(name, f"u{i}", "u0") for i, name in enumerate(names)))
+    ready.sync()
+    codes = []
+    for day in range(1, 11):
+        left = list(enumerate(names))[2 * day :]  # 2 of 40 are 5 %
+        ready.ldif.write_text(everybody + "".join(group(name, f"u{i}", "u0") for i, name in left))
+        last = ready.sync()
+        codes.append(last["exit_code"])
+        if last["exit_code"]:
+            break
+        days_pass(ready, 1)
+
+    # The limit is 4, and 0.8 come back in a day: after twice 2 and two nights, 3 of 4 are used.
+    assert codes == [0, 0, 3]
+    assert "2 of 40 groups would lose all their members" in str(last)
+    assert "after 3 in the last days; the limit is 4" in str(last)
+    assert sum(bool(members) for members in scim.membership().values()) == 36
+
+
 def test_what_was_approved_uses_up_nothing(ready: Agent, scim: ScimService) -> None:
     ready.ldif.write_text(people(60) + group("app-a", *uids(60)))
     ready.sync()

@@ -24,7 +24,8 @@ def test_who_was_switched_off_by_hand_and_is_to_be_in_is_taken_into_use(agent: A
     assert len(scim.active()) == 5
 
 
-def test_who_was_switched_on_by_hand_and_is_to_be_out_is_deactivated_again(agent: Agent, scim: ScimService) -> None:
+def test_who_was_switched_on_by_hand_and_is_to_be_out_is_told_of(agent: Agent, scim: ScimService) -> None:
+    """It may be that the service does not heed deactivations: they must not come again in every reconciliation."""
     agent.configure(scim)
     agent.ldif.write_text(people(5) + group("app-a", *uids(5)))
     agent.sync()
@@ -32,10 +33,26 @@ def test_who_was_switched_on_by_hand_and_is_to_be_out_is_deactivated_again(agent
     agent.sync()
     account(scim, "u4@example.com")["active"] = True
 
-    for _ in range(2):
-        agent.sync("--full")
+    reports = [agent.sync("--full") for _ in range(2)]
 
-    assert account(scim, "u4@example.com")["active"] is False
+    told = "1 user is in use upstream though Rollcall has deactivated them (u4@example.com)"
+    assert [any(told in notice for notice in report["notices"]) for report in reports] == [True, True]
+    assert told in agent.run("status").out
+    assert [report["counts"]["writes"] for report in reports] == [0, 0]
+    account(scim, "u4@example.com")["active"] = False
+    assert not any("in use upstream" in notice for notice in agent.sync("--full")["notices"])
+
+
+@pytest.mark.parametrize("text", ["False", "false"])
+def test_a_service_that_writes_a_text_is_understood(agent: Agent, scim: ScimService, text: str) -> None:
+    agent.configure(scim)
+    agent.ldif.write_text(people(5) + group("app-a", *uids(5)))
+    agent.sync()
+    account(scim, "u3@example.com")["active"] = text
+
+    agent.sync("--full")
+
+    assert account(scim, "u3@example.com")["active"] is True
 
 
 def test_an_ordinary_cycle_does_not_look(agent: Agent, scim: ScimService) -> None:

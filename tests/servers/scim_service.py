@@ -57,6 +57,7 @@ class ScimService:
         self.faults: list[Fault] = []
         self.ignores_member_additions = False
         self.ignores_filters = False
+        self.unlisted: set[str] = set()  # ids that no listing shows
         self.unknown_member = 400  # the answer to an addition of somebody who is not there; 200: it is ignored
         self.refuses: Callable[[dict[str, Any]], str | None] = lambda _user: None
         self._lock = threading.RLock()
@@ -134,7 +135,7 @@ class ScimService:
         return any(u["userName"].lower() == user_name.lower() and u["id"] != but for u in self.users.values())
 
     def _list(self, store: dict[str, dict[str, Any]], query: dict[str, list[str]]) -> tuple[int, Any]:
-        found = list(store.values())
+        found = [item for item in store.values() if item["id"] not in self.unlisted]
         match = _FILTER.fullmatch(query.get("filter", [""])[0])
         if match and not self.ignores_filters:
             value = json.loads(f'"{match[2]}"')
