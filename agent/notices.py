@@ -10,8 +10,10 @@ from agent.connection import Connection as Settled
 from agent.idle_lines import idle_lines
 from agent.plan.locks import Locks
 from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
+from agent.state.facts import fact_of
 from agent.state.tables import desired_user, ledger_user
 
+UNSEEN = "why the daemon cannot be asked"  # a fact that the daemon writes
 _SHOWN = 20
 _KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; memberships are kept up"
 
@@ -19,6 +21,7 @@ _KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; m
 def notices_now(reader: Connection, connection: Settled) -> list[str]:
     """Return every notice, in sentences, with some examples of each kind."""
     return [
+        *(sentence for sentence in (fact_of(reader, UNSEEN),) if sentence),
         *held_back(reader),
         *differing_profiles(reader, connection.locks),
         *_unlinked(reader),
