@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
@@ -10,6 +11,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from agent.errors import UsageProblem
 from agent.settings import ScheduleSettings
+
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_NUMBERS = re.compile(r"(?:\*|(?P<first>[0-7])(?:-(?P<last>[0-7]))?)(?:/(?P<step>\d{1,2}))?", re.ASCII)
 
 
 def trigger_of(schedule: ScheduleSettings) -> BaseTrigger:
@@ -35,9 +39,23 @@ def due_after(schedule: ScheduleSettings, moment: datetime) -> datetime:
 
 
 def _cron(line: str) -> CronTrigger:
+    *fields, days = line.split() or [""]
     try:
-        return CronTrigger.from_crontab(line)
+        return CronTrigger.from_crontab(" ".join([*fields, ",".join(map(_by_name, days.split(",")))]))
     except ValueError as error:
         raise UsageProblem(
             f'schedule.cron: "{line}" is not a cron line ({error}). Write five fields, like "*/15 6-20 * * 1-5".'
         ) from None
+
+
+def _by_name(days: str) -> str:
+    """Name the days of the week that are given as numbers: for cron 0 and 7 are Sunday, for APScheduler 0 is Monday."""
+    match = _NUMBERS.fullmatch(days)
+    if match is None or days == "*":
+        return days
+    first = int(match["first"] or 0)
+    last = int(match["last"]) if match["last"] else 6 if match["step"] else first
+    chosen = range(first, last + 1, int(match["step"] or 1))
+    if not chosen:
+        raise ValueError(f'"{days}" is no day of the week')
+    return ",".join(_DAYS[day % len(_DAYS)] for day in chosen)
