@@ -14,7 +14,6 @@ from tests.agent_runner import Agent
 from tests.ldif_text import group, people, person, uids
 from tests.servers.scim_service import Fault, ScimService
 
-
 GUEST = person("guest", mail="guest@partner.example")
 
 
