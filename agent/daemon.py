@@ -82,8 +82,8 @@ class Daemon:
     def _serve(self) -> None:
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, timezone="UTC")
         self._schedule(scheduler)
-        self._outside = Outside(self._pulse, lambda: _next_cycle(scheduler))
-        self._outside.open(self._connection, self._state)
+        self._outside = Outside(self._pulse, self._state, lambda: _next_cycle(scheduler))
+        self._outside.open(self._connection)
         scheduler.start()
         self._listen()
         log.info("the daemon runs", state=str(self._connection.settings.agent.state_dir))
@@ -172,7 +172,7 @@ class Daemon:
         with self._one_cycle:
             self._connection = connection
         self._schedule(scheduler)
-        self._outside.open(connection, self._state)
+        self._outside.open(connection)
         self._listen()
         log.info("settings reloaded")
         return "the new settings are in force"

@@ -36,38 +36,46 @@ class Outside:
     """Answers questions about one daemon. The state is read over connections of its own, never those of a cycle.
 
     pulse:       how the cycles go
+    state:       is told, for `rollcall status`, why nobody can ask
     next_cycle:  says when the schedule begins the next one
     """
 
-    def __init__(self, pulse: Pulse, next_cycle: Callable[[], datetime | None]) -> None:
-        self._pulse, self._next_cycle = pulse, next_cycle
+    def __init__(self, pulse: Pulse, state: State, next_cycle: Callable[[], datetime | None]) -> None:
+        self._pulse, self._state, self._next_cycle = pulse, state, next_cycle
         self._endpoint: Endpoint | None = None
         self._listen = ""
         self._trouble = ""
         self._reading = threading.Lock()
         self._figures: tuple[float, Figures] | None = None
 
-    def open(self, connection: Connection, state: State) -> None:
+    def open(self, connection: Connection) -> None:
         """Answer for this connection, at the address that its settings name. What is in the way is told, not raised."""
         self._connection, self._figures = connection, None
         if self._endpoint is not None and connection.settings.health.listen == self._listen:
             return
-        self.close()
+        self._stop_listening()
         self._listen = connection.settings.health.listen
-        self._trouble = self._try_to_listen()
-        with contextlib.suppress(RollcallError), state.write() as transaction:
-            if (fact_of(transaction, UNSEEN) or "") != self._trouble:
-                write_fact(transaction, UNSEEN, self._trouble)
+        self._note(self._try_to_listen())
 
     def close(self) -> None:
-        """Answer nobody any more."""
-        if self._endpoint is not None:
-            self._endpoint.close()
-            self._endpoint = None
+        """Answer nobody any more: the daemon ends."""
+        self._stop_listening()
+        self._note("")
 
     def with_trouble(self, status: str) -> str:
         """Add to a line about the daemon that it cannot be asked, if it cannot."""
         return f"{status}; {self._trouble}" if self._trouble else status
+
+    def _note(self, trouble: str) -> None:
+        self._trouble = trouble
+        with contextlib.suppress(RollcallError), self._state.write() as transaction:
+            if (fact_of(transaction, UNSEEN) or "") != trouble:
+                write_fact(transaction, UNSEEN, trouble)
+
+    def _stop_listening(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
+            self._endpoint = None
 
     def _try_to_listen(self) -> str:
         health = self._connection.settings.health

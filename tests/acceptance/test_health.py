@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -119,6 +120,29 @@ def test_a_port_that_is_taken_is_told_and_everything_else_goes_on(outside: Outsi
     assert [sentence for sentence in notices if sentence.startswith(told)]
     assert told in other.log.read_text()
     assert [sentence for sentence in after if "health.listen" in sentence] == []
+
+
+def test_the_service_manager_is_told_of_a_port_that_is_taken_and_status_forgets_it_with_the_daemon(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, _, port = outside.listen.partition(":")
+    told: list[str] = []
+    name = str(outside.agent.directory / "notify")
+    with socket.create_server((host, int(port))), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        with running(outside.agent) as daemon:
+            while not any("last cycle ended" in line for line in told):
+                told.append(manager.recv(10_000).decode())
+            daemon.terminate()
+            daemon.wait(timeout=20)
+    status = outside.agent.run("status", "--json").document
+
+    trouble = f"; health.listen: {outside.listen} is taken by another program"
+    assert f"READY=1\nSTATUS=the first cycle begins{trouble}" in told[0]
+    assert trouble in told[-1]
+    assert [sentence for sentence in status["notices"] if "health.listen" in sentence] == []
 
 
 def test_new_settings_move_the_endpoint_and_turn_it_off(outside: Outside) -> None:
