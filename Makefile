@@ -40,9 +40,10 @@ servers: ## install the Debian packages of the real servers the tests need
 	packaging/install-test-servers
 
 test: servers $(VENV)/kerberos ## every test but the slow proofs, against real servers
-	$(BIN)/python -m pytest -m "not slow_proof" --numprocesses=auto --dist=worksteal --durations=15
+	$(BIN)/python -m pytest -m "not slow_proof" --ignore=tests/installed --numprocesses=auto --dist=worksteal --durations=15
 
-test-linux-service: servers setup ## the packages, installed below a real systemd in a container (as root; part of test)
+test-linux-service: setup ## the deb and the rpm, installed below a real systemd in a container (as root)
+	packaging/install-test-servers --packages
 	$(BIN)/python -m pytest tests/installed --durations=10
 
 test-slow: servers $(VENV)/kerberos ## the slow proofs

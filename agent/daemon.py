@@ -10,51 +10,35 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum, auto
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from agent.connection import Connection
 from agent.cycle import run_cycle
 from agent.cycle_report import CycleReport
-from agent.errors import ExitCode, RollcallError, UsageProblem
+from agent.errors import ExitCode, RollcallError
 from agent.live import LiveMode
-from agent.observe.progress import Progress
+from agent.observe.health import schedule_lives
+from agent.observe.outside import Outside
+from agent.observe.pulse import Pulse
 from agent.operating_system import make_private_directory, on_reload_signal, on_stop_signal, single_writer
+from agent.schedule import trigger_of
 from agent.service.supervisor import Supervisor, Unsupervised
-from agent.settings import ScheduleSettings
 from agent.state.database import State, open_state
 
 log = structlog.get_logger()
 
 _LONGEST_WAIT = 0.5  # seconds between two looks for a signal
 _JOB = "cycle"
-_OVERDUE = timedelta(minutes=1)  # after that the schedule is held to be dead
 
 
 class _Wish(Enum):
     STOP = auto()
     RELOAD = auto()
-
-
-class _Pulse(Progress):
-    """Counts the signs of life of the cycle that runs."""
-
-    def __init__(self) -> None:
-        self.beats = 0
-
-    def alive(self) -> None:
-        self.beats += 1
-
-    def planned(self, operations: dict[str, int]) -> None:
-        del operations
-        self.beats += 1
 
 
 class Daemon:
@@ -67,7 +51,7 @@ class Daemon:
     def __init__(self, load: Callable[[], Connection], supervisor: Supervisor | None = None) -> None:
         self._load = load
         self._supervisor = supervisor or Unsupervised()
-        self._pulse = _Pulse()
+        self._pulse = Pulse()
         self._beats_seen = 0
         self._stop = threading.Event()
         # SimpleQueue.put may be called from a signal handler: it is reentrant.
@@ -98,35 +82,40 @@ class Daemon:
     def _serve(self) -> None:
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, timezone="UTC")
         self._schedule(scheduler)
+        self._outside = Outside(self._pulse, self._state, lambda: _next_cycle(scheduler))
+        self._outside.open(self._connection)
         scheduler.start()
         self._listen()
         log.info("the daemon runs", state=str(self._connection.settings.agent.state_dir))
-        self._supervisor.ready("the first cycle begins")
+        self._supervisor.ready(self._outside.with_trouble("the first cycle begins"))
         while self._next_wish(scheduler) is _Wish.RELOAD:
             self._supervisor.reloading()
-            self._supervisor.ready(self._reload(scheduler))
+            self._supervisor.ready(self._outside.with_trouble(self._reload(scheduler)))
         log.info("stopping after the requests in flight")
         self._supervisor.stopping()
         self._stop_listening()
         scheduler.shutdown(wait=True)
+        self._outside.close()
         log.info("stopped")
 
     def _next_wish(self, scheduler: BackgroundScheduler) -> _Wish:
         while True:
-            if self._goes_forward(scheduler):
-                self._supervisor.alive()
+            self._show_life(scheduler)
             # A signal that comes between Python's last look for signals and its wait for the queue wakes nobody: its
             # handler runs at the next opportunity, so there has to be one soon.
             with contextlib.suppress(queue.Empty):
                 return self._wishes.get(timeout=_LONGEST_WAIT)
 
+    def _show_life(self, scheduler: BackgroundScheduler) -> None:
+        if self._goes_forward(scheduler):
+            self._supervisor.alive()
+
     def _goes_forward(self, scheduler: BackgroundScheduler) -> bool:
         """Tell whether the cycle that runs has gone forward since it was asked last; or the next one is not overdue."""
-        if self._one_cycle.locked():
+        if self._pulse.running:
             before, self._beats_seen = self._beats_seen, self._pulse.beats
             return before != self._beats_seen
-        job = scheduler.get_job(_JOB)
-        return job is not None and datetime.now(UTC) - job.next_run_time < _OVERDUE
+        return schedule_lives(_next_cycle(scheduler))
 
     def _listen(self) -> None:
         if self._connection.settings.schedule.live:
@@ -151,21 +140,24 @@ class Daemon:
         )
 
     def _cycle(self) -> None:
-        with self._one_cycle:
+        with self._one_cycle, self._pulse.cycle():
             if self._stop.is_set():
                 return
             try:
                 report = run_cycle(self._connection, self._state, stop=self._stop, progress=self._pulse)
             except RollcallError as error:
                 log.error("the cycle could not run", reason=str(error))  # noqa: TRY400 - the sentence says it all
-                self._supervisor.status(f"the last cycle could not run: {error}")
+                self._pulse.failed(error.exit_code)
+                self._supervisor.status(self._outside.with_trouble(f"the last cycle could not run: {error}"))
             except Exception:
                 # The next cycle finds the same difference; a daemon that dies would push nobody's leaver.
                 log.exception("the cycle ended with a defect in Rollcall; please report it")
+                self._pulse.failed(None)
             else:
+                self._pulse.ended(report)
                 for sentence in report.sentences:
                     log.warning("cycle", sentence=sentence)
-                self._supervisor.status(_in_a_line(report))
+                self._supervisor.status(self._outside.with_trouble(_in_a_line(report)))
 
     def _reload(self, scheduler: BackgroundScheduler) -> str:
         """Put new settings in force, if they can be. Returns what became of it."""
@@ -180,30 +172,24 @@ class Daemon:
             log.error(reason)
             return reason
         self._stop_listening()
-        with self._one_cycle:
-            self._connection = connection
+        # The cycle that runs may take longer than the service manager's patience.
+        while not self._one_cycle.acquire(timeout=_LONGEST_WAIT):
+            self._show_life(scheduler)
+        self._connection = connection
+        self._one_cycle.release()
         self._schedule(scheduler)
+        self._outside.open(connection)
         self._listen()
         log.info("settings reloaded")
         return "the new settings are in force"
 
 
+def _next_cycle(scheduler: BackgroundScheduler) -> datetime | None:
+    job = scheduler.get_job(_JOB)
+    moment: datetime | None = job and job.next_run_time
+    return moment
+
+
 def _in_a_line(report: CycleReport) -> str:
     trouble = report.sentences[0] if report.sentences else "all is as the directory has it"
     return f"last cycle ended {report.ended_at:%Y-%m-%d %H:%M} UTC with exit code {int(report.exit_code)}: {trouble}"
-
-
-def trigger_of(schedule: ScheduleSettings) -> BaseTrigger:
-    """Make APScheduler's trigger. Raises UsageProblem for a cron line it does not understand."""
-    jitter = int(schedule.jitter.total_seconds()) if schedule.jitter else None
-    if schedule.cron is None:
-        return IntervalTrigger(seconds=int(schedule.interval.total_seconds()), jitter=jitter)
-    try:
-        trigger = CronTrigger.from_crontab(schedule.cron)
-    except ValueError as error:
-        raise UsageProblem(
-            f'schedule.cron: "{schedule.cron}" is not a cron line ({error}). '
-            'Write five fields, like "*/15 6-20 * * 1-5".'
-        ) from None
-    trigger.jitter = jitter
-    return trigger

@@ -16,6 +16,7 @@ from agent.state.facts import fact_of
 from agent.state.tables import desired_user, ledger_user
 from agent.upstream.ledger import SWITCHED_ON
 
+CANNOT_BE_ASKED = "why the daemon cannot be asked"  # a fact that the daemon writes
 _SHOWN = 20
 _FEW = 5
 _KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; memberships are kept up"
@@ -24,6 +25,7 @@ _KEPT_AS_IT_IS = "The profile is the person's own there, and is left as it is; m
 def notices_now(reader: Connection, connection: Settled) -> list[str]:
     """Return every notice, in sentences, with some examples of each kind."""
     return [
+        *(sentence for sentence in (fact_of(reader, CANNOT_BE_ASKED),) if sentence),
         *held_back(reader),
         *differing_profiles(reader, connection.locks),
         *_unlinked(reader),

@@ -1,10 +1,11 @@
-"""What differs between Linux and Windows, in one place: paths, file rights, locks and signals."""
+"""What differs between Linux and Windows, in one place: paths, file rights, locks, ports and signals."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,6 +125,17 @@ else:
 
     def _unlock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def share_no_port(listener: socket.socket) -> None:
+    """Have a port that somebody listens at refused when `listener` is bound, and one of a former process not.
+
+    What SO_REUSEADDR allows on Linux needs nothing on Windows, where it would let two programs listen at one port.
+    """
+    if sys.platform == "win32":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def on_stop_signal(handler: Callable[[], None]) -> None:

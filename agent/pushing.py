@@ -92,7 +92,7 @@ def push(
             progress.pushed(verb, label, result)
             on_outcome(outcome)
 
-        brake = Brake(stop, alive=progress.alive)
+        brake = Brake(stop, alive=progress.alive, held=progress.throttled, waited=progress.waited)
         pushing = Push(connection.service, ledger, stop, done, brake, before_write=before_write)
         if known_upstream or pushing.recognise():
             with state.write() as transaction:

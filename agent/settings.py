@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
+from agent.health_settings import HealthSettings
 from agent.notice_settings import NoticeSettings, with_notice_secrets
 from agent.operating_system import default_state_directory
 from agent.settings_problems import describe_environment, describe_problems
@@ -282,6 +283,7 @@ class Settings(BaseSettings):
     schedule: ScheduleSettings = ScheduleSettings()
     audit: AuditSettings = AuditSettings()
     notice: NoticeSettings = NoticeSettings()
+    health: HealthSettings = HealthSettings()
 
     @classmethod
     def settings_customise_sources(

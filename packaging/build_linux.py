@@ -143,6 +143,9 @@ def _description(kind: str, tree: Path, scripts: Path, version: str, architectur
     at = datetime.fromtimestamp(_epoch(), UTC).isoformat()
     documents = [(ROOT / name, f"/usr/share/doc/rollcall/{name}") for name in ("README.md", "CHANGELOG.md")]
     documents += [(ROOT / "agent.example.toml", "/usr/share/doc/rollcall/agent.example.toml")]
+    documents += [
+        (path, f"/usr/share/doc/rollcall/monitoring/{path.name}") for path in sorted((HERE / "monitoring").iterdir())
+    ]
     documents += [(ROOT / "LICENSE", "/usr/share/doc/rollcall/copyright")]
     systemd = HERE / "systemd"
     files = [

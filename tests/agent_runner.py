@@ -66,6 +66,7 @@ class Agent:
             "upstream": {"url": service.url, "token_file": "scim.token", "attempts": 3},
             "scope": {"groups": ["name:app-*"]},
             "external": {"managed_domains": ["example.com"]},
+            "health": {"listen": ""},  # many agents run at once here
         }
         for name, values in sections.items():
             self.sections[name] = self.sections.get(name, {}) | values

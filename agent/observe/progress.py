@@ -17,3 +17,9 @@ class Progress:
 
     def pushed(self, verb: str, label: str, result: str) -> None:
         """One operation is finished."""
+
+    def throttled(self) -> None:
+        """The upstream asked for patience (429, or 503 with a time)."""
+
+    def waited(self, seconds: float) -> None:
+        """Nothing was sent for so long because of that."""

@@ -55,8 +55,8 @@ def directory(inside: None, openldap: OpenLdap) -> OpenLdap:
 
 
 def install(container: Container, package: Path) -> str:
-    container.write("/root/rollcall.deb", package.read_bytes())
-    return container.run("dpkg", "--install", "/root/rollcall.deb")
+    container.write("/var/tmp/rollcall.deb", package.read_bytes())
+    return container.run("dpkg", "--install", "/var/tmp/rollcall.deb")
 
 
 def configure(container: Container, directory: OpenLdap, service: ScimService, **schedule: str) -> None:
@@ -215,8 +215,8 @@ def test_an_upgrade_keeps_the_state_and_goes_on_and_a_downgrade_is_refused(
     add(directory, group("app-b", *uids(2)))
     wait_for(lambda: "app-b" in service.membership())
     assert set(service.users) == accounts
-    container.write("/root/older.deb", built.older_deb.read_bytes())
-    refused = container.run("dpkg", "--install", "/root/older.deb", check=False)
+    container.write("/var/tmp/older.deb", built.older_deb.read_bytes())
+    refused = container.run("dpkg", "--install", "/var/tmp/older.deb", check=False)
     assert "rollcall: version" in refused
     assert f"{OLDER} is older" in refused
     assert is_active(container)

@@ -39,16 +39,16 @@ def test_deb_and_rpm_carry_the_same_files() -> None:
 def test_the_unpacked_rpm_runs_and_its_units_are_sound(tmp_path: Path) -> None:
     (tmp_path / "container").mkdir()
     with Container(debian(), tmp_path / "container") as container:
-        container.write("/root/rollcall.rpm", packages().rpm.read_bytes())
+        container.write("/var/tmp/rollcall.rpm", packages().rpm.read_bytes())
 
-        container.run("sh", "-c", "cd / && rpm2cpio /root/rollcall.rpm | cpio --extract --make-directories --quiet")
+        container.run("sh", "-c", "cd / && rpm2cpio /var/tmp/rollcall.rpm | cpio --extract --make-directories --quiet")
         container.run("systemd-sysusers", "/usr/lib/sysusers.d/rollcall.conf")
         container.run("systemctl", "daemon-reload")
 
         assert re.fullmatch(r"rollcall \d+\.\d+\.\d+", container.run("rollcall", "--version").strip())
         for unit in ("rollcall.service", "rollcall@.service"):
             assert container.run("systemd-analyze", "verify", f"/usr/lib/systemd/system/{unit}") == ""
-        scripts = container.run("rpm", "--query", "--scripts", "--package", "/root/rollcall.rpm")
+        scripts = container.run("rpm", "--query", "--scripts", "--package", "/var/tmp/rollcall.rpm")
         assert "systemd-sysusers" in scripts
         assert "systemctl try-restart" in scripts
 

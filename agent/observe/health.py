@@ -1,0 +1,79 @@
+"""Whether the daemon is alive, and whether what it knows is fresh: each in a sentence for whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from agent.observe.figures import Figures, SourceFigures
+from agent.observe.pulse import Pulse
+from agent.schedule import due_after
+from agent.settings import ScheduleSettings, Settings
+
+_OVERDUE = timedelta(minutes=1)  # after that the schedule is held to be dead
+# A source or a service that does not answer is given up before; the service manager's watchdog waits twice as long.
+_LONGEST_SILENCE = 300.0  # seconds
+_MOMENT = "%Y-%m-%d %H:%M:%S UTC"
+_TO_DO = "rollcall status tells the reason."
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """About one thing: whether it is well, since when it is as it is, and a sentence."""
+
+    about: str
+    well: bool
+    sentence: str
+    since: datetime | None = None
+
+
+def schedule_lives(next_cycle: datetime | None) -> bool:
+    """Tell whether the schedule goes on, by when it says that the next cycle begins."""
+    return next_cycle is not None and datetime.now(UTC) - next_cycle < _OVERDUE
+
+
+def life_of(pulse: Pulse, next_cycle: datetime | None) -> Judgement:
+    """Tell whether the schedule lives, and the cycle that runs goes forward."""
+    if pulse.running and pulse.silence >= _LONGEST_SILENCE:
+        sentence = f"The cycle that runs has not gone forward for {int(pulse.silence)} seconds. Restart the service."
+        return Judgement("daemon", well=False, sentence=sentence)
+    if pulse.running:
+        return Judgement("daemon", well=True, sentence="A cycle runs and goes forward.")
+    if next_cycle is None:
+        return Judgement("daemon", well=False, sentence="The schedule holds no further cycle. Restart the service.")
+    when = f"{next_cycle.astimezone(UTC):{_MOMENT}}"
+    if not schedule_lives(next_cycle):
+        sentence = f"A cycle was due at {when} and has not begun. Restart the service."
+        return Judgement("daemon", well=False, sentence=sentence)
+    return Judgement("daemon", well=True, sentence=f"The next cycle begins at {when}.")
+
+
+def readiness_of(figures: Figures, settings: Settings) -> tuple[Judgement, ...]:
+    """Tell of the cycles and of each source whether what is known is fresh enough."""
+    patience = settings.health.ready_within or settings.notice.stale_after
+    return (
+        _cycles(figures.complete_at, settings.schedule, patience),
+        *(_source(item, settings.schedule, patience) for item in figures.sources),
+    )
+
+
+def _cycles(complete_at: datetime | None, schedule: ScheduleSettings, patience: timedelta) -> Judgement:
+    if complete_at is None:
+        return Judgement("cycle", well=False, sentence=f"None has been complete yet. {_TO_DO}")
+    told = f"The last complete one ended at {complete_at:{_MOMENT}}"
+    return _by_age("cycle", told, complete_at, schedule, patience)
+
+
+def _source(item: SourceFigures, schedule: ScheduleSettings, patience: timedelta) -> Judgement:
+    about = f"source {item.name}"
+    if item.fresh_at is None or not item.complete:
+        return Judgement(about, well=False, sentence=f"It has never been read completely. {_TO_DO}")
+    return _by_age(about, f"Read completely at {item.fresh_at:{_MOMENT}}", item.fresh_at, schedule, patience)
+
+
+def _by_age(about: str, told: str, since: datetime, schedule: ScheduleSettings, patience: timedelta) -> Judgement:
+    latest = due_after(schedule, since) + patience
+    if datetime.now(UTC) <= latest:
+        return Judgement(about, well=True, sentence=f"{told}.", since=since)
+    sentence = f"{told}, and not again by {latest.astimezone(UTC):{_MOMENT}}, which is the limit. {_TO_DO}"
+    return Judgement(about, well=False, sentence=sentence, since=since)

@@ -1,0 +1,59 @@
+"""When the daemon is held to be alive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.observe.health import life_of
+from agent.observe.pulse import Pulse
+
+SOON = datetime.now(UTC) + timedelta(hours=1)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_cycle_that_does_not_go_forward_for_long_is_not_alive_and_is_again_with_a_sign_of_life() -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    with pulse.cycle():
+        clock.now += 299
+        patient = life_of(pulse, SOON)
+        clock.now += 1
+        hanging = life_of(pulse, SOON)
+        pulse.alive()
+        again = life_of(pulse, SOON)
+
+    assert (patient.well, hanging.well, again.well) == (True, False, True)
+    assert hanging.sentence == "The cycle that runs has not gone forward for 300 seconds. Restart the service."
+
+
+@pytest.mark.parametrize("sign", ["read", "planned", "pushed"])
+def test_reading_planning_and_pushing_are_signs_of_life(sign: str) -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    with pulse.cycle():
+        clock.now += 1000
+        {"read": pulse.alive, "planned": lambda: pulse.planned({}), "pushed": lambda: pulse.pushed("a", "b", "done")}[
+            sign
+        ]()
+
+        assert life_of(pulse, SOON).well
+
+
+def test_between_two_cycles_the_silence_may_last_and_the_schedule_must_go_on() -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    clock.now += 100_000
+    overdue = datetime.now(UTC) - timedelta(minutes=2)
+
+    assert life_of(pulse, SOON).well
+    assert "has not begun. Restart the service." in life_of(pulse, overdue).sentence
+    assert not life_of(pulse, overdue).well
+    assert not life_of(pulse, None).well
