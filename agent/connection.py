@@ -98,7 +98,7 @@ def connect(path: Path) -> Connection:
 
 
 def connection_of(settings: Settings, path: Path) -> Connection:
-    """Make the connection of checked settings, which stand, or are going to, in the file `path`. Raises UsageProblem."""
+    """Make the connection of checked settings that stand, or are going to, in `path`. Raises UsageProblem."""
     upstream = settings.upstream
     profile = profile_of(upstream.profile)
     try:

@@ -49,9 +49,9 @@ def state_to_write(connection: Connection) -> Iterator[tuple[State, threading.Ev
 
 @contextmanager
 def state_beside(connection: Connection) -> Iterator[State]:
-    """Give the state to a command that reads it, or records a decision, beside the one that writes. Raises StateProblem.
+    """Give the state to a command that reads it, or records a decision, beside the one that writes.
 
-    Also who only reads leaves files: those of the database's journal.
+    Also who only reads leaves files: those of the database's journal. Raises StateProblem.
     """
     directory = connection.settings.agent.state_dir
     act_as_owner(directory)
