@@ -49,6 +49,7 @@ class LinuxService:
         self._refuse_if(self.missing())
         self._need_account()
         self._need_rights(connection)
+        self._need_directories()
         told = []
         if not (self._places.of_packages / self._unit.file).exists():
             file = self._own_file
@@ -148,6 +149,14 @@ class LinuxService:
                 f"The account {self._account} could not be made: {said}. Make it by hand (useradd --system "
                 f"{self._account}), and run this again."
             ) from error
+
+    def _need_directories(self) -> None:
+        """Make the directories for secrets: without one that LoadCredential= names systemd starts nothing."""
+        secrets = credentials_beside(self._configuration)
+        for directory in (secrets, secrets.with_name(f"{secrets.name}.encrypted")):
+            if not directory.exists():
+                directory.mkdir(mode=0o750)
+                os.chown(directory, 0, pwd.getpwnam(self._account).pw_gid)
 
     def _need_rights(self, connection: Connection) -> None:
         """See that the service could read its settings. What lies in the directories for secrets systemd hands over."""

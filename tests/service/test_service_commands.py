@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -66,6 +67,22 @@ def test_with_the_package_install_enables_the_unit_that_is_there(
     told = capsys.readouterr().out
     assert "starts with the machine" in told
     assert "rollcall service start" in told
+
+
+def test_install_makes_the_directories_for_secrets_that_the_unit_names(machine: Machine) -> None:
+    machine.with_package()
+    (machine.places.settings / "partners.toml").write_bytes(machine.configuration.read_bytes())
+    (machine.places.settings / "partners.credentials").mkdir()
+    (machine.places.settings / "partners.credentials" / "upstream.token").write_text(SECRET)
+
+    assert run(machine, "install") == 0
+    assert main(["service", "install", "--config", str(machine.places.settings / "partners.toml")]) == 0
+
+    # systemd does not start a unit of whose LoadCredential= the directory is missing.
+    names = ("credentials", "credentials.encrypted", "partners.credentials", "partners.credentials.encrypted")
+    assert [name for name in names if not (machine.places.settings / name).is_dir()] == []
+    made = (machine.places.settings / "credentials.encrypted").stat()
+    assert (made.st_uid, stat.S_IMODE(made.st_mode)) == (0, 0o750)
 
 
 def test_install_refuses_settings_that_the_service_cannot_read(

@@ -13,7 +13,7 @@ from agent.cli.init.questions import Questions, by_number
 from agent.cli.init.survey import Group, Survey
 from agent.cli.terminal import printable
 from agent.errors import UsageProblem
-from connectors.distinguished_name import domain_of, normalise
+from connectors.distinguished_name import DistinguishedNameError, domain_of, normalise
 
 _SHOWN = 40
 _RANGE = re.compile(r"(\d{1,9})\s*(?:-\s*(\d{1,9}))?", re.ASCII)
@@ -34,7 +34,7 @@ def ask_for_groups(ask: Questions, draft: Draft, survey: Survey) -> None:
     shown = _show(ask, groups, "")
     while True:
         answer = ask.ask(
-            "Which ones? Numbers (1,3-5), a pattern for names (app-*), or /text to list those with the text in them"
+            "Which ones? Numbers (1,3-5), a pattern for names (app-*), a DN; or /text lists those with the text in them"
         )
         if answer.startswith("/"):
             shown = _show(ask, groups, answer[1:])
@@ -53,7 +53,9 @@ def selected(answer: str, groups: Sequence[Group], shown: Sequence[int]) -> list
 
     shown:  which numbers were listed last: a number that nobody has seen is a mistake
     """
-    lines: list[str] = []
+    lines = [group.dn for group in groups if _is_name(answer) and normalise(answer) == normalise(group.dn)]
+    if lines:
+        return lines
     for part in filter(None, (part.strip() for part in answer.split(","))):
         numbers = _RANGE.fullmatch(part)
         if numbers is not None:
@@ -71,6 +73,13 @@ def selected(answer: str, groups: Sequence[Group], shown: Sequence[int]) -> list
     if not lines:
         raise UsageProblem("No group was chosen; name at least one.")
     return list(dict.fromkeys(lines))
+
+
+def _is_name(answer: str) -> bool:
+    try:
+        return bool(normalise(answer))
+    except DistinguishedNameError:
+        return False
 
 
 def _show(ask: Questions, groups: Sequence[Group], text: str) -> list[int]:
