@@ -93,7 +93,7 @@ def _offer_service(ask: Questions, options: argparse.Namespace) -> None:
     except UsageProblem as error:
         missing = str(error)
     if missing:
-        ask.say(f"{missing} By hand it goes on with rollcall sync, or rollcall run.")
+        ask.say(f"{missing} The first cycle by hand: rollcall sync.")
         return
     if not ask.confirm("Install the service and start it now?", default=True):
         ask.say("Later: rollcall service install, and rollcall service start.")

@@ -154,4 +154,6 @@ def _plain(error: Exception, draft: Draft) -> str:
     """Take off what is plain while somebody is being asked: the file, the source, and that nothing is removed."""
     name = draft.source["name"]
     text = str(error).replace(f"{draft.path}: sources.{name}: ", "").replace(f"source {name}: ", "")
-    return text.replace(" Nothing is removed.", "")
+    for words in (" Nothing is removed.", " Check bind_dn and the content of bind_password_file."):
+        text = text.replace(words, "")
+    return text
