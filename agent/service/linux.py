@@ -159,10 +159,8 @@ class LinuxService:
                 os.chown(directory, 0, pwd.getpwnam(self._account).pw_gid)
 
     def _need_rights(self, connection: Connection) -> None:
-        """See that the service could read its settings. What lies in the directories for secrets systemd hands over."""
-        secrets = credentials_beside(self._configuration)
-        files = [path for path in files_of(connection, self._configuration) if secrets not in path.parents]
-        troubles = unreadable(files, pwd.getpwnam(self._account))
+        """See that the service could read its settings. Secrets that no setting names as a file systemd hands over."""
+        troubles = unreadable(files_of(connection, self._configuration), pwd.getpwnam(self._account))
         if troubles:
             lines = [f"the account {self._account} cannot read {path}: {why}." for path, why in troubles.items()]
             raise UsageProblem(

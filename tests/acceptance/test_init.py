@@ -149,6 +149,23 @@ def test_every_wrong_answer_is_told_and_asked_again(agent: Agent, directory: Ope
         assert secret not in session.said + text
 
 
+def test_a_base_without_groups_is_asked_for_again(agent: Agent, directory: OpenLdap, scim: ScimService) -> None:
+    with init(agent) as session:
+        session.answer("kind of directory", "")
+        session.answer("short name", "")
+        session.answer(ADDRESS, directory.url)
+        session.answer(AUTHORITY, str(directory.certificates.authority))
+        session.answer(ACCOUNT, READER_DN)
+        session.answer(PASSWORD, READER_PASSWORD)
+        session.answer(BASE, "ou=People," + SUFFIX)
+        assert "no group answers" in session.answer("all the same?", "y")
+        assert "No group was found" in session.answer(BASE, SUFFIX)
+        from_the_groups(session, scim, "staff")
+        assert session.end() == 0
+
+    assert f'base_dn = "{SUFFIX}"' in agent.configuration.read_text()
+
+
 @pytest.mark.parametrize("key", ["\x03", "\x04"])
 def test_who_ends_it_leaves_nothing_behind(agent: Agent, directory: OpenLdap, scim: ScimService, key: str) -> None:
     before = set(agent.directory.iterdir())

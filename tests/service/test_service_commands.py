@@ -100,6 +100,16 @@ def test_install_refuses_settings_that_the_service_cannot_read(
     assert "upstream.token" not in told  # systemd hands that over
 
 
+def test_install_refuses_a_secret_that_the_settings_name_and_root_alone_may_read(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = machine.configuration.read_text()
+    machine.configuration.write_text(text.replace("[scope]", 'token_file = "credentials/upstream.token"\n[scope]'))
+
+    assert run(machine, "install") == 2
+    assert "upstream.token: Permission denied" in capsys.readouterr().err
+
+
 def test_install_refuses_settings_that_are_wrong(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.configuration.write_text(machine.configuration.read_text().replace("[scope]", "[skope]"))
 

@@ -11,7 +11,7 @@ from agent.cli.configuration import open_connection
 from agent.cli.init.draft import Draft
 from agent.cli.init.questions import Questions
 from agent.cli.init.scope import ask_for_domains, ask_for_groups
-from agent.cli.init.source import ask_for_source
+from agent.cli.init.source import ask_for_base, ask_for_source
 from agent.cli.init.survey import survey
 from agent.cli.init.upstream import ask_for_schedule, ask_for_upstream
 from agent.cli.init.writing import refuse_where_nothing_can_be_written, write
@@ -57,9 +57,8 @@ def _asked(ask: Questions, options: argparse.Namespace) -> bool:
         return False
     draft = Draft(path)
     ask_for_source(ask, draft)
-    with survey() as surveyed:
-        ask_for_groups(ask, draft, surveyed)
-        ask_for_domains(ask, draft, surveyed)
+    while not _asked_for_scope(ask, draft):
+        ask_for_base(ask, draft)
     ask_for_upstream(ask, draft)
     ask_for_schedule(ask, draft)
     ask.heading(f"{path}")
@@ -68,6 +67,14 @@ def _asked(ask: Questions, options: argparse.Namespace) -> bool:
     if not ask.confirm("Write this?", default=True):
         return False
     write(draft)
+    return True
+
+
+def _asked_for_scope(ask: Questions, draft: Draft) -> bool:
+    with survey() as surveyed:
+        if not ask_for_groups(ask, draft, surveyed):
+            return False
+        ask_for_domains(ask, draft, surveyed)
     return True
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import warnings
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from agent.cli.terminal import printable
+from agent.errors import UsageProblem
 
 
 class Questions:
@@ -40,7 +42,15 @@ class Questions:
 
     def secret(self, question: str) -> str:
         """Return what is typed, without showing it; it may be empty."""
-        return getpass.getpass(f"{question} (not shown): ").strip()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            try:
+                return getpass.getpass(f"{question} (not shown): ").strip()
+            except getpass.GetPassWarning:
+                raise UsageProblem(
+                    "This terminal cannot hide what is typed, so no secret is asked for. Use another terminal, or "
+                    "write the file by hand: see agent.example.toml."
+                ) from None
 
     def confirm(self, question: str, *, default: bool) -> bool:
         """Return yes or no."""

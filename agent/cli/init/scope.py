@@ -19,18 +19,16 @@ _SHOWN = 40
 _RANGE = re.compile(r"(\d{1,9})\s*(?:-\s*(\d{1,9}))?", re.ASCII)
 
 
-def ask_for_groups(ask: Questions, draft: Draft, survey: Survey) -> None:
-    """Show the groups there are, and have some selected."""
+def ask_for_groups(ask: Questions, draft: Draft, survey: Survey) -> bool:
+    """Show the groups there are, and have some selected; False: there are none."""
     ask.heading("The groups")
     ask.say("Reading the directory …")
     for reason in survey.read(draft):
         ask.trouble(f"Not everything could be read: {reason}")
     groups = survey.groups()
     if not groups:
-        raise UsageProblem(
-            f"No group was found below {draft.source['base_dn']}. Run rollcall init again with another base, or with "
-            "an account that may read groups; nothing was written."
-        )
+        ask.trouble(f"No group was found below {draft.source['base_dn']}. Name another base, or let the account read.")
+        return False
     shown = _show(ask, groups, "")
     while True:
         answer = ask.ask(
@@ -45,7 +43,7 @@ def ask_for_groups(ask: Questions, draft: Draft, survey: Survey) -> None:
             ask.trouble(str(error))
             continue
         draft.sections["scope"] = {"groups": lines}
-        return
+        return True
 
 
 def selected(answer: str, groups: Sequence[Group], shown: Sequence[int]) -> list[str]:

@@ -27,8 +27,8 @@ def ask_for_source(ask: Questions, draft: Draft) -> None:
         name = ask.ask("A short name for it, in small letters, which stays", "corp")
     draft.source = {"name": name, "connector": kind}
     _ask_for_address(ask, draft)
-    bases = _ask_for_account(ask, draft)
-    _ask_for_base(ask, draft, bases)
+    _ask_for_account(ask, draft)
+    ask_for_base(ask, draft)
 
 
 def _ask_for_address(ask: Questions, draft: Draft) -> None:
@@ -102,7 +102,7 @@ def _ask_for_authority(ask: Questions, draft: Draft, place: dict[str, Any]) -> b
         return True
 
 
-def _ask_for_account(ask: Questions, draft: Draft) -> tuple[str, ...]:
+def _ask_for_account(ask: Questions, draft: Draft) -> None:
     in_domain = draft.source["connector"] == "active-directory"
     example = "rollcall@corp.example" if in_domain else "cn=rollcall,ou=Services,dc=corp,dc=example"
     who = ""
@@ -112,13 +112,21 @@ def _ask_for_account(ask: Questions, draft: Draft) -> tuple[str, ...]:
         password = ask.secret("Its password")
         draft.source |= {"bind_dn": who, "bind_password": password}
         try:
-            return _bases(draft)
+            _bases(draft)
         except (SourceError, UsageProblem) as error:
             ask.trouble(_plain(error, draft))
+        else:
+            return
 
 
-def _ask_for_base(ask: Questions, draft: Draft, bases: tuple[str, ...]) -> None:
-    answer = bases[0] if bases else ""
+def ask_for_base(ask: Questions, draft: Draft) -> None:
+    """Have one of the bases chosen, or another named, and try it."""
+    try:
+        bases = _bases(draft)
+    except SourceError as error:
+        ask.trouble(_plain(error, draft))
+        bases = ()
+    answer = str(draft.source.get("base_dn", "")) or next(iter(bases), "")
     while True:
         for number, base in enumerate(bases, start=1):
             ask.say(f"  {number}  {base}")
