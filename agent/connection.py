@@ -94,7 +94,11 @@ class Connection:
 
 def connect(path: Path) -> Connection:
     """Read and check a configuration file. Raises UsageProblem; contacts nothing."""
-    settings = load_settings(path)
+    return connection_of(load_settings(path), path)
+
+
+def connection_of(settings: Settings, path: Path) -> Connection:
+    """Make the connection of checked settings that stand, or are going to, in `path`. Raises UsageProblem."""
     upstream = settings.upstream
     profile = profile_of(upstream.profile)
     try:
@@ -107,7 +111,7 @@ def connect(path: Path) -> Connection:
         raise UsageProblem(f"{path}: {problem}") from None
     return Connection(
         settings=settings,
-        sources=sources_of(settings.sources, str(path)),
+        sources=sources_of(settings.sources, path),
         population=population,
         limits=Limits(settings.guard, rules),
         protection=protection,

@@ -95,16 +95,19 @@ class NoticeSettings(Section):
         return self.smtp_port if "smtp_port" in self.model_fields_set else _PORTS[self.smtp_security]
 
 
-def with_notice_secrets(notice: NoticeSettings, where: str) -> NoticeSettings:
+def with_notice_secrets(notice: NoticeSettings, where: str, configuration: Path) -> NoticeSettings:
     """Return the settings with their secrets, wherever those are kept. Raises UsageProblem, without them."""
-    url = resolve_secret(notice.webhook_url, notice.webhook_url_file, "notice.webhook_url", f"{where}.webhook_url_file")
+    url = resolve_secret(
+        notice.webhook_url, notice.webhook_url_file, "notice.webhook_url", f"{where}.webhook_url_file", configuration
+    )
     if url is not None:
         _check_webhook(url.get_secret_value(), where)
     password = None
     if notice.smtp_user is not None:
         password = resolve_secret(
-            notice.smtp_password, notice.smtp_password_file, "notice.smtp_password", f"{where}.smtp_password_file"
-        )
+            notice.smtp_password, notice.smtp_password_file, "notice.smtp_password", f"{where}.smtp_password_file",
+            configuration,
+        )  # fmt: skip
         if password is None:
             raise UsageProblem(
                 f"{where}: smtp_user is set, and no password. Put it into a file only this account may read and name "

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 
@@ -77,6 +77,31 @@ def open_private_file(path: Path, mode: Literal["ab", "a+b"]) -> IO[bytes]:
 
 def _for_this_account(path: str, flags: int) -> int:
     return os.open(path, flags, mode=0o600)
+
+
+def write_whole(path: Path, text: str, mode: int, group: int = -1) -> None:
+    """Write a file so that it is there whole or not at all, with these rights from the beginning.
+
+    On Windows it has the rights of its directory. Raises StateProblem.
+    """
+    unfinished = path.with_name(f".{path.name}.new")
+    try:
+        unfinished.unlink(missing_ok=True)  # of an attempt that was cut off
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if sys.platform != "win32":
+            os.chown(unfinished, -1, group)
+            unfinished.chmod(mode)
+        unfinished.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise StateProblem(
+            f"The file {path} cannot be written: {error.strerror}. Correct the rights of its directory."
+        ) from error
 
 
 @contextmanager

@@ -53,23 +53,24 @@ class Source:
         )
 
 
-def sources_of(tables: tuple[Mapping[str, Any], ...], where: str) -> tuple[Source, ...]:
+def sources_of(tables: tuple[Mapping[str, Any], ...], configuration: Path) -> tuple[Source, ...]:
     """Check every [[sources]] table with its connector's settings class.
 
     Raises UsageProblem that names the source, the key and the remedy.
     """
     sources: list[Source] = []
+    where = str(configuration)
     for number, table in enumerate(tables, start=1):
         name = table.get("name")
         if not isinstance(name, str) or not name:
             raise UsageProblem(f'{where}: source number {number} has no name. Add a line like name = "corp".')
         if any(source.name == name for source in sources):
             raise UsageProblem(f'{where}: two sources are named "{name}". Give each its own name.')
-        sources.append(_source(name, dict(table), f"{where}: sources.{name}"))
+        sources.append(_source(name, dict(table), f"{where}: sources.{name}", configuration))
     return tuple(sources)
 
 
-def _source(name: str, table: dict[str, Any], where: str) -> Source:
+def _source(name: str, table: dict[str, Any], where: str, configuration: Path) -> Source:
     connector = _connector(str(table.get("connector", "")), where)
     model = connector.settings_type
     try:
@@ -81,6 +82,7 @@ def _source(name: str, table: dict[str, Any], where: str) -> Source:
                     Path(str(file)) if file else None,
                     f"{name}.{field}",
                     f"{where}.{field}_file",
+                    configuration,
                 )
                 if secret is not None:
                     table[field] = secret

@@ -30,7 +30,7 @@ from agent.health_settings import HealthSettings
 from agent.notice_settings import NoticeSettings, with_notice_secrets
 from agent.operating_system import default_state_directory
 from agent.settings_problems import describe_environment, describe_problems
-from agent.settings_secrets import resolve_secret
+from agent.settings_secrets import credentials_beside, resolve_secret
 from agent.settings_values import Duration, DurationOrForEver, DurationOrNever, Section, Share, Size, Whole
 
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
@@ -318,6 +318,11 @@ def load_settings(path: Path) -> Settings:
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageProblem(f"{path} is not valid TOML: {error}. Correct that line.") from error
+    return check_settings(table, path)
+
+
+def check_settings(table: dict[str, Any], path: Path) -> Settings:
+    """Check what stands in the configuration file, or is going to. Raises UsageProblem as load_settings does."""
     try:
         settings = Settings(**_absolute_paths(table, path.absolute().parent))
     except ValidationError as error:
@@ -345,17 +350,18 @@ def _absolute_paths(table: dict[str, Any], directory: Path) -> dict[str, Any]:
 
 def _with_secrets(settings: Settings, path: Path) -> Settings:
     upstream = settings.upstream
-    token = resolve_secret(upstream.token, upstream.token_file, "upstream.token", f"{path}: upstream.token_file")
+    where = f"{path}: upstream.token_file"
+    token = resolve_secret(upstream.token, upstream.token_file, "upstream.token", where, path)
     if token is None:
         raise UsageProblem(
-            f"{path}: upstream: no token is set. Put the bearer token into a file only this account may read and "
-            "name it as token_file."
+            f"{path}: upstream: no token is set. Put the bearer token into a file only this account may read, and "
+            f"name it as token_file, or call it {credentials_beside(path) / 'upstream.token'}."
         )
     if not token.get_secret_value().isascii() or any(c.isspace() for c in token.get_secret_value()):
         raise UsageProblem(f"{path}: upstream.token: a bearer token has no spaces and only ASCII characters.")
     return settings.model_copy(
         update={
             "upstream": upstream.model_copy(update={"token": token}),
-            "notice": with_notice_secrets(settings.notice, f"{path}: notice"),
+            "notice": with_notice_secrets(settings.notice, f"{path}: notice", path),
         }
     )

@@ -1,4 +1,4 @@
-"""Where secrets come from: the settings, a file, or systemd's credentials."""
+"""Where secrets come from: the settings, a file, systemd's credentials, or the directory beside the configuration."""
 
 from __future__ import annotations
 
@@ -14,15 +14,26 @@ from agent.errors import UsageProblem
 _PREFIXES = ("", "rollcall_", "encrypted_")
 
 
-def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, where: str) -> SecretStr | None:
-    """Return a secret from its value, else its file, else systemd's credentials directory under `credential`.
+def credentials_beside(configuration: Path) -> Path:
+    """Return the directory with the secrets of a configuration file, as the units of the packages name it.
+
+    Two files in one directory are two connections: neither may take the other's token.
+    """
+    own = "credentials" if configuration.name == "agent.toml" else f"{configuration.stem}.credentials"
+    return configuration.absolute().parent / own
+
+
+def resolve_secret(
+    value: SecretStr | None, file: Path | None, credential: str, where: str, configuration: Path
+) -> SecretStr | None:
+    """Return a secret from its value, else its file, else a file named `credential` in one of the directories.
 
     `where` names the setting for messages, which never contain the secret. Raises UsageProblem.
     """
     if value is not None:
         return value
     if file is None:
-        file = _credential(credential)
+        file = _credential(credential, configuration)
     if file is None:
         return None
     try:
@@ -37,9 +48,19 @@ def resolve_secret(value: SecretStr | None, file: Path | None, credential: str, 
     return SecretStr(text)
 
 
-def _credential(name: str) -> Path | None:
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not directory:
-        return None
-    candidates = (Path(directory) / f"{prefix}{name}" for prefix in _PREFIXES)
-    return next((path for path in candidates if path.exists()), None)
+def _credential(name: str, configuration: Path) -> Path | None:
+    candidates = [credentials_beside(configuration) / name]
+    if directory := os.environ.get("CREDENTIALS_DIRECTORY"):
+        # What systemd has handed over comes first: it may be encrypted on disk.
+        candidates[0:0] = [Path(directory) / f"{prefix}{name}" for prefix in _PREFIXES]
+    return next((path for path in candidates if _may_be_there(path)), None)
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:
+        return True  # reading it tells of the rights; that nothing is set would be wrong
+    except OSError:
+        return False
+    return True

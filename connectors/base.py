@@ -328,3 +328,17 @@ class Watching(Protocol):
         It only says that it is time for a cycle: the read finds out what changed. Begin with what changed after
         `since`. Raises SourceError when the source cannot be watched, or no longer.
         """
+
+
+@runtime_checkable
+class Exploring(Protocol):
+    """What a connector can do besides that helps whoever sets it up. Where to read need not be known yet."""
+
+    def bases(self) -> tuple[str, ...]:
+        """Log on, and return the places that could be read, the likeliest first. Raises SourceError."""
+
+    def certificate(self) -> str:
+        """Return the SHA-256 fingerprint of what the server shows as its certificate, for somebody to compare.
+
+        Nothing is told to a server whose certificate was not verified. Empty where there is none to be had.
+        """

@@ -20,7 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_IMPORTED = ("agent.cli.main", "alembic.command", "connectors.ldap", "connectors.ldif", "httpx", "ldap3")
+_IMPORTED = (
+    "agent.cli.main", "alembic.command", "connectors.ldap", "connectors.ldif", "httpx", "ldap3",
+    # What Python would import later: an agent that goes on as another account may not read the Python of this one.
+    "_strptime", "concurrent.futures.thread", "encodings.ascii", "encodings.idna", "encodings.utf_8_sig", "httpcore",
+)  # fmt: skip
 
 
 class RunningAgent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from agent.cli.configuration import open_connection
+from agent.cli.configuration import open_connection, state_beside
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console
 from agent.errors import ExitCode, UsageProblem
@@ -14,7 +14,7 @@ from agent.operating_system import account_name
 from agent.plan.approvals import Changed, approve, changed_since
 from agent.plan.guard import Verdict
 from agent.plan.removals import amount_of
-from agent.state.database import FILE_NAME, State, open_state
+from agent.state.database import FILE_NAME, State
 
 _SHOWN = 20
 
@@ -32,8 +32,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     directory = connection.settings.agent.state_dir
     if not (directory / FILE_NAME).exists():
         raise UsageProblem(f"There is no state in {directory} yet, so there is nothing to approve. Run rollcall sync.")
-    state = open_state(directory)
-    try:
+    with state_beside(connection) as state:
         verdict, incomplete = held_now(connection, state), incomplete_reads(connection, state)
         if verdict.digest != options.digest or not verdict.held or verdict.final:
             # It may be the digest of a plan that has read more than the last cycle.
@@ -44,8 +43,6 @@ def command(options: argparse.Namespace) -> ExitCode:
             verdict = seen
         with state.write() as transaction:
             until = approve(transaction, verdict.digest, account_name(), connection.settings.guard.approval_valid)
-    finally:
-        state.close()
     out = console()
     out.print(
         f"Approved: {amount_of(verdict.held)}, once, until {until:%Y-%m-%d %H:%M} UTC. "

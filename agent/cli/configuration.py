@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from agent.connection import Connection, connect
 from agent.observe.logs import configure_logs
 from agent.operating_system import make_private_directory, on_stop_signal, single_writer
+from agent.service.account import act_as_owner
 from agent.state.database import State, open_state
 
 
@@ -34,6 +35,7 @@ def state_to_write(connection: Connection) -> Iterator[tuple[State, threading.Ev
     Raises StateProblem, and AnotherAgentRuns.
     """
     directory = connection.settings.agent.state_dir
+    act_as_owner(directory)
     make_private_directory(directory)
     stop = threading.Event()
     on_stop_signal(stop.set)
@@ -43,6 +45,21 @@ def state_to_write(connection: Connection) -> Iterator[tuple[State, threading.Ev
             yield state, stop
         finally:
             state.close()
+
+
+@contextmanager
+def state_beside(connection: Connection) -> Iterator[State]:
+    """Give the state to a command that reads it, or records a decision, beside the one that writes.
+
+    Also who only reads leaves files: those of the database's journal. Raises StateProblem.
+    """
+    directory = connection.settings.agent.state_dir
+    act_as_owner(directory)
+    state = open_state(directory)
+    try:
+        yield state
+    finally:
+        state.close()
 
 
 def secrets_of(connection: Connection) -> list[str]:

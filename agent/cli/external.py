@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent.cli.configuration import open_connection
+from agent.cli.configuration import open_connection, state_beside
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, harmless, print_json
 from agent.connection import Connection
@@ -30,7 +30,7 @@ from agent.population.overview import (
     totals,
     waiting_list,
 )
-from agent.state.database import FILE_NAME, State, open_state
+from agent.state.database import FILE_NAME, State
 from connectors.base import Completeness
 
 
@@ -110,11 +110,8 @@ def _decide(connection: Connection, options: argparse.Namespace) -> ExitCode:
             f"There is no state in {directory} yet, so there is no list to decide about. Run rollcall sync: it "
             "creates nobody who waits for a decision. Then run rollcall external to see the list."
         )
-    state = open_state(directory)
-    try:
+    with state_beside(connection) as state:
         made = _record(connection, state, options)
-    finally:
-        state.close()
     if options.json:
         print_json({"decision": describe_decision(made)})
     elif made.verb == OPT_IN:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.cli import approve, audit, check, demo, explain, external, plan, provision, run, status, sync
+from agent.cli import approve, audit, check, demo, explain, external, init, plan, provision, run, service, status, sync
 from agent.errors import ExitCode, RollcallError
 from agent.operating_system import default_configuration_file
 
-_COMMANDS = (demo, check, external, plan, sync, run, status, explain, provision, audit, approve)
+_COMMANDS = (demo, init, check, external, plan, sync, run, status, explain, provision, audit, approve, service)
 
 
 def entry_point() -> None:

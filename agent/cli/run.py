@@ -7,8 +7,10 @@ import os
 from typing import Any
 
 from agent.cli.configuration import open_connection
+from agent.connection import Connection
 from agent.daemon import Daemon
 from agent.errors import ExitCode
+from agent.service.account import act_as_owner
 from agent.service.systemd import systemd_of
 
 
@@ -20,4 +22,10 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
 
 def command(options: argparse.Namespace) -> ExitCode:
     """Run until a signal ends it."""
-    return Daemon(lambda: open_connection(options), systemd_of(os.environ)).run()
+
+    def load() -> Connection:
+        connection = open_connection(options)
+        act_as_owner(connection.settings.agent.state_dir)
+        return connection
+
+    return Daemon(load, systemd_of(os.environ)).run()

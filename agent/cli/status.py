@@ -10,7 +10,7 @@ from rich.console import Console
 from sqlalchemy import Connection as Transaction
 from sqlalchemy import func, select
 
-from agent.cli.configuration import open_connection
+from agent.cli.configuration import open_connection, state_beside
 from agent.cli.external import describe_decision
 from agent.cli.terminal import EXIT_MEANING, console, print_json
 from agent.connection import Connection
@@ -21,7 +21,7 @@ from agent.errors import ExitCode
 from agent.notices import notices_now
 from agent.population.opt_in import decisions
 from agent.provision_report import provisions
-from agent.state.database import FILE_NAME, open_state
+from agent.state.database import FILE_NAME
 from agent.state.tables import cycle, entry, ledger_group, ledger_member, ledger_user, source
 
 _CYCLES = 10
@@ -46,12 +46,8 @@ def command(options: argparse.Namespace) -> ExitCode:
         else:
             console().print(f"No cycle has run yet: there is no state in {directory}. Run rollcall sync.")
         return ExitCode.DONE
-    state = open_state(directory)
-    try:
-        with state.read() as reader:
-            document = _document(reader, connection)
-    finally:
-        state.close()
+    with state_beside(connection) as state, state.read() as reader:
+        document = _document(reader, connection)
     if options.json:
         print_json({"state": str(directory), **document})
     else:

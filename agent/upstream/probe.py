@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from agent.errors import RollcallError
+from agent.errors import RollcallError, UpstreamRefusedToken
 from agent.upstream.brake import Brake
 from agent.upstream.client import ScimClient
 from agent.upstream.lookup import GROUPS, USERS
@@ -36,6 +36,18 @@ def probe(service: Service) -> list[Finding]:
     except RollcallError as error:
         findings.append(Finding("upstream", ok=False, message=str(error)))
     return findings
+
+
+def trouble_with_address(service: Service) -> str:
+    """Say why no SCIM service answers; empty where one does, and be it to refuse the token."""
+    try:
+        with ScimClient(service, Brake(threading.Event())) as client:
+            client.request("GET", "/ServiceProviderConfig")
+    except UpstreamRefusedToken:
+        return ""
+    except RollcallError as error:
+        return str(error)
+    return ""
 
 
 def _supports(configuration: Mapping[str, object], feature: str) -> bool:

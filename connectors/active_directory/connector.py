@@ -15,6 +15,7 @@ from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.sight import Sight
 from connectors.base import Checkpoint, Finding, ReadEvent, SourceSettings, Wanted
+from connectors.ldap.exploration import bases_of, fingerprint_of_certificate
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.reading import Make
 from connectors.ldap.source import check_source, fingerprint_of, read_source
@@ -59,6 +60,14 @@ class ActiveDirectoryConnector:
             ActiveDirectorySession,
             lambda session, subject: DomainCheck(session, self._settings, subject).findings(),
         )
+
+    def bases(self) -> tuple[str, ...]:
+        """Log on, and return the naming contexts that may hold people."""
+        return bases_of(self._settings, ActiveDirectorySession)
+
+    def certificate(self) -> str:
+        """Look at the certificate that the first server shows, without believing it."""
+        return fingerprint_of_certificate(self._settings)
 
     def close(self) -> None:
         """Sessions end with their read; there is nothing left to let go of."""

@@ -11,6 +11,7 @@ from connectors.entries import MEMBER_ATTRIBUTES, reader_of
 from connectors.ldap.bases import check_bases
 from connectors.ldap.checkpoint import unseal
 from connectors.ldap.choice import LdapMake
+from connectors.ldap.exploration import bases_of, fingerprint_of_certificate
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.reading import Make
@@ -51,6 +52,14 @@ class LdapConnector:
     def check(self) -> Iterator[Finding]:
         """Log on, look for every base and the sentinel, and read one user and one group."""
         yield from check_source(self._settings, Session, self._check_bases)
+
+    def bases(self) -> tuple[str, ...]:
+        """Log on, and return the naming contexts that may hold people."""
+        return bases_of(self._settings, Session)
+
+    def certificate(self) -> str:
+        """Look at the certificate that the first server shows, without believing it."""
+        return fingerprint_of_certificate(self._settings)
 
     def close(self) -> None:
         """Sessions end with their read; there is nothing left to let go of."""

@@ -88,7 +88,7 @@ def test_secrets_may_come_from_the_environment_and_from_the_credentials_director
 ) -> None:
     agent.ldif.write_text(people(1) + group("app-a", "u0"))
     agent.configure(scim)
-    credentials = agent.directory / "credentials"
+    credentials = agent.directory / "of-systemd"
     credentials.mkdir()
     (agent.directory / "scim.token").rename(credentials / "upstream.token")
     del agent.sections["upstream"]["token_file"]

@@ -1,0 +1,54 @@
+"""Writing the answers down: the secrets first, each into a file of its own, then the configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from agent.cli.init.draft import Draft
+from agent.errors import UsageProblem
+from agent.operating_system import write_whole
+from agent.service.unit import ACCOUNT
+
+
+def refuse_where_nothing_can_be_written(path: Path) -> None:
+    """Say so before anybody answers questions for nothing. Raises UsageProblem."""
+    place = path.absolute().parent
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageProblem(
+            f"This account may not write into {place}. Run rollcall init as root (with sudo), or name another file "
+            "with --config."
+        )
+
+
+def write(draft: Draft) -> None:
+    """Write everything; the configuration last, so that there is none without its secrets. Raises RollcallError."""
+    group = _group_of_the_service() if draft.of_the_service else -1
+    for path, secret in draft.secrets().items():
+        _make_directory(path.parent, group)
+        write_whole(path, f"{secret}\n", 0o600)
+    write_whole(draft.path, draft.text(), 0o640, group)
+
+
+def _make_directory(path: Path, group: int) -> None:
+    """Make it so that the service may look into it, and nobody else."""
+    for place in reversed([path, *path.parents]):
+        if not place.exists():
+            place.mkdir(mode=0o750)
+            if sys.platform != "win32":
+                os.chown(place, -1, group)
+
+
+def _group_of_the_service() -> int:
+    """Return the number of the service's group; -1, which changes nothing, where there is none or it is not ours."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return -1
+    import pwd  # noqa: PLC0415 - not on Windows
+
+    try:
+        return pwd.getpwnam(ACCOUNT).pw_gid
+    except KeyError:
+        return -1

@@ -1,0 +1,199 @@
+"""The service on Linux, by systemctl. Its own words are for whoever knows systemd; these are for everybody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.connection import Connection
+from agent.errors import ExitCode, UsageProblem
+from agent.operating_system import write_whole
+from agent.service.manager import Standing
+from agent.service.rights import files_of, unreadable
+from agent.service.unit import ACCOUNT, WRITTEN, Places, shipped, unit_of, written_unit
+from agent.settings_secrets import credentials_beside
+
+_SHOWN = (
+    "LoadState", "ActiveState", "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp", "StatusText",
+    "Result", "ExecMainStatus", "ConditionResult",
+)  # fmt: skip
+
+
+class LinuxService:
+    """See ServiceManager."""
+
+    def __init__(self, configuration: Path, places: Places | None = None, account: str = ACCOUNT) -> None:
+        self._places = places or Places()
+        self._configuration = configuration
+        self._account = account
+        self._unit = unit_of(configuration, self._places)
+
+    def missing(self) -> str:
+        """See ServiceManager."""
+        if not self._places.running.is_dir() or shutil.which("systemctl") is None:
+            return (
+                "This machine does not run systemd, so there is no service. Let what starts programs here start "
+                "rollcall run."
+            )
+        if os.geteuid() != 0:
+            return "Only root may change services: run it again as root, with sudo for example."
+        return ""
+
+    def install(self, connection: Connection) -> Standing:
+        """See ServiceManager."""
+        self._refuse_if(self.missing())
+        self._need_account()
+        self._need_rights(connection)
+        self._need_directories()
+        told = []
+        if not (self._places.of_packages / self._unit.file).exists():
+            file = self._own_file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, written_unit(self._unit), 0o644)
+            self._systemctl("daemon-reload")
+            told.append(f"The unit is {file}.")
+        self._systemctl("enable", self._unit.name)
+        told.append(f"{self._unit.name} starts with the machine from now on, as the account {self._account}.")
+        if self._properties()["ActiveState"] != "active":
+            told.append("It does not run yet: rollcall service start.")
+        return Standing(well=True, lines=tuple(told))
+
+    def uninstall(self) -> Standing:
+        """See ServiceManager."""
+        self._refuse_if(self.missing())
+        if self._properties()["LoadState"] == "not-found":
+            return Standing(well=True, lines=(f"{self._unit.name} is not installed.",))
+        self._systemctl("disable", "--now", self._unit.name)
+        if self._is_own() and "@" not in self._unit.name:  # a template may have other instances
+            self._own_file.unlink()
+            self._systemctl("daemon-reload")
+        state = "/var/lib/rollcall" + (f"/{self._configuration.stem}" if "@" in self._unit.name else "")
+        kept = f"The settings in {self._places.settings} and the state (mostly {state}) stay: remove them by hand."
+        return Standing(well=True, lines=(f"{self._unit.name} is stopped and does not start any more.", kept))
+
+    def start(self) -> Standing:
+        """See ServiceManager."""
+        self._refuse_if(self.missing())
+        self._refuse_if_absent()
+        self._systemctl("start", self._unit.name, may_fail=True)
+        return self._told(self._properties())
+
+    def stop(self) -> Standing:
+        """See ServiceManager."""
+        self._refuse_if(self.missing())
+        self._refuse_if_absent()
+        self._systemctl("stop", self._unit.name)
+        again = "with the machine" if self._properties()["UnitFileState"] == "enabled" else "never by itself"
+        return Standing(
+            well=True, lines=(f"{self._unit.name} is stopped. It starts again {again}, or by rollcall service start.",)
+        )
+
+    def status(self) -> Standing:
+        """See ServiceManager. Everybody may ask."""
+        missing = self.missing()
+        self._refuse_if(missing if os.geteuid() == 0 else "")
+        if not self._places.running.is_dir() or shutil.which("systemctl") is None:
+            raise UsageProblem(missing)
+        return self._told(self._properties())
+
+    def _told(self, found: Mapping[str, str]) -> Standing:
+        """Say in plain words how it stands."""
+        name, state = self._unit.name, found["ActiveState"]
+        log = f"See journalctl --unit {name}."
+        if found["LoadState"] == "not-found":
+            return Standing(well=False, lines=(f"{name} is not installed. Run rollcall service install.",))
+        boots = "It starts with the machine." if found["UnitFileState"] == "enabled" else (
+            "It does not start with the machine: rollcall service install."
+        )  # fmt: skip
+        if state == "active":
+            said = (f"It says: {found['StatusText']}.",) if found["StatusText"] else ()
+            since = f"{name} is active, since {found['ActiveEnterTimestamp'] or 'just now'}."
+            return Standing(well=True, lines=(since, *said, boots))
+        if state == "reloading":
+            return Standing(well=True, lines=(f"{name} is active, and takes new settings over.", boots))
+        if state in {"failed", "activating"}:
+            what = "has failed" if state == "failed" else "is on its way, or is started again after a failure"
+            why = (
+                "The settings or the state cannot be used: rollcall check tells why."
+                if found["ExecMainStatus"] == str(int(ExitCode.USAGE))
+                else f"The reason is {found['Result'] or 'not known'}."
+            )
+            return Standing(well=False, lines=(f"{name} {what}. {why} {log}", boots))
+        since = f", since {found['InactiveEnterTimestamp']}" if found["InactiveEnterTimestamp"] else ""
+        if not self._configuration.exists():
+            remedy = f"There is no {self._configuration}, so it would not start: rollcall init."
+        else:
+            remedy = "To start it: rollcall service start."
+        return Standing(well=False, lines=(f"{name} is not active{since}. {remedy}", boots))
+
+    def _need_account(self) -> None:
+        with contextlib.suppress(KeyError):
+            pwd.getpwnam(self._account)
+            return
+        try:
+            subprocess.run(
+                ["systemd-sysusers", "-"],  # noqa: S607 - root's PATH is root's affair
+                input=shipped("rollcall.sysusers"),
+                text=True,
+                capture_output=True,
+                check=True,
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = str(getattr(error, "stderr", "") or error).strip()
+            raise UsageProblem(
+                f"The account {self._account} could not be made: {said}. Make it by hand (useradd --system "
+                f"{self._account}), and run this again."
+            ) from error
+
+    def _need_directories(self) -> None:
+        """Make the directories for secrets: without one that LoadCredential= names systemd starts nothing."""
+        secrets = credentials_beside(self._configuration)
+        for directory in (secrets, secrets.with_name(f"{secrets.name}.encrypted")):
+            if not directory.exists():
+                directory.mkdir(mode=0o750)
+                os.chown(directory, 0, pwd.getpwnam(self._account).pw_gid)
+
+    def _need_rights(self, connection: Connection) -> None:
+        """See that the service could read its settings. Secrets that no setting names as a file systemd hands over."""
+        troubles = unreadable(files_of(connection, self._configuration), pwd.getpwnam(self._account))
+        if troubles:
+            lines = [f"the account {self._account} cannot read {path}: {why}." for path, why in troubles.items()]
+            raise UsageProblem(
+                "Nothing was installed: " + " ".join(lines) + f" Let it, for example by chgrp {self._account} FILE and "
+                "chmod 0640 FILE; it also has to get through the directories above."
+            )
+
+    @property
+    def _own_file(self) -> Path:
+        return self._places.of_administrators / self._unit.file
+
+    def _is_own(self) -> bool:
+        try:
+            return self._own_file.read_text(encoding="utf-8").startswith(WRITTEN)
+        except OSError:
+            return False
+
+    def _refuse_if(self, reason: str) -> None:
+        if reason:
+            raise UsageProblem(reason)
+
+    def _refuse_if_absent(self) -> None:
+        if self._properties()["LoadState"] == "not-found":
+            raise UsageProblem(f"{self._unit.name} is not installed. Run rollcall service install.")
+
+    def _properties(self) -> Mapping[str, str]:
+        shown = self._systemctl("show", self._unit.name, *(f"--property={name}" for name in _SHOWN))
+        found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        return {name: found.get(name, "") for name in _SHOWN}
+
+    def _systemctl(self, *arguments: str, may_fail: bool = False) -> str:
+        done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        if done.returncode != 0 and not may_fail:
+            said = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"
+            raise UsageProblem(f"systemctl {arguments[0]} did not succeed: {said} See journalctl --boot.")
+        return done.stdout

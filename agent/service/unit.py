@@ -1,0 +1,72 @@
+"""The systemd unit of a configuration file, and the one that is written where no package has brought it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageProblem
+
+WRITTEN = "# Written by rollcall service install."
+ACCOUNT = "rollcall"
+# The unit sets ProtectHome and PrivateTmp, so a program in one of these is not there for the service.
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - not written to
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are on a machine with systemd."""
+
+    settings: Path = Path("/etc/rollcall")
+    of_packages: Path = Path("/usr/lib/systemd/system")
+    of_administrators: Path = Path("/etc/systemd/system")
+    running: Path = Path("/run/systemd/system")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Name of the unit, and of the file that describes it: an instance has its template's."""
+
+    name: str
+    file: str
+
+
+def unit_of(configuration: Path, places: Places) -> Unit:
+    """Return the unit that reads this configuration file. Raises UsageProblem where none does."""
+    path = configuration.absolute()
+    if path.parent != places.settings or path.suffix != ".toml":
+        raise UsageProblem(
+            f"The service reads {places.settings}/agent.toml, or {places.settings}/NAME.toml for one connection of "
+            f"several, and not {path}. Move the file there, or start rollcall run yourself."
+        )
+    if path.stem == "agent":
+        return Unit("rollcall.service", "rollcall.service")
+    return Unit(f"rollcall@{path.stem}.service", "rollcall@.service")
+
+
+def shipped(name: str) -> str:
+    """Return a file of packaging/systemd, from the wheel or from the repository."""
+    here = Path(__file__).parent
+    for directory in (here / "units", here.parents[1] / "packaging" / "systemd"):
+        if (directory / name).is_file():
+            return (directory / name).read_text(encoding="utf-8")
+    raise UsageProblem(f"The file {name} is not in this installation of Rollcall. Install it anew.")
+
+
+def written_unit(unit: Unit) -> str:
+    """Return the unit for the Rollcall that runs this. Raises UsageProblem when the service could not see it."""
+    # Not resolved: a virtual environment's Python is a link to one that knows nothing of it.
+    program, behind = Path(sys.executable).absolute(), Path(sys.executable).resolve()
+    hidden = next((place for place in _HIDDEN for path in (program, behind) if path.is_relative_to(place)), None)
+    if hidden is not None:
+        raise UsageProblem(
+            f"This Rollcall runs with {program}, and the service may see nothing below {hidden}. Install Rollcall "
+            "elsewhere, like this: python3 -m venv /opt/rollcall-venv && /opt/rollcall-venv/bin/pip install "
+            "rollcall-agent; with a Python that is not below it either."
+        )
+    text = shipped(unit.file).replace(
+        "ExecStart=/usr/bin/rollcall ", f"ExecStart={shlex.quote(str(program))} -I -m agent "
+    )
+    return f"{WRITTEN} rollcall service uninstall takes it away.\n{text}"

@@ -1,0 +1,155 @@
+"""What `rollcall init` makes of answers, where a terminal is not needed to see it."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tomllib
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agent.cli import init
+from agent.cli.init.draft import Draft
+from agent.cli.init.questions import Questions
+from agent.cli.init.scope import ask_for_groups, selected
+from agent.cli.init.survey import Group
+from agent.connection import Connection
+from agent.errors import UsageProblem
+from agent.service.manager import Standing
+
+GROUPS = [Group(f"cn=app-{number},ou=G,dc=corp", f"app-{number}", number) for number in range(1, 60)]
+ALL = range(1, 60)
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        ("2", ["cn=app-2,ou=G,dc=corp"]),
+        ("1, 3-4", ["cn=app-1,ou=G,dc=corp", "cn=app-3,ou=G,dc=corp", "cn=app-4,ou=G,dc=corp"]),
+        ("app-1*, name:APP-2", ["name:app-1*", "name:APP-2"]),
+        ("CN=app-7, OU=G, DC=corp", ["cn=app-7,ou=G,dc=corp"]),
+        ("5,5", ["cn=app-5,ou=G,dc=corp"]),
+    ],
+)
+def test_groups_are_chosen_by_number_pattern_and_name(answer: str, lines: list[str]) -> None:
+    assert selected(answer, GROUPS, ALL) == lines
+
+
+@pytest.mark.parametrize("answer", ["0", "60", "4-2", "nobody*", ",", "999999999999"])
+def test_what_chooses_no_group_is_refused(answer: str) -> None:
+    with pytest.raises(UsageProblem):
+        selected(answer, GROUPS, ALL)
+
+
+def test_a_number_that_the_list_did_not_show_is_refused() -> None:
+    with pytest.raises(UsageProblem, match="shows no group of that number"):
+        selected("50", GROUPS, range(1, 41))
+
+
+class Answers(Questions):
+    """Types what it was given, one answer after the other."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__(Console(file=io.StringIO(), width=200))
+        self._answers = list(answers)
+
+    def ask(self, question: str, default: str = "", *, optional: bool = False) -> str:
+        del question, optional
+        return self._answers.pop(0) or default
+
+    def confirm(self, question: str, *, default: bool) -> bool:
+        del question
+        return self.ask("", "y" if default else "n") == "y"
+
+    @property
+    def said(self) -> str:
+        return str(self.out.file.getvalue())  # type: ignore[attr-defined]
+
+
+class Directory:
+    """Stands for a survey of many groups."""
+
+    def read(self, _draft: Draft) -> list[str]:
+        return []
+
+    def groups(self) -> list[Group]:
+        return GROUPS
+
+
+def test_of_many_groups_some_are_shown_and_a_text_finds_the_others() -> None:
+    answers, draft = Answers("/app-5", "50"), Draft(Path("agent.toml"))
+
+    ask_for_groups(answers, draft, Directory())  # type: ignore[arg-type]
+
+    assert draft.sections["scope"] == {"groups": ["cn=app-50,ou=G,dc=corp"]}
+    first, _, second = answers.said.partition("more of 59")
+    assert "app-40" in first
+    assert "app-41" not in first
+    assert "app-59" in second
+
+
+def _draft(path: Path) -> Draft:
+    source = {"name": "corp", "connector": "ldap", "urls": ["ldaps://h"], "base_dn": 'ou="x\\,y",dc=c\x7f',
+              "bind_dn": "cn=r", "bind_password": "s3cret"}  # fmt: skip
+    sections = {"upstream": {"url": "https://h", "token": "t0ken"}, "scope": {"groups": ["name:*"]}}
+    return Draft(path, source, sections)
+
+
+def test_for_the_service_secrets_have_the_names_and_the_place_that_its_unit_gives() -> None:
+    first, second = _draft(Path("/etc/rollcall/agent.toml")), _draft(Path("/etc/rollcall/eu.toml"))
+
+    assert [str(path) for path in first.secrets()] == [
+        "/etc/rollcall/credentials/corp.bind_password", "/etc/rollcall/credentials/upstream.token",
+    ]  # fmt: skip
+    assert [str(path) for path in second.secrets()] == [
+        "/etc/rollcall/eu.credentials/corp.bind_password", "/etc/rollcall/eu.credentials/upstream.token",
+    ]  # fmt: skip
+    assert "_file" not in first.text()
+    states = [tomllib.loads(draft.text())["agent"]["state_dir"] for draft in (first, second)]
+    assert states == ["/var/lib/rollcall", "/var/lib/rollcall/eu"]
+
+
+def test_what_is_written_reads_as_it_was_answered_and_holds_no_secret() -> None:
+    draft = _draft(Path("/srv/rollcall/my.toml"))
+
+    table = tomllib.loads(draft.text())
+
+    assert table["sources"][0]["base_dn"] == draft.source["base_dn"]
+    assert table["sources"][0]["bind_password_file"] == "corp.bind_password"
+    assert table["upstream"]["token_file"] == "upstream.token"
+    assert "s3cret" not in draft.text()
+    assert "t0ken" not in draft.text()
+
+
+class Manager:
+    """A service manager that does what it is told to."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def missing(self) -> str:
+        return ""
+
+    def install(self, _connection: Connection) -> Standing:
+        self.done.append("install")
+        return Standing(well=True, lines=("installed",))
+
+    def start(self) -> Standing:
+        self.done.append("start")
+        return Standing(well=True, lines=("rollcall.service is active",))
+
+
+@pytest.mark.parametrize(("answer", "done"), [("", ["install", "start"]), ("n", [])])
+def test_the_service_is_offered_and_started_only_on_request(
+    monkeypatch: pytest.MonkeyPatch, answer: str, done: list[str]
+) -> None:
+    manager, answers = Manager(), Answers(answer)
+    monkeypatch.setattr(init, "service_manager", lambda _path: manager)
+    monkeypatch.setattr(init, "open_connection", lambda _options: None)
+
+    init._offer_service(answers, argparse.Namespace(config=Path("/etc/rollcall/agent.toml")))
+
+    assert manager.done == done
+    assert ("is active" in answers.said) is bool(done)

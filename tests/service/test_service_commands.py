@@ -1,0 +1,244 @@
+"""`rollcall service` on Linux: what systemd is asked to do, and what people are told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.cli import service as command
+from agent.cli.main import main
+from agent.errors import UsageProblem
+from agent.service import rights, unit
+from agent.service.manager import service_manager
+from tests.service.machine import Machine
+
+SECRET = "t0ken-of-the-service"
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """Nothing is set up yet."""
+    directory = Path(tempfile.mkdtemp(prefix="rollcall-"))  # not tmp_path: another account does not come into that
+    machine = Machine(directory)
+    monkeypatch.setenv("PATH", f"{machine.commands}:{os.environ['PATH']}")
+    monkeypatch.setattr(command, "service_manager", lambda path: machine.service(path.name))
+    # The Python of whoever runs the tests may lie where no other account comes to.
+    readable = Path("/usr/bin/python3")
+    monkeypatch.setattr(rights.sys, "executable", str(readable))
+    yield machine
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def machine(bare: Machine) -> Machine:
+    """Settings are there, and a token that only root may read."""
+    settings = bare.places.settings
+    (settings / "directory.ldif").write_text("")
+    (settings / "credentials").mkdir(mode=0o700)
+    (settings / "credentials" / "upstream.token").write_text(SECRET)
+    bare.configuration.write_text(
+        '[[sources]]\nname = "corp"\nconnector = "ldif"\nfile = "directory.ldif"\n'
+        '[upstream]\nurl = "https://scim.example.com"\n[scope]\ngroups = ["name:*"]\n'
+        '[external]\nmanaged_domains = ["example.com"]\n'
+    )
+    return bare
+
+
+def run(machine: Machine, verb: str) -> int:
+    return int(main(["service", verb, "--config", str(machine.configuration)]))
+
+
+def test_with_the_package_install_enables_the_unit_that_is_there(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.with_package()
+
+    assert run(machine, "install") == 0
+
+    assert machine.asked() == ["enable rollcall.service"]
+    assert not machine.places.of_administrators.exists()
+    told = capsys.readouterr().out
+    assert "starts with the machine" in told
+    assert "rollcall service start" in told
+
+
+def test_install_makes_the_directories_for_secrets_that_the_unit_names(machine: Machine) -> None:
+    machine.with_package()
+    (machine.places.settings / "partners.toml").write_bytes(machine.configuration.read_bytes())
+    (machine.places.settings / "partners.credentials").mkdir()
+    (machine.places.settings / "partners.credentials" / "upstream.token").write_text(SECRET)
+
+    assert run(machine, "install") == 0
+    assert main(["service", "install", "--config", str(machine.places.settings / "partners.toml")]) == 0
+
+    # systemd does not start a unit of whose LoadCredential= the directory is missing.
+    names = ("credentials", "credentials.encrypted", "partners.credentials", "partners.credentials.encrypted")
+    assert [name for name in names if not (machine.places.settings / name).is_dir()] == []
+    made = (machine.places.settings / "credentials.encrypted").stat()
+    assert (made.st_uid, stat.S_IMODE(made.st_mode)) == (0, 0o750)
+
+
+def test_install_refuses_settings_that_the_service_cannot_read(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.with_package()
+    (machine.places.settings / "directory.ldif").chmod(0o600)
+
+    assert run(machine, "install") == 2
+
+    assert machine.asked() == []
+    told = capsys.readouterr().err
+    assert "the account nobody cannot read" in told
+    assert "directory.ldif: Permission denied" in told
+    assert "upstream.token" not in told  # systemd hands that over
+
+
+def test_install_refuses_a_secret_that_the_settings_name_and_root_alone_may_read(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = machine.configuration.read_text()
+    machine.configuration.write_text(text.replace("[scope]", 'token_file = "credentials/upstream.token"\n[scope]'))
+
+    assert run(machine, "install") == 2
+    assert "upstream.token: Permission denied" in capsys.readouterr().err
+
+
+def test_install_refuses_settings_that_are_wrong(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.configuration.write_text(machine.configuration.read_text().replace("[scope]", "[skope]"))
+
+    assert run(machine, "install") == 2
+    assert machine.asked() == []
+    assert "skope" in capsys.readouterr().err
+
+
+def test_without_the_package_install_writes_the_unit_for_this_python_and_uninstall_takes_it_away(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(machine, "install") == 0
+
+    file = machine.places.of_administrators / "rollcall.service"
+    text = file.read_text()
+    assert f"ExecStart={sys.executable} -I -m agent run --config /etc/rollcall/agent.toml" in text
+    assert "ProtectSystem=strict" in text
+    assert machine.asked() == ["daemon-reload", "enable rollcall.service"]
+    assert run(machine, "uninstall") == 0
+    assert not file.exists()
+    assert machine.asked()[2:] == ["disable --now rollcall.service", "daemon-reload"]
+    told = capsys.readouterr().out
+    assert "/var/lib/rollcall" in told
+    assert "stay" in told
+
+
+def test_a_python_that_the_service_could_not_see_is_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unit, "_HIDDEN", ("/usr/bin",))
+
+    assert run(machine, "install") == 2
+    assert "see nothing below /usr/bin" in capsys.readouterr().err
+    assert machine.asked() == []
+
+
+def test_uninstall_with_the_package_leaves_its_unit(machine: Machine) -> None:
+    machine.with_package()
+
+    assert run(machine, "uninstall") == 0
+    assert machine.asked() == ["disable --now rollcall.service"]
+    assert (machine.places.of_packages / "rollcall.service").exists()
+
+
+@pytest.mark.parametrize(
+    ("properties", "code", "words"),
+    [
+        (
+            {
+                "ActiveState": "active",
+                "ActiveEnterTimestamp": "Mon 09:00:00 UTC",
+                "StatusText": "last: 5 done",
+            },
+            0,
+            ["is active, since Mon 09:00:00 UTC", "It says: last: 5 done.", "starts with the machine"],
+        ),
+        ({"ActiveState": "inactive"}, 2, ["is not active", "rollcall service start"]),
+        ({"ActiveState": "inactive", "UnitFileState": "disabled"}, 2, ["does not start with the machine"]),
+        ({"ActiveState": "failed", "ExecMainStatus": "2", "Result": "exit-code"}, 2, ["has failed", "rollcall check"]),
+        ({"ActiveState": "failed", "ExecMainStatus": "0", "Result": "watchdog"}, 2, ["watchdog", "journalctl --unit"]),
+        ({"ActiveState": "activating", "ExecMainStatus": "1"}, 2, ["started again after a failure"]),
+        ({"LoadState": "not-found"}, 2, ["is not installed", "rollcall service install"]),
+    ],
+)
+def test_status_says_how_it_goes_and_what_to_do(
+    machine: Machine,
+    capsys: pytest.CaptureFixture[str],
+    properties: dict[str, str],
+    code: int,
+    words: list[str],
+) -> None:
+    machine.find(**properties)
+
+    assert run(machine, "status") == code
+    told = capsys.readouterr().out
+    assert [word for word in words if word not in told] == []
+
+
+def test_start_and_stop_say_what_came_of_it(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(machine, "stop") == 0
+    assert "It starts again with the machine" in capsys.readouterr().out
+    machine.find(ActiveState="active")
+    assert run(machine, "start") == 0
+    assert "is active" in capsys.readouterr().out
+    machine.find(ActiveState="failed", ExecMainStatus="2")
+    machine.refuse("Job for rollcall.service failed.")
+    assert run(machine, "start") == 2
+    assert "rollcall check" in capsys.readouterr().out
+    assert run(machine, "stop") == 2
+    assert "Job for rollcall.service failed." in capsys.readouterr().err
+    assert machine.asked() == [f"{verb} rollcall.service" for verb in ("stop", "start", "start", "stop")]
+
+
+def test_a_service_without_settings_is_sent_to_init(bare: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bare, "start") == 2
+    assert "rollcall init" in capsys.readouterr().out
+
+
+def test_a_connection_of_several_is_an_instance(machine: Machine) -> None:
+    (machine.places.settings / "partners.toml").write_text("")
+    machine.service("partners.toml").stop()
+
+    assert machine.asked() == ["stop rollcall@partners.service"]
+
+
+def test_a_configuration_that_no_unit_reads_is_refused() -> None:
+    with pytest.raises(UsageProblem, match=r"The service reads /etc/rollcall/agent\.toml, or .* not /srv/agent\.toml"):
+        service_manager(Path("/srv/agent.toml"))
+
+
+def test_who_is_not_root_is_told_so(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    for verb in ("install", "uninstall", "start", "stop"):
+        assert run(machine, verb) == 2
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("Only root may change services") == 4
+    assert machine.asked() == []
+    machine.find(ActiveState="active")
+    assert run(machine, "status") == 0
+
+
+def test_a_machine_without_systemd_is_told_so(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.places.running.rmdir()
+
+    for verb in ("install", "uninstall", "start", "stop", "status"):
+        assert run(machine, verb) == 2
+    told = capsys.readouterr()
+    assert machine.asked() == []
+    assert (told.out + told.err).count("does not run systemd") == 5
