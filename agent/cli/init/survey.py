@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from agent.cli.init.draft import Draft
 from agent.cli.terminal import progress_bars
-from agent.cycle import resolve
+from agent.planning import resolve
 from agent.population.overview import by_domain
 from agent.state.database import State, open_state
 from agent.state.tables import desired_group, desired_member, entry
