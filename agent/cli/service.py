@@ -8,7 +8,7 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import console
 from agent.errors import ExitCode
-from agent.service.manager import Standing, service_manager
+from agent.service.installed import Standing, service_manager
 
 _VERBS = {
     "install": "see that the service can read its settings, and let it start with the machine",

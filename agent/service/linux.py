@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.connection import Connection
 from agent.errors import ExitCode, UsageProblem
 from agent.operating_system import write_whole
-from agent.service.manager import Standing
+from agent.service.installed import Standing
 from agent.service.rights import files_of, unreadable
 from agent.service.unit import ACCOUNT, WRITTEN, Places, shipped, unit_of, written_unit
 from agent.settings_secrets import credentials_beside

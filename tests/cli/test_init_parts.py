@@ -17,7 +17,7 @@ from agent.cli.init.scope import ask_for_groups, selected
 from agent.cli.init.survey import Group
 from agent.connection import Connection
 from agent.errors import UsageProblem
-from agent.service.manager import Standing
+from agent.service.installed import Standing
 
 GROUPS = [Group(f"cn=app-{number},ou=G,dc=corp", f"app-{number}", number) for number in range(1, 60)]
 ALL = range(1, 60)

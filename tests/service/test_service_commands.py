@@ -16,7 +16,7 @@ from agent.cli import service as command
 from agent.cli.main import main
 from agent.errors import UsageProblem
 from agent.service import rights, unit
-from agent.service.manager import service_manager
+from agent.service.installed import service_manager
 from tests.service.machine import Machine
 
 SECRET = "t0ken-of-the-service"

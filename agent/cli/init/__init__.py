@@ -18,7 +18,7 @@ from agent.cli.init.writing import refuse_where_nothing_can_be_written, write
 from agent.cli.terminal import console
 from agent.errors import ExitCode, RollcallError, UsageProblem
 from agent.observe.logs import configure_logs
-from agent.service.manager import service_manager
+from agent.service.installed import service_manager
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
