@@ -7,7 +7,6 @@ who came then and has left the directory by now would keep the account for ever.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -43,12 +42,7 @@ def installation_of(state: State) -> str:
 
     A back-up has it, too. A state that was lost and made anew has another one, and so has that of another connection.
     """
-    if name := read_fact(state, _INSTALLATION):
-        return name
-    with state.write() as connection:
-        name = uuid.uuid4().hex
-        write_fact(connection, _INSTALLATION, name)
-    return name
+    return read_fact(state, _INSTALLATION) or ""
 
 
 def was_restored(state: State, directory: Path) -> bool:
@@ -91,7 +85,7 @@ def take_up_what_was_made(
     write_fact(connection, UNSEEN, "yes")
     made: dict[str, Record] = {}
     for record in records_after(directory, lambda cycle_id: _has_ended(connection, cycle_id)):
-        ours = record.get("installation") == installation and record.get("upstream") == service.base
+        ours = record.get("installation") == installation != "" and record.get("upstream") == service.base
         if not ours or not _is_sound(record) or record["source"] not in sources:
             continue
         scim_id, verb, done = record["scim_id"] or "", record["verb"], record.get("result") == "done"

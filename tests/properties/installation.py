@@ -20,7 +20,6 @@ from agent.cycle import run_cycle
 from agent.cycle_report import CycleReport
 from agent.plan.approvals import approve
 from agent.plugins import Source
-from agent.restored_state import installation_of
 from agent.state.database import FILE_NAME, State, open_state
 from agent.state.tables import UtcDateTime, fact, metadata
 from agent.upstream.brake import Brake
@@ -42,7 +41,6 @@ class Installation:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._state = open_state(directory)
-        installation_of(self._state)  # a back-up of before the first cycle bears the name, too
         self._empty = sqlite3.connect(":memory:")
         with closing(sqlite3.connect(directory / FILE_NAME)) as fresh:
             fresh.backup(self._empty)
