@@ -53,6 +53,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --no-warn-unreachable --package agent.service.windows
 
 format: setup ## format the code
 	$(BIN)/ruff check --fix .

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -140,3 +141,19 @@ def _address_of(policy: DomainPolicy, email: str) -> Address:
         protected=standing.protected,
         blocked=standing.blocked,
     )
+
+
+def secrets_of(connection: Connection) -> list[str]:
+    """Return every secret the settings hold, for the logs to mask."""
+    secrets = [connection.service.token.get_secret_value()]
+    notice = connection.settings.notice
+    if notice.smtp_password is not None:
+        secrets.append(notice.smtp_password.get_secret_value())
+    if notice.webhook_url is not None:
+        url = notice.webhook_url.get_secret_value()
+        # Libraries name the path alone. The shortest is no secret, and would mask every slash.
+        secrets += [url, *(part for part in (urlsplit(url).path,) if len(part) > 1)]
+    for source in connection.sources:
+        values = (getattr(source.settings, field) for field in type(source.settings).model_fields)
+        secrets.extend(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+    return secrets

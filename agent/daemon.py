@@ -1,7 +1,8 @@
 """The daemon: cycles on schedule and, in live mode, as soon as a source reports a change; one at a time.
 
-Signal handlers only set flags; the main thread does what they ask for. A cycle runs in the scheduler's thread and
-looks at the stop flag between requests, so a stop waits for the requests in flight and for nothing else.
+Signal handlers and the service manager only set flags; the daemon's thread does what they ask for. A cycle runs in the
+scheduler's thread and looks at the stop flag between requests, so a stop waits for the requests in flight and for
+nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from agent.live import LiveMode
 from agent.observe.health import schedule_lives
 from agent.observe.outside import Outside
 from agent.observe.pulse import Pulse
-from agent.operating_system import make_private_directory, on_reload_signal, on_stop_signal, single_writer
+from agent.operating_system import make_private_directory, single_writer
 from agent.schedule import trigger_of
 from agent.service.supervisor import Supervisor, Unsupervised
 from agent.state.database import State, open_state
@@ -60,13 +61,12 @@ class Daemon:
         self._live: LiveMode | None = None
 
     def run(self) -> ExitCode:
-        """Run until SIGTERM or SIGINT. Raises RollcallError when it cannot begin."""
+        """Run until the supervisor, or a signal, asks to stop. Raises RollcallError when it cannot begin."""
         self._connection = self._load()
         trigger_of(self._connection.settings.schedule)
         directory = self._connection.settings.agent.state_dir
         make_private_directory(directory)
-        on_stop_signal(self._ask_to_stop)
-        on_reload_signal(lambda: self._wishes.put(_Wish.RELOAD))
+        self._supervisor.obey(self._ask_to_stop, lambda: self._wishes.put(_Wish.RELOAD))
         with single_writer(directory):
             self._state: State = open_state(directory)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import signal
 import socket
@@ -22,21 +23,34 @@ def account_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # which of them depends on the version of Python
-        return f"account {os.getuid()}" if sys.platform != "win32" else "unknown account"
+        if sys.platform == "win32":
+            return "unknown account"
+        return f"account {os.getuid()}"
 
 
 def default_state_directory() -> Path:
     """Return where the state is kept when the settings do not say it."""
     if sys.platform == "win32":
-        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Rollcall"
+        return _program_data() / "Rollcall" / "state"
     return Path("/var/lib/rollcall")
 
 
 def default_configuration_file() -> Path:
     """Return the configuration file that is used without --config."""
     if sys.platform == "win32":
-        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Rollcall" / "agent.toml"
+        return _program_data() / "Rollcall" / "agent.toml"
     return Path("/etc/rollcall/agent.toml")
+
+
+def write_as_utf8() -> None:
+    """Have what is not written to a window written as UTF-8, as JSON has to be (RFC 8259) and as names need it.
+
+    Windows takes the code page of the country for it, and Python fails at the first sign that this has not.
+    """
+    if sys.platform == "win32":
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+                stream.reconfigure(encoding="utf-8")
 
 
 def make_private_directory(path: Path) -> None:
@@ -124,7 +138,17 @@ def single_writer(state_directory: Path) -> Iterator[None]:
 
 
 if sys.platform == "win32":
+    import ctypes
     import msvcrt
+
+    _COMMON_APPDATA = 0x23  # CSIDL_COMMON_APPDATA of ShlObj.h
+    _MAX_PATH = 260
+
+    def _program_data() -> Path:
+        # Not the variable PROGRAMDATA, which an account may have set to something else than the service has.
+        path = ctypes.create_unicode_buffer(_MAX_PATH)
+        ctypes.windll.shell32.SHGetFolderPathW(None, _COMMON_APPDATA, None, 0, path)
+        return Path(path.value or r"C:\ProgramData")
 
     def _try_lock(file: IO[bytes]) -> bool:
         file.seek(0)

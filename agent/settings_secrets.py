@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agent.errors import UsageProblem
+from agent.sealed_secrets import open_sealed
 
 # LoadCredential=ID:DIRECTORY gives each file of the directory the name ID_FILE (systemd.exec(5)); the units of the
 # packages use these two.
@@ -45,7 +46,7 @@ def resolve_secret(
         ) from None
     if not text:
         raise UsageProblem(f"{where}: the file {file} is empty. Write the secret into it, as one line.")
-    return SecretStr(text)
+    return SecretStr(open_sealed(text, file))
 
 
 def _credential(name: str, configuration: Path) -> Path | None:

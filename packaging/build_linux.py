@@ -10,46 +10,22 @@ import argparse
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from staging import ROOT, Target, copy, epoch, install_dependencies, install_own, run, version_of_this
+
 HERE = ROOT / "packaging"
 PYTHONS = ("3.11", "3.12", "3.13")
 # By Debian's name of the architecture: what pip and rpm call it. manylinux_2_28: Debian 11, Ubuntu 20.04, RHEL 8.
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 PREFIX = "/opt/rollcall"
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """An installed Python distribution: its dist-info and the files that belong to it, relative to `root`."""
-
-    root: Path
-    info: Path
-
-    @property
-    def compiled(self) -> bool:
-        """Whether it works with one version of Python only."""
-        tags = re.findall(r"^Tag: (.*)$", (self.info / "WHEEL").read_text(encoding="utf-8"), re.MULTILINE)
-        return not all(tag.endswith("-none-any") for tag in tags)
-
-    def files(self) -> Iterator[str]:
-        """Yield what it consists of, without the scripts that pip makes: nothing calls them."""
-        for line in (self.info / "RECORD").read_text(encoding="utf-8").splitlines():
-            name = line.split(",")[0].strip('"')
-            if not name.startswith(("../", "bin/")) and (self.root / name).is_file():
-                yield name
 
 
 def main() -> None:
@@ -60,9 +36,7 @@ def main() -> None:
     parser.add_argument("--version", default=None, help="another version than that of pyproject.toml, for a test")
     parser.add_argument("--python", action="append", choices=PYTHONS, help="for these versions only (default: all)")
     options = parser.parse_args()
-    version = (
-        options.version or tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    )
+    version = options.version or version_of_this()
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
@@ -76,46 +50,17 @@ def stage(tree: Path, scratch: Path, architecture: str, pythons: Sequence[str]) 
     """Lay out under `tree` what the packages put onto a machine."""
     lib = tree / "lib"
     lib.mkdir(parents=True)
-    wheel = _own_wheel(scratch)
-    requirements = scratch / "requirements.txt"
-    _run("uv", "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--output-file", str(requirements))
-    for python in pythons:
-        installed = scratch / f"python{python}"
-        _install(installed, python, MACHINES[architecture], "--require-hashes", "--requirement", str(requirements))
-        for distribution in _distributions(installed):
-            _copy(distribution, tree / f"python{python}" if distribution.compiled else lib)
-    own = scratch / "own"
-    _install(own, pythons[0], MACHINES[architecture], str(wheel))
-    for distribution in _distributions(own):
-        _copy(distribution, lib)
+    machine = MACHINES[architecture]
+    platforms = [f"{glibc}_{machine}" for glibc in GLIBC]
+    markers = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": machine}
+    targets = [Target(python, platforms, markers) for python in pythons]
+    for target in targets:
+        for distribution in install_dependencies(scratch / f"python{target.python}", target, scratch):
+            copy(distribution, tree / f"python{target.python}" if distribution.compiled else lib)
+    for distribution in install_own(scratch / "own", targets[0], scratch):
+        copy(distribution, lib)
     shutil.copy(HERE / "linux" / "launch.py", tree / "launch.py")
     (tree / "plugins").mkdir()
-
-
-def _own_wheel(scratch: Path) -> Path:
-    _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(scratch / "wheel"))
-    return next((scratch / "wheel").glob("*.whl"))
-
-
-def _install(target: Path, python: str, machine: str, *what: str) -> None:
-    platforms = [argument for glibc in GLIBC for argument in ("--platform", f"{glibc}_{machine}")]
-    _run(
-        sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary", ":all:",
-        "--target", str(target), "--implementation", "cp", "--python-version", python, *platforms, *what,
-    )  # fmt: skip
-
-
-def _distributions(root: Path) -> list[Distribution]:
-    return [Distribution(root, info) for info in sorted(root.glob("*.dist-info"))]
-
-
-def _copy(distribution: Distribution, target: Path) -> None:
-    for name in distribution.files():
-        # They tell where and by whom it was installed, which is another answer on every machine that builds.
-        if name.endswith((".dist-info/RECORD", ".dist-info/direct_url.json", ".dist-info/REQUESTED", ".pyc")):
-            continue
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(distribution.root / name, target / name)
 
 
 def _package(kind: str, tree: Path, scratch: Path, version: str, architecture: str, output: Path) -> Path:
@@ -130,17 +75,17 @@ def _package(kind: str, tree: Path, scratch: Path, version: str, architecture: s
     machine = MACHINES[architecture]
     name = f"rollcall_{version}_{architecture}.deb" if kind == "deb" else f"rollcall-{version}-1.{machine}.rpm"
     target = output / name
-    _run(
+    run(
         str(Path(sys.executable).parent / "nfpm"), "package", "--config", str(described), "--packager", kind,
         "--target", str(target),
-        environment={"SOURCE_DATE_EPOCH": str(_epoch())},
+        environment={"SOURCE_DATE_EPOCH": str(epoch())},
     )  # fmt: skip
     return target
 
 
 def _description(kind: str, tree: Path, scripts: Path, version: str, architecture: str) -> dict[str, Any]:
     """Return what nfpm reads: JSON is YAML."""
-    at = datetime.fromtimestamp(_epoch(), UTC).isoformat()
+    at = datetime.fromtimestamp(epoch(), UTC).isoformat()
     documents = [(ROOT / name, f"/usr/share/doc/rollcall/{name}") for name in ("README.md", "CHANGELOG.md")]
     documents += [(ROOT / "agent.example.toml", "/usr/share/doc/rollcall/agent.example.toml")]
     documents += [
@@ -199,25 +144,9 @@ def _description(kind: str, tree: Path, scripts: Path, version: str, architectur
     }
 
 
-def _epoch() -> int:
-    """Return the time of the commit, which every file in the packages gets."""
-    if given := os.environ.get("SOURCE_DATE_EPOCH"):
-        return int(given)
-    told = subprocess.run(
-        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    return int(told)
-
-
 def _this_machine() -> str:
     names = {python: debian for debian, python in MACHINES.items()}
     return names.get(os.uname().machine, "amd64")
-
-
-def _run(program: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
-    beside = Path(sys.executable).parent / program
-    command = [str(beside if beside.exists() else program), *arguments]
-    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | (environment or {}))
 
 
 if __name__ == "__main__":

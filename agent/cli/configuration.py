@@ -6,12 +6,10 @@ import argparse
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import structlog
-from pydantic import SecretStr
 
-from agent.connection import Connection, connect
+from agent.connection import Connection, connect, secrets_of
 from agent.observe.logs import configure_logs
 from agent.operating_system import make_private_directory, on_stop_signal, single_writer
 from agent.service.account import act_as_owner
@@ -60,19 +58,3 @@ def state_beside(connection: Connection) -> Iterator[State]:
         yield state
     finally:
         state.close()
-
-
-def secrets_of(connection: Connection) -> list[str]:
-    """Return every secret the settings hold, for the logs to mask."""
-    secrets = [connection.service.token.get_secret_value()]
-    notice = connection.settings.notice
-    if notice.smtp_password is not None:
-        secrets.append(notice.smtp_password.get_secret_value())
-    if notice.webhook_url is not None:
-        url = notice.webhook_url.get_secret_value()
-        # Libraries name the path alone. The shortest is no secret, and would mask every slash.
-        secrets += [url, *(part for part in (urlsplit(url).path,) if len(part) > 1)]
-    for source in connection.sources:
-        values = (getattr(source.settings, field) for field in type(source.settings).model_fields)
-        secrets.extend(value.get_secret_value() for value in values if isinstance(value, SecretStr))
-    return secrets

@@ -8,15 +8,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.cli import approve, audit, check, demo, explain, external, init, plan, provision, run, service, status, sync
+from agent.cli import (
+    approve,
+    audit,
+    check,
+    demo,
+    explain,
+    external,
+    init,
+    plan,
+    provision,
+    run,
+    secret,
+    service,
+    status,
+    sync,
+)
 from agent.errors import ExitCode, RollcallError
-from agent.operating_system import default_configuration_file
+from agent.operating_system import default_configuration_file, write_as_utf8
 
-_COMMANDS = (demo, init, check, external, plan, sync, run, status, explain, provision, audit, approve, service)
+_COMMANDS = (
+    demo, init, secret, check, external, plan, sync, run, status, explain, provision, audit, approve, service,
+)  # fmt: skip
 
 
 def entry_point() -> None:
     """Run as a program."""
+    write_as_utf8()
     sys.exit(int(main(sys.argv[1:])))
 
 

@@ -24,7 +24,12 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
     parser = commands.add_parser("service", help="the system service: install, uninstall, start, stop, status")
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
     for verb, what in _VERBS.items():
-        verbs.add_parser(verb, parents=[common], help=what).set_defaults(command=command, quiet_logs=True)
+        its = verbs.add_parser(verb, parents=[common], help=what)
+        its.set_defaults(command=command, quiet_logs=True)
+        if verb == "install":
+            its.add_argument(
+                "--account", metavar="DOMAIN\\NAME$", help="on Windows: a group managed service account it runs as"
+            )
 
 
 def command(options: argparse.Namespace) -> ExitCode:
@@ -33,7 +38,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     if options.verb == "install":
         if missing := manager.missing():
             return _say(Standing(well=False, lines=(missing,)))
-        return _say(manager.install(open_connection(options)))
+        return _say(manager.install(open_connection(options), options.account))
     verbs = {
         "uninstall": manager.uninstall, "start": manager.start, "stop": manager.stop, "status": manager.status,
     }  # fmt: skip

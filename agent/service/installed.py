@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.connection import Connection
-from agent.errors import UsageProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,11 @@ class ServiceManager(Protocol):
     def missing(self) -> str:
         """Say why this machine, or this account, cannot have the service; empty where it can."""
 
-    def install(self, connection: Connection) -> Standing:
-        """See that the service can read its settings, and have it start with the machine."""
+    def install(self, connection: Connection, account: str | None = None) -> Standing:
+        """See that the service can read its settings, and have it start with the machine.
+
+        account:  what it runs as from now on, on Windows; None: as it was, and at first as an account of its own
+        """
 
     def uninstall(self) -> Standing:
         """Stop it, for good; state and settings stay."""
@@ -46,9 +48,10 @@ class ServiceManager(Protocol):
 
 
 def service_manager(configuration: Path) -> ServiceManager:
-    """Return what manages services on this machine. Raises UsageProblem where nothing is known that does."""
+    """Return what manages services on this machine. Raises UsageProblem where no service reads this file."""
+    # Each is made of what the other operating system has not.
     if sys.platform == "win32":
-        raise UsageProblem("The service for Windows is not there yet. Let the Task Scheduler start rollcall run.")
-    from agent.service.linux import LinuxService  # noqa: PLC0415 - it is made of what Windows has not
-
-    return LinuxService(configuration)
+        from agent.service.windows.installed import WindowsService as Manager  # noqa: PLC0415
+    else:
+        from agent.service.linux import LinuxService as Manager  # noqa: PLC0415
+    return Manager(configuration)

@@ -44,9 +44,14 @@ class LinuxService:
             return "Only root may change services: run it again as root, with sudo for example."
         return ""
 
-    def install(self, connection: Connection) -> Standing:
+    def install(self, connection: Connection, account: str | None = None) -> Standing:
         """See ServiceManager."""
         self._refuse_if(self.missing())
+        if account is not None:
+            raise UsageProblem(
+                f"On Linux the unit names the account. To have another one, write User= and Group= into a file that "
+                f"systemctl edit {self._unit.name} opens."
+            )
         self._need_account()
         self._need_rights(connection)
         self._need_directories()

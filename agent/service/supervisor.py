@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+from agent.operating_system import on_reload_signal, on_stop_signal
 
 
 class Supervisor(Protocol):
     """A service manager. Its methods may be called from any thread, and never raise."""
+
+    def obey(self, stop: Callable[[], None], reload: Callable[[], None]) -> None:
+        """Call `stop` when the daemon shall end, `reload` when it shall read its settings anew; in any thread.
+
+        Both return at once.
+        """
 
     def ready(self, status: str) -> None:
         """The settings are read, the state is open, the schedule runs; or the new settings are in force."""
@@ -26,6 +35,11 @@ class Supervisor(Protocol):
 
 class Unsupervised:
     """Nobody watches: the daemon was started by hand."""
+
+    def obey(self, stop: Callable[[], None], reload: Callable[[], None]) -> None:
+        """See Supervisor. Signals ask; this is called in the main thread, which alone may handle them."""
+        on_stop_signal(stop)
+        on_reload_signal(reload)
 
     def ready(self, status: str) -> None:
         """Nobody listens."""

@@ -9,8 +9,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from agent.operating_system import on_reload_signal, on_stop_signal
 from agent.service.supervisor import Supervisor, Unsupervised
 
 _FEEDS = 4  # so many times within the watchdog's patience
@@ -27,6 +28,11 @@ class Systemd:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog = watchdog
         self._fed_at = float("-inf")
+
+    def obey(self, stop: Callable[[], None], reload: Callable[[], None]) -> None:
+        """See Supervisor. systemd asks with signals; this is called in the main thread, which alone may handle them."""
+        on_stop_signal(stop)
+        on_reload_signal(reload)
 
     def ready(self, status: str) -> None:
         """See Supervisor."""

@@ -32,7 +32,7 @@ class Packages:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[Path]:
+def alone(name: str) -> Iterator[Path]:
     """Let one process at a time make something, in a directory of its own."""
     directory = BUILT / name
     directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def _alone(name: str) -> Iterator[Path]:
 
 def packages() -> Packages:
     """Build the packages, unless it was done for this tree."""
-    with _alone(f"packages-{_fingerprint()}") as directory:
+    with alone(f"packages-{_fingerprint()}") as directory:
         if not (directory / "done").exists():
             for version in (OLDER, ""):
                 build(directory, *(["--version", version] if version else []))
@@ -52,6 +52,46 @@ def packages() -> Packages:
         older = next(path for path in directory.glob("*.deb") if OLDER in path.name)
         rpm = next(path for path in directory.glob("*.rpm") if OLDER not in path.name)
         return Packages(current[0], rpm, older)
+
+
+@dataclass(frozen=True)
+class Installers:
+    """The MSI of this commit, and the one of an older version."""
+
+    msi: Path
+    older: Path
+
+    @property
+    def version(self) -> str:
+        """The version of this commit."""
+        return self.msi.name.split("-")[1]
+
+
+def installers() -> Installers:
+    """Build the MSIs, unless it was done for this tree."""
+    with alone(f"installers-{_fingerprint()}") as directory:
+        if not (directory / "done").exists():
+            for version in (OLDER, ""):
+                subprocess.run(
+                    [sys.executable, "packaging/build_windows.py", "--output", str(directory),
+                     *(["--version", version] if version else [])],
+                    cwd=ROOT, check=True, capture_output=True,
+                )  # fmt: skip
+            (directory / "done").touch()
+        older = next(directory.glob(f"*-{OLDER}-*.msi"))
+        return Installers(next(path for path in directory.glob("*.msi") if path != older), older)
+
+
+def windows_test_tools() -> Path:
+    """Return a directory with what the tests themselves are run with, for the Python of the MSI."""
+    with alone("windows-test-tools") as directory:
+        if not (directory / "done").exists():
+            subprocess.run(
+                [sys.executable, "packaging/build_windows.py", "--test-tools", str(directory)],
+                cwd=ROOT, check=True, capture_output=True,
+            )  # fmt: skip
+            (directory / "done").touch()
+        return directory
 
 
 def build(directory: Path, *arguments: str) -> None:
@@ -64,7 +104,7 @@ def build(directory: Path, *arguments: str) -> None:
 
 def debian() -> Path:
     """Return the root file system of a small Debian, with the same packages as this machine's."""
-    with _alone("debian") as directory:
+    with alone("debian") as directory:
         root = directory / "root"
         if not (directory / "done").exists():
             subprocess.run(

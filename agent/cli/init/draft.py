@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.cli.configuration import secrets_of
-from agent.connection import Connection, connection_of
+from agent.connection import Connection, connection_of, secrets_of
 from agent.observe.logs import configure_logs
 from agent.operating_system import default_configuration_file, default_state_directory
 from agent.settings import check_settings
@@ -20,6 +19,11 @@ _TO_COME: dict[str, dict[str, Any]] = {
     "scope": {"groups": ["name:*"]},
     "external": {"managed_domains": ["domain.invalid"]},
 }
+
+
+def of_the_service(configuration: Path) -> bool:
+    """Tell whether this is a file that the installed service reads."""
+    return configuration.absolute().parent == default_configuration_file().parent
 
 
 @dataclass
@@ -41,7 +45,7 @@ class Draft:
     @property
     def of_the_service(self) -> bool:
         """Whether this is a file that the installed service reads."""
-        return self.path.absolute().parent == default_configuration_file().parent
+        return of_the_service(self.path)
 
     def state_directory(self) -> str:
         """Return where the state is kept, as the units of the service have it, or else beside the file."""

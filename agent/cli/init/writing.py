@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from agent.cli.init.draft import Draft
+from agent.cli.init.draft import Draft, of_the_service
 from agent.errors import UsageProblem
 from agent.operating_system import write_whole
+from agent.sealed_secrets import seal
 from agent.service.unit import ACCOUNT
 
 
@@ -26,25 +27,36 @@ def refuse_where_nothing_can_be_written(path: Path) -> None:
 
 def write(draft: Draft) -> None:
     """Write everything; the configuration last, so that there is none without its secrets. Raises RollcallError."""
-    group = _group_of_the_service() if draft.of_the_service else -1
     for path, secret in draft.secrets().items():
-        _make_directory(path.parent, group)
-        write_whole(path, f"{secret}\n", 0o600)
-    write_whole(draft.path, draft.text(), 0o640, group)
+        write_secret(path, secret, draft.path)
+    _make_directory(draft.path.absolute().parent, draft.path)
+    write_whole(draft.path, draft.text(), 0o640, _group_for(draft.path))
 
 
-def _make_directory(path: Path, group: int) -> None:
+def write_secret(path: Path, secret: str, configuration: Path) -> None:
+    """Write a secret of this configuration into a file of its own. Raises RollcallError."""
+    _make_directory(path.parent, configuration)
+    write_whole(path, f"{seal(secret, path.parent)}\n", 0o600)
+
+
+def _make_directory(path: Path, configuration: Path) -> None:
     """Make it so that the service may look into it, and nobody else."""
+    group = _group_for(configuration)
     for place in reversed([path, *path.parents]):
         if not place.exists():
             place.mkdir(mode=0o750)
             if sys.platform != "win32":
                 os.chown(place, -1, group)
+            elif of_the_service(configuration):
+                # Windows would let every user in; what the service needs it gets when it is installed.
+                from agent.service.windows.rights import protect  # noqa: PLC0415 - not on Linux
+
+                protect(place)
 
 
-def _group_of_the_service() -> int:
+def _group_for(configuration: Path) -> int:
     """Return the number of the service's group; -1, which changes nothing, where there is none or it is not ours."""
-    if sys.platform == "win32" or os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0 or not of_the_service(configuration):
         return -1
     import pwd  # noqa: PLC0415 - not on Windows
 

@@ -1,0 +1,72 @@
+"""`rollcall secret`: puts a password or a token where the agent finds it, without a command line or a log seeing it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.cli.init.questions import Questions
+from agent.cli.init.writing import write_secret
+from agent.cli.terminal import console
+from agent.errors import ExitCode, UsageProblem
+from agent.settings_secrets import credentials_beside
+
+_OF_SECTIONS = ("upstream.token", "notice.webhook_url", "notice.smtp_password")
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse hides this type
+    """Register the command."""
+    parser = commands.add_parser(
+        "secret", parents=[common], help="store a password or a token: asked for, or the first line of standard input"
+    )
+    parser.add_argument("name", metavar="NAME", help="as agent.example.toml has it: upstream.token, corp.bind_password")
+    parser.set_defaults(command=command, quiet_logs=True)
+
+
+def command(options: argparse.Namespace) -> ExitCode:
+    """Ask for it, and write it down. Raises RollcallError."""
+    _refuse_where_it_is_not_looked_for(options.name, options.config)
+    secret = Questions(console()).secret(options.name) if sys.stdin.isatty() else sys.stdin.readline().strip()
+    if not secret:
+        raise UsageProblem("Nothing was given, so nothing was written.")
+    path = credentials_beside(options.config) / options.name
+    write_secret(path, secret, options.config)
+    console().print(f"Written to {path}. The service takes it with its next start: rollcall service stop, then start.")
+    return ExitCode.DONE
+
+
+def _refuse_where_it_is_not_looked_for(name: str, configuration: Path) -> None:
+    """Say what else it is called, or where else it is. Settings that are not there yet are no obstacle."""
+    section, _, field = name.rpartition(".")
+    if not section or not re.fullmatch(r"[\w.-]+", name):
+        raise UsageProblem(f"{name} is not the name of a secret. It is like upstream.token or corp.bind_password.")
+    tables = _tables(configuration)
+    if tables is None:
+        return
+    sources = {str(table.get("name")): table for table in tables.get("sources", [])}
+    if name not in _OF_SECTIONS and section not in sources:
+        names = ", ".join([*_OF_SECTIONS, *(f"{source}.bind_password" for source in sources)])
+        raise UsageProblem(f"No setting in {configuration} looks for {name}. The names are like: {names}.")
+    table = sources.get(section) or tables.get(section, {})
+    if field in table:
+        raise UsageProblem(f"{configuration} itself has {field}, and so looks nowhere else. Remove that line first.")
+    if f"{field}_file" in table:
+        raise UsageProblem(
+            f"{configuration} says that {name} is in {table[f'{field}_file']}. Write it there, or remove that line."
+        )
+
+
+def _tables(configuration: Path) -> Mapping[str, Any] | None:
+    try:
+        return tomllib.loads(configuration.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageProblem(
+            f"{configuration} cannot be read: {error}. Correct it first; rollcall check tells more."
+        ) from None

@@ -1,0 +1,144 @@
+"""The service on Windows, by the Service Control Manager; see agent/service/installed.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pywintypes
+import win32service
+import win32serviceutil
+import winerror
+
+from agent.connection import Connection
+from agent.errors import ExitCode, UsageProblem
+from agent.service.installed import Standing
+from agent.service.windows.names import service_of
+from agent.service.windows.registration import Registered, may_change_services, register, registered, unregister
+
+_WORDS = {
+    win32service.SERVICE_STOPPED: "is not running",
+    win32service.SERVICE_START_PENDING: "is starting",
+    win32service.SERVICE_STOP_PENDING: "is stopping, after the requests in flight",
+    win32service.SERVICE_RUNNING: "is running",
+}
+_PATIENCE = 120.0  # seconds
+_BETWEEN = 0.2  # seconds between two looks
+
+
+class WindowsService:
+    """See ServiceManager."""
+
+    def __init__(self, configuration: Path) -> None:
+        self._service = service_of(configuration)
+
+    def missing(self) -> str:
+        """See ServiceManager."""
+        if not may_change_services():
+            return "Only an administrator may change services: run it again in a window opened as administrator."
+        return ""
+
+    def install(self, connection: Connection, account: str | None = None) -> Standing:
+        """See ServiceManager. A group managed service account, unlike any other, needs no password here."""
+        self._refuse_if(self.missing())
+        troubles = register(self._service, connection.settings.agent.state_dir, account, automatic=True)
+        told = [
+            f"{self._service.name} starts with the machine from now on, as the account {self._found().account}.",
+            *troubles,
+        ]
+        if self._found().state != win32service.SERVICE_RUNNING:
+            told.append("It does not run yet: rollcall service start.")
+        return Standing(well=True, lines=tuple(told))
+
+    def uninstall(self) -> Standing:
+        """See ServiceManager."""
+        self._refuse_if(self.missing())
+        if registered(self._service) is None:
+            return Standing(well=True, lines=(f"{self._service.name} is not installed.",))
+        self._stop()
+        unregister(self._service)
+        return Standing(
+            well=True,
+            lines=(
+                f"{self._service.name} is stopped and does not start any more.",
+                f"The settings, the secrets and the state in {self._service.home} stay: remove them by hand.",
+            ),
+        )
+
+    def start(self) -> Standing:
+        """See ServiceManager."""
+        self._refuse_if(self.missing())
+        if self._found().state == win32service.SERVICE_STOPPED:
+            self._do(lambda: win32serviceutil.StartService(self._service.name))
+        self._wait(win32service.SERVICE_START_PENDING)
+        return self._told(self._found())
+
+    def stop(self) -> Standing:
+        """See ServiceManager."""
+        self._refuse_if(self.missing())
+        found = self._found()
+        self._stop()
+        again = "with the machine" if found.automatic else "never by itself"
+        return Standing(
+            well=True,
+            lines=(f"{self._service.name} is stopped. It starts again {again}, or by rollcall service start.",),
+        )
+
+    def status(self) -> Standing:
+        """See ServiceManager. Everybody may ask."""
+        return self._told(self._found())
+
+    def _told(self, found: Registered) -> Standing:
+        boots = "It starts with the machine." if found.automatic else (
+            "It does not start with the machine: rollcall service install."
+        )  # fmt: skip
+        state = f"{self._service.name} {_WORDS.get(found.state, f'is in the state {found.state} of Windows')}."
+        if found.state == win32service.SERVICE_RUNNING:
+            cycles = f"rollcall status tells of the cycles; the log is {self._service.log}."
+            return Standing(well=True, lines=(state, cycles, boots))
+        if found.exit_code == int(ExitCode.USAGE):
+            why = "The settings or the state could not be used: rollcall check tells why."
+        elif found.exit_code not in {0, winerror.ERROR_SERVICE_NEVER_STARTED}:
+            why = f"It ended with the code {found.exit_code}. See {self._service.log}."
+        elif not self._service.configuration.exists():
+            why = f"There is no {self._service.configuration}, so it would not start: rollcall init."
+        else:
+            why = "To start it: rollcall service start."
+        return Standing(well=False, lines=(state, why, boots))
+
+    def _found(self) -> Registered:
+        found = registered(self._service)
+        if found is None:
+            raise UsageProblem(f"{self._service.name} is not installed. Run rollcall service install.")
+        return found
+
+    def _stop(self) -> None:
+        if self._found().state == win32service.SERVICE_STOPPED:
+            return
+        if self._found().state != win32service.SERVICE_STOP_PENDING:
+            self._do(lambda: win32serviceutil.StopService(self._service.name))
+        self._wait(win32service.SERVICE_STOP_PENDING)
+        if self._found().state != win32service.SERVICE_STOPPED:
+            raise UsageProblem(
+                f"{self._service.name} has not stopped within {_PATIENCE:g} seconds. See {self._service.log}; wait, or "
+                "end its python.exe in the Task Manager: what was acknowledged is recorded."
+            )
+
+    def _wait(self, while_in: int) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while self._found().state == while_in and time.monotonic() < deadline:
+            time.sleep(_BETWEEN)
+
+    def _do(self, what: Callable[[], object]) -> None:
+        try:
+            what()
+        except pywintypes.error as error:
+            raise UsageProblem(
+                f"{self._service.name}: Windows says: {error.strerror} See the event log, under Application, and "
+                f"{self._service.log}."
+            ) from error
+
+    def _refuse_if(self, reason: str) -> None:
+        if reason:
+            raise UsageProblem(reason)

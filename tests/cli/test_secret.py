@@ -1,0 +1,97 @@
+"""`rollcall secret`: a password gets to where the agent looks for it, or it is said why it would not be found."""
+
+from __future__ import annotations
+
+import io
+import stat
+from pathlib import Path
+
+import pytest
+
+from agent.cli.main import main
+from agent.connection import connect
+from agent.errors import ExitCode
+
+SETTINGS = """
+[[sources]]
+name = "corp"
+connector = "ldap"
+urls = ["ldaps://directory.example.com"]
+base_dn = "dc=example,dc=com"
+bind_dn = "cn=rollcall,dc=example,dc=com"
+[upstream]
+url = "https://scim.example.com"
+[scope]
+groups = ["name:app-*"]
+[external]
+managed_domains = ["example.com"]
+"""
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    path = tmp_path / "agent.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+def store(monkeypatch: pytest.MonkeyPatch, configuration: Path, name: str, secret: str) -> ExitCode:
+    monkeypatch.setattr("sys.stdin", io.StringIO(secret))
+    return main(["secret", name, "--config", str(configuration)])
+
+
+def test_what_is_stored_is_what_the_agent_uses(
+    monkeypatch: pytest.MonkeyPatch, configuration: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert store(monkeypatch, configuration, "corp.bind_password", "swordfish\n") == ExitCode.DONE
+    assert store(monkeypatch, configuration, "upstream.token", "token-1\nand another line\n") == ExitCode.DONE
+    assert store(monkeypatch, configuration, "upstream.token", "token-2\n") == ExitCode.DONE
+
+    connection = connect(configuration)
+    assert connection.service.token.get_secret_value() == "token-2"
+    assert connection.sources[0].settings.bind_password.get_secret_value() == "swordfish"
+    file = configuration.parent / "credentials" / "upstream.token"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    printed = capsys.readouterr()
+    assert "swordfish" not in printed.out + printed.err
+
+
+def test_before_there_are_settings_a_secret_can_be_stored(monkeypatch: pytest.MonkeyPatch, configuration: Path) -> None:
+    configuration.unlink()
+
+    assert store(monkeypatch, configuration, "corp.bind_password", "swordfish\n") == ExitCode.DONE
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("token", "is not the name of a secret"),
+        ("../upstream.token", "is not the name of a secret"),
+        ("crop.bind_password", "The names are like: upstream.token"),
+        ("upstream.tokn", "The names are like: upstream.token"),
+    ],
+)
+def test_a_name_that_nothing_looks_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, configuration: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    assert store(monkeypatch, configuration, name, "swordfish\n") == ExitCode.USAGE
+
+    assert said in capsys.readouterr().err
+    assert not (configuration.parent / "credentials").exists()
+
+
+@pytest.mark.parametrize("line", ['token_file = "/etc/elsewhere"', 'token = "in the clear"'])
+def test_a_secret_that_the_settings_look_for_elsewhere_is_refused(
+    monkeypatch: pytest.MonkeyPatch, configuration: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    configuration.write_text(SETTINGS.replace("[upstream]\n", f"[upstream]\n{line}\n"))
+
+    assert store(monkeypatch, configuration, "upstream.token", "swordfish\n") == ExitCode.USAGE
+
+    assert "remove that line" in capsys.readouterr().err.lower()
+
+
+def test_nothing_given_is_nothing_written(monkeypatch: pytest.MonkeyPatch, configuration: Path) -> None:
+    assert store(monkeypatch, configuration, "upstream.token", "\n") == ExitCode.USAGE
+
+    assert not (configuration.parent / "credentials").exists()
