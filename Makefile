@@ -7,7 +7,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-linux-service test-slow lint format bench packages picture lock servers clean
+.PHONY: help setup demo test test-linux-service test-windows-service test-slow lint format bench packages windows \
+	picture lock servers clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -44,7 +45,12 @@ test: servers $(VENV)/kerberos ## every test but the slow proofs, against real s
 
 test-linux-service: setup ## the deb and the rpm, installed below a real systemd in a container (as root)
 	packaging/install-test-servers --packages
-	$(BIN)/python -m pytest tests/installed --durations=10
+	$(BIN)/python -m pytest tests/installed $(ON_WINDOWS:%=--ignore=%) --numprocesses=2 --durations=10
+
+ON_WINDOWS := tests/installed/test_windows_service.py tests/installed/test_units_on_windows.py
+test-windows-service: setup ## the MSI, installed below Wine, and single parts run by a Windows Python there
+	packaging/install-test-servers --windows
+	$(BIN)/python -m pytest $(ON_WINDOWS) --durations=10
 
 test-slow: servers $(VENV)/kerberos ## the slow proofs
 	$(BIN)/python -m pytest -m slow_proof
@@ -66,6 +72,10 @@ bench: setup servers ## measure, and print figures and ratios
 packages: setup ## build the wheel, the source distribution, the deb and the rpm into dist/
 	$(BIN)/python -m hatchling build
 	$(BIN)/python packaging/build_linux.py
+
+windows: setup ## build the MSI into dist/; EMBEDDABLE=ZIP SHA256=HEX: with python.org's Python, for use
+	packaging/install-test-servers --windows
+	$(BIN)/python packaging/build_windows.py $(if $(EMBEDDABLE),--embeddable $(EMBEDDABLE) --sha256 $(SHA256))
 
 picture: setup ## make the README's picture of the demo
 	$(BIN)/rollcall demo --picture packaging/pictures/demo.svg

@@ -6,6 +6,7 @@ Made once for all of them, in build/installed; the packages whenever the commit 
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import subprocess
@@ -41,6 +42,7 @@ def alone(name: str) -> Iterator[Path]:
         yield directory
 
 
+@functools.cache
 def packages() -> Packages:
     """Build the packages, unless it was done for this tree."""
     with alone(f"packages-{_fingerprint()}") as directory:
@@ -67,6 +69,7 @@ class Installers:
         return self.msi.name.split("-")[1]
 
 
+@functools.cache
 def installers() -> Installers:
     """Build the MSIs, unless it was done for this tree."""
     with alone(f"installers-{_fingerprint()}") as directory:

@@ -108,7 +108,7 @@ def test_configured_and_started_it_does_its_work(wine: Wine, directory: OpenLdap
 
     wait_for(wine, lambda: scim.membership().get("app-a") == EVERYBODY)
     assert "It starts with the machine" in wine.rollcall("service", "status")
-    assert "exit code 0" in wine.rollcall("status")
+    assert "done; 7 writes" in wine.rollcall("status")
     assert "is stopped" in wine.rollcall("service", "stop")
     assert wine.state_of(SERVICE) == "STOPPED"
     assert wine.exit_codes_of(SERVICE) == [0, 0]
