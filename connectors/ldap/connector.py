@@ -14,6 +14,7 @@ from connectors.ldap.choice import LdapMake
 from connectors.ldap.exploration import bases_of, fingerprint_of_certificate
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
+from connectors.ldap.last_resort import EveryReadFull
 from connectors.ldap.reading import Make
 from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
@@ -73,6 +74,36 @@ class LdapConnector:
             ("group", settings.group_bases, settings.group_filter),
         ):
             yield self._check_one(session, subject, what, bases, search_filter)
+        yield from self._check_members(session, subject)
+        yield self._check_changes(session, subject)
+
+    def _check_members(self, session: Session, subject: str) -> Iterator[Finding]:
+        settings = self._settings
+        has_members = f"(|{''.join(f'({name}=*)' for name in MEMBER_ATTRIBUTES)})"
+        some = False
+        for base in settings.group_bases:
+            for found in session.search(base, settings.group_filter, [settings.anchor], page_size=1):
+                some = some or isinstance(found, Found)
+                break
+            for found in session.search(base, f"(&{settings.group_filter}{has_members})", ["1.1"], page_size=1):
+                if isinstance(found, Found):
+                    yield Finding(subject, ok=True, message="members of groups can be read")
+                    return
+        if some:
+            yield Finding(
+                subject,
+                ok=False,
+                message=f"no group below {', '.join(settings.group_bases)} shows a member",
+                remedy=f"If there are groups with members, let the account read {', '.join(MEMBER_ATTRIBUTES)}.",
+            )
+
+    def _check_changes(self, session: Session, subject: str) -> Finding:
+        interpretation = Interpretation(self._settings, reader_of(self._settings, Wanted()), session.url)
+        detection, why = LdapMake(session, self._settings, interpretation).begin_detection()
+        found_by = (
+            "every read is full" if detection.name == EveryReadFull.name else f"changes are found by {detection.name}"
+        )
+        return Finding(subject, ok=True, message=found_by, remedy=f"{why}." if why and not why.endswith(".") else why)
 
     def _check_one(
         self, session: Session, subject: str, what: str, bases: tuple[str, ...], search_filter: str
