@@ -51,7 +51,7 @@ class LdapConnector:
         yield from watch_directory(self._settings, unseal(since), stop)
 
     def check(self) -> Iterator[Finding]:
-        """Log on, look for every base and the sentinel, and read one user and one group."""
+        """Log on, look for every base and the sentinel, read one user and one group, and see how changes are found."""
         yield from check_source(self._settings, Session, self._check_bases)
 
     def bases(self) -> tuple[str, ...]:
@@ -69,33 +69,26 @@ class LdapConnector:
         settings = self._settings
         if not (yield from check_bases(session, settings, subject)):
             return
-        for what, bases, search_filter in (
-            ("user", settings.user_bases, settings.user_filter),
-            ("group", settings.group_bases, settings.group_filter),
-        ):
-            yield self._check_one(session, subject, what, bases, search_filter)
-        yield from self._check_members(session, subject)
+        yield self._check_one(session, subject, "user", settings.user_bases, settings.user_filter)
+        group = self._check_one(session, subject, "group", settings.group_bases, settings.group_filter)
+        yield group
+        if group.ok:
+            yield self._check_members(session, subject)
         yield self._check_changes(session, subject)
 
-    def _check_members(self, session: Session, subject: str) -> Iterator[Finding]:
+    def _check_members(self, session: Session, subject: str) -> Finding:
         settings = self._settings
-        has_members = f"(|{''.join(f'({name}=*)' for name in MEMBER_ATTRIBUTES)})"
-        some = False
+        shown = "".join(f"({name}=*)" for name in MEMBER_ATTRIBUTES)
         for base in settings.group_bases:
-            for found in session.search(base, settings.group_filter, [settings.anchor], page_size=1):
-                some = some or isinstance(found, Found)
-                break
-            for found in session.search(base, f"(&{settings.group_filter}{has_members})", ["1.1"], page_size=1):
+            for found in session.search(base, f"(&{settings.group_filter}(|{shown}))", ["1.1"], page_size=1):
                 if isinstance(found, Found):
-                    yield Finding(subject, ok=True, message="members of groups can be read")
-                    return
-        if some:
-            yield Finding(
-                subject,
-                ok=False,
-                message=f"no group below {', '.join(settings.group_bases)} shows a member",
-                remedy=f"If there are groups with members, let the account read {', '.join(MEMBER_ATTRIBUTES)}.",
-            )
+                    return Finding(subject, ok=True, message="members of groups can be read")
+        return Finding(
+            subject,
+            ok=False,
+            message=f"no group below {', '.join(settings.group_bases)} shows a member",
+            remedy="If there are groups with members, let the account read member, uniqueMember and memberUid.",
+        )
 
     def _check_changes(self, session: Session, subject: str) -> Finding:
         interpretation = Interpretation(self._settings, reader_of(self._settings, Wanted()), session.url)

@@ -171,6 +171,26 @@ def test_no_change_is_missed_where_the_openldap_account_cannot_see_how_it_is_mar
     assert_all_followed(scim, report)
 
 
+def test_no_change_is_missed_when_the_openldap_account_loses_the_sight_of_how_it_is_marked(
+    slapd: OpenLdap, tmp_path: Path, agent: Agent, scim: ScimService
+) -> None:
+    give_account(slapd, tmp_path, rights())
+    agent.configure(scim, settings_of(slapd, **INACTIVE), guard=NO_LIMITS)
+    agent.sync()
+    (tmp_path / "less.ldif").write_text(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n"
+        f'olcAccess: {{0}}to attrs=entryCSN by dn.exact="{ACCOUNT}" none by * break\n'
+    )
+    told = block_of(DOCUMENT, "OpenLDAP", "sh").splitlines()[-1]
+    run_as_told(told, {"ldapi:///": slapd.local_url, "rollcall-rights.ldif": "less.ldif"}, tmp_path)
+
+    leave_be_disabled_and_be_deleted(slapd)
+    report = agent.sync()
+
+    assert "may not read entryCSN" in report["sources"][0]["note"]
+    assert_all_followed(scim, report)
+
+
 def test_the_389_account_follows_every_change_and_may_do_no_more(
     tmp_path: Path, agent: Agent, scim: ScimService
 ) -> None:
