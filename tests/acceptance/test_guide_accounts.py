@@ -70,6 +70,15 @@ def give_account(server: OpenLdap, place: Path, ldif: str) -> None:
     run_as_told(rest, instead, place, LDAPTLS_CACERT=str(server.certificates.authority), **path)
 
 
+def change_rights(server: OpenLdap, place: Path, what: str) -> None:
+    """Take something away again, in the way it was given."""
+    (place / "rollcall-rights.ldif").write_text(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n"
+        f'olcAccess: {{0}}{what} by dn.exact="{ACCOUNT}" none by * break\n'
+    )
+    run_as_told(block_of(DOCUMENT, "OpenLDAP", "sh").splitlines()[-1], {"ldapi:///": server.local_url}, place)
+
+
 def settings_of(server: OpenLdap | Directory389, **changes: object) -> dict[str, object]:
     return server.settings(bind_dn=ACCOUNT, bind_password=READER_PASSWORD, **changes)
 
@@ -171,24 +180,58 @@ def test_no_change_is_missed_where_the_openldap_account_cannot_see_how_it_is_mar
     assert_all_followed(scim, report)
 
 
+def test_nobody_tells_that_the_openldap_account_cannot_read_who_is_disabled(
+    slapd: OpenLdap, tmp_path: Path, agent: Agent, scim: ScimService
+) -> None:
+    """So the guide does."""
+    give_account(slapd, tmp_path, rights().replace(",employeeType", ""))
+    agent.configure(scim, settings_of(slapd, **INACTIVE), guard=NO_LIMITS)
+    agent.sync()
+    leave_be_disabled_and_be_deleted(slapd)
+
+    assert agent.sync()["exit_code"] == 0
+    assert "NOT OK" not in said_by(agent)
+    assert "u2@example.com" in scim.active()
+
+
 def test_no_change_is_missed_when_the_openldap_account_loses_the_sight_of_how_it_is_marked(
     slapd: OpenLdap, tmp_path: Path, agent: Agent, scim: ScimService
 ) -> None:
     give_account(slapd, tmp_path, rights())
     agent.configure(scim, settings_of(slapd, **INACTIVE), guard=NO_LIMITS)
     agent.sync()
-    (tmp_path / "less.ldif").write_text(
-        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n"
-        f'olcAccess: {{0}}to attrs=entryCSN by dn.exact="{ACCOUNT}" none by * break\n'
-    )
-    told = block_of(DOCUMENT, "OpenLDAP", "sh").splitlines()[-1]
-    run_as_told(told, {"ldapi:///": slapd.local_url, "rollcall-rights.ldif": "less.ldif"}, tmp_path)
+    change_rights(slapd, tmp_path, "to attrs=entryCSN")
 
     leave_be_disabled_and_be_deleted(slapd)
     report = agent.sync()
 
     assert "may not read entryCSN" in report["sources"][0]["note"]
     assert_all_followed(scim, report)
+
+
+def test_a_base_that_the_openldap_account_cannot_see_any_more_takes_nobody_out(
+    slapd: OpenLdap, tmp_path: Path, agent: Agent, scim: ScimService
+) -> None:
+    """The server says success, and shows nothing."""
+    give_account(slapd, tmp_path, rights())
+    slapd.modify(
+        f"dn: ou=Partners,{SUFFIX}\nchangetype: add\nobjectClass: organizationalUnit\nou: Partners\n\n"
+        f"dn: uid=p,ou=Partners,{SUFFIX}\nchangetype: add\nobjectClass: inetOrgPerson\nuid: p\ncn: P\nsn: P\n"
+        f"mail: p@example.com\n\n"
+        f"dn: {group_dn('app-a')}\nchangetype: modify\nadd: member\nmember: uid=p,ou=Partners,{SUFFIX}\n"
+    )
+    bases = {"user_base_dn": [f"ou=People,{SUFFIX}", f"ou=Partners,{SUFFIX}"], "group_base_dn": f"ou=Groups,{SUFFIX}"}
+    agent.configure(scim, settings_of(slapd, **bases), guard=NO_LIMITS)
+    assert agent.sync()["exit_code"] == 0
+    assert "p@example.com" in scim.active()
+    change_rights(slapd, tmp_path, f'to dn.subtree="ou=Partners,{SUFFIX}" attrs=objectClass')
+
+    report = agent.sync("--full")
+
+    assert report["exit_code"] == 4
+    assert f"ou=Partners,{SUFFIX}" in report["sources"][0]["reason"]
+    assert "p@example.com" in scim.active()
+    assert "p@example.com" in scim.membership()["app-a"]
 
 
 def test_the_389_account_follows_every_change_and_may_do_no_more(

@@ -169,6 +169,22 @@ def test_a_new_disk_gets_everything_back_and_compares_with_what_stands_upstream(
     assert len(scim.users) == 7
 
 
+def test_without_any_back_up_nobody_is_made_twice_and_who_left_before_stays(
+    machine: Installation, scim: ScimService
+) -> None:
+    shutil.rmtree(machine.state)
+    write_directory(machine, people(5) + group("app-a", *uids(3)) + group("app-b", *uids(5)))
+
+    assert machine.sync()["exit_code"] == 0
+    assert scim.membership() == {"app-a": mails(*uids(4)), "app-b": mails(*uids(6))}
+    reports = [machine.sync("--full"), machine.sync("--full")]
+
+    assert [report["exit_code"] for report in reports] == [0, 0]
+    assert len(scim.users) == 6
+    assert scim.active() == mails(*uids(6))
+    assert scim.membership() == {"app-a": mails(*uids(3)), "app-b": mails(*uids(6))}
+
+
 def test_on_another_machine_the_agent_goes_on_where_it_was(
     machine: Installation, scim: ScimService, tmp_path: Path
 ) -> None:
