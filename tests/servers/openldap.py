@@ -162,10 +162,13 @@ class OpenLdap:
         )
 
     def start(self) -> None:
+        urls = [f"ldap://127.0.0.1:{self.port}", self.url]
+        if self._online:
+            urls.append(self.local_url)
         log = (self.directory / "slapd.log").open("ab")
         self._process = subprocess.Popen(
             [self._slapd, *self._from, "-d", "0",
-             "-h", f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port} {self.local_url}"],
+             "-h", " ".join(urls)],
             stdout=log, stderr=log,
         )  # fmt: skip
         log.close()
