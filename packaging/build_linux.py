@@ -91,6 +91,7 @@ def _description(kind: str, tree: Path, scripts: Path, version: str, architectur
     documents += [
         (path, f"/usr/share/doc/rollcall/monitoring/{path.name}") for path in sorted((HERE / "monitoring").iterdir())
     ]
+    documents += [(path, f"/usr/share/doc/rollcall/guide/{path.name}") for path in sorted((HERE / "guide").iterdir())]
     documents += [(ROOT / "LICENSE", "/usr/share/doc/rollcall/copyright")]
     systemd = HERE / "systemd"
     files = [

@@ -40,7 +40,7 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str]) -> ExitCode:
     """Run one command. Trouble becomes one or a few sentences on standard error and an exit code, no traceback."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     try:
         command: Callable[[argparse.Namespace], ExitCode] = options.command
         return command(options)
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str]) -> ExitCode:
         return ExitCode.DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return what understands the command line."""
     parser = argparse.ArgumentParser(
         prog="rollcall",
         description="Keeps a SCIM 2.0 service equal to the groups of a directory, every member included.",

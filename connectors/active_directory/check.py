@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from connectors.active_directory.catalogue import open_catalogue
+from connectors.active_directory.dirsync import refuse_where_own_eyes_miss_changes
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
 from connectors.active_directory.landmarks import CURRENT_TIME, forest_of, look_around, read_time
@@ -14,6 +15,7 @@ from connectors.active_directory.locator import doubts_about_records
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.sight import sees_tombstones
+from connectors.active_directory.witnesses import NUMBER
 from connectors.base import Finding
 from connectors.errors import ReadInterrupted, SourceError, SourceUnreachable
 from connectors.ldap.bases import check_bases
@@ -51,7 +53,7 @@ class DomainCheck:
         yield self._clock()
         if not (yield from check_bases(self._session, self._settings, self._subject)):
             return
-        yield self._people()
+        yield from self._people()
         yield self._groups()
         if (yield from self._changes(context)):
             yield self._deleted(context)
@@ -93,19 +95,29 @@ class DomainCheck:
             "Set the wrong one; Kerberos and certificates fail with clocks more than five minutes apart.",
         )
 
-    def _people(self) -> Finding:
-        found = self._some(self._settings.user_bases, self._settings.people, [*_NEEDED_OF_PEOPLE, "objectClass"])
+    def _people(self) -> Iterator[Finding]:
+        wanted = [*_NEEDED_OF_PEOPLE, "objectClass", NUMBER]
+        found = self._some(self._settings.user_bases, self._settings.people, wanted)
         if not found:
-            return self._nothing("user", "users", self._settings.user_bases, self._settings.people)
+            yield self._nothing("user", "users", self._settings.user_bases, self._settings.people)
+            return
         accounts = [one for one in found if b"user" in {name.lower() for name in one.attributes.get("objectclass", ())}]
         missing = {name: one.dn for one in accounts for name in _NEEDED_OF_PEOPLE if name.lower() not in one.attributes}
         if missing:
-            return self._ill(
+            yield self._ill(
                 f"{', '.join(sorted(missing))} cannot be read, of {next(iter(missing.values()))} for one",
                 "Give the account the right to read all properties of users: without userAccountControl a disabled "
                 "account looks active, without primaryGroupID members of a primary group are missed.",
             )
-        return self._well("people can be read, with the state of their account and their primary group")
+        else:
+            yield self._well("people can be read, with the state of their account and their primary group")
+        without_number = next((one.dn for one in found if NUMBER not in one.attributes), "")
+        if without_number and self._settings.changes != "full":
+            yield self._well(
+                f"uSNChanged cannot be read, of {without_number} for one, so every read is full unless the account may "
+                "replicate directory changes",
+                "Let the account read that property, to have changes found.",
+            )
 
     def _groups(self) -> Finding:
         groups = self._settings.group_bases
@@ -153,6 +165,7 @@ class DomainCheck:
             self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", 0)
         except NoRight:
             self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", OBJECT_SECURITY)
+            refuse_where_own_eyes_miss_changes(self._session, self._settings)
             return self._well(
                 "the account may not replicate directory changes; what it may see itself is asked for instead",
                 "That does. The right would be Replicating Directory Changes; without, what it cannot see is missed.",

@@ -17,11 +17,14 @@ from connectors.active_directory.landmarks import Whereabouts
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight, Part
+from connectors.active_directory.settings import ActiveDirectorySettings
+from connectors.active_directory.witnesses import NUMBER
 from connectors.distinguished_name import DistinguishedNameError, domain_of, normalise
-from connectors.errors import CheckpointRefused
+from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
 
+_COMPARED = "replPropertyMetaData"
 _COOKIE, _RIGHT = "cookie", "right"
 _FULL_RIGHT, _OWN_EYES = "replicating directory changes", "own eyes"
 _DELETED = "(isDeleted=TRUE)"
@@ -37,22 +40,34 @@ class DirSync:
 
     name = "DirSync"
 
-    def __init__(self, session: ActiveDirectorySession, look_up: LookUp, whereabouts: Whereabouts) -> None:
+    def __init__(
+        self,
+        session: ActiveDirectorySession,
+        settings: ActiveDirectorySettings,
+        look_up: LookUp,
+        whereabouts: Whereabouts,
+    ) -> None:
         self._session = session
+        self._settings = settings
         self._look_up = look_up
         self._whereabouts = whereabouts
+        self._own_eyes = False
 
     def begin(self) -> Mapping[str, str]:
         """Take a cookie, with the right to replicate changes or else for what the account itself may see."""
         try:
             return self._first(_FULL_RIGHT)
         except NoRight:
+            self._own_eyes = True
+            refuse_where_own_eyes_miss_changes(self._session, self._settings)
             return self._first(_OWN_EYES)
 
     def observe(self, found: Found) -> bool:
-        """The cookie tells of every entry."""
-        del found
-        return True
+        """The cookie tells of every entry.
+
+        Where the account's own eyes count, who hides the number from them may hide what DirSync goes by, too.
+        """
+        return not self._own_eyes or bool(found.attributes.get(NUMBER))
 
     def _first(self, right: str) -> dict[str, str]:
         """Ask for as little as can be: the cookie does not depend on the filter."""
@@ -96,6 +111,21 @@ class DirSync:
                 raise CheckpointRefused(
                     f"{self._session.url} sent {without_news} parts without news and without an end"
                 )
+
+
+def refuse_where_own_eyes_miss_changes(session: ActiveDirectorySession, settings: ActiveDirectorySettings) -> None:
+    """Raise ReadInterrupted if DirSync would leave out people who change. One of them stands for all.
+
+    Samba reads with the rights of the account what it compares with the cookie, and goes on without a word.
+    """
+    for base in settings.user_bases:
+        for found in session.search(base, settings.people, [_COMPARED], page_size=1):
+            if isinstance(found, Found):
+                if _COMPARED.lower() not in found.attributes:
+                    raise ReadInterrupted(
+                        f"{found.dn} does not show the account its {_COMPARED}, without which changes are left out"
+                    )
+                break
 
 
 def _flags(right: str) -> int:

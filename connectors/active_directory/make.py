@@ -98,7 +98,7 @@ class ActiveDirectoryMake:
         asked = self._settings.changes
         sources: list[NoticeSource] = []
         if asked in {"auto", "dirsync"}:
-            sources.append(DirSync(self._session, known.look_up, known.whereabouts))
+            sources.append(DirSync(self._session, self._settings, known.look_up, known.whereabouts))
         if asked in {"auto", "usn"}:
             sources.append(UsnChanged(known.look_up, known.whereabouts))
         return sources

@@ -14,6 +14,7 @@ from connectors.ldap.choice import LdapMake
 from connectors.ldap.exploration import bases_of, fingerprint_of_certificate
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
+from connectors.ldap.last_resort import EveryReadFull
 from connectors.ldap.reading import Make
 from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
@@ -50,7 +51,7 @@ class LdapConnector:
         yield from watch_directory(self._settings, unseal(since), stop)
 
     def check(self) -> Iterator[Finding]:
-        """Log on, look for every base and the sentinel, and read one user and one group."""
+        """Log on, look for every base and the sentinel, read one user and one group, and see how changes are found."""
         yield from check_source(self._settings, Session, self._check_bases)
 
     def bases(self) -> tuple[str, ...]:
@@ -68,11 +69,34 @@ class LdapConnector:
         settings = self._settings
         if not (yield from check_bases(session, settings, subject)):
             return
-        for what, bases, search_filter in (
-            ("user", settings.user_bases, settings.user_filter),
-            ("group", settings.group_bases, settings.group_filter),
-        ):
-            yield self._check_one(session, subject, what, bases, search_filter)
+        yield self._check_one(session, subject, "user", settings.user_bases, settings.user_filter)
+        group = self._check_one(session, subject, "group", settings.group_bases, settings.group_filter)
+        yield group
+        if group.ok:
+            yield self._check_members(session, subject)
+        yield self._check_changes(session, subject)
+
+    def _check_members(self, session: Session, subject: str) -> Finding:
+        settings = self._settings
+        shown = "".join(f"({name}=*)" for name in MEMBER_ATTRIBUTES)
+        for base in settings.group_bases:
+            for found in session.search(base, f"(&{settings.group_filter}(|{shown}))", ["1.1"], page_size=1):
+                if isinstance(found, Found):
+                    return Finding(subject, ok=True, message="members of groups can be read")
+        return Finding(
+            subject,
+            ok=False,
+            message=f"no group below {', '.join(settings.group_bases)} shows a member",
+            remedy="If there are groups with members, let the account read member, uniqueMember and memberUid.",
+        )
+
+    def _check_changes(self, session: Session, subject: str) -> Finding:
+        interpretation = Interpretation(self._settings, reader_of(self._settings, Wanted()), session.url)
+        detection, why = LdapMake(session, self._settings, interpretation).begin_detection()
+        found_by = (
+            "every read is full" if detection.name == EveryReadFull.name else f"changes are found by {detection.name}"
+        )
+        return Finding(subject, ok=True, message=found_by, remedy=f"{why}." if why and not why.endswith(".") else why)
 
     def _check_one(
         self, session: Session, subject: str, what: str, bases: tuple[str, ...], search_filter: str

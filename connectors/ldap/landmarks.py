@@ -14,7 +14,7 @@ from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 
 _IDENTITIES = ("entryuuid", "nsuniqueid", "objectguid")
-_CONTEXT_CSN = "contextcsn"
+_CONTEXT_CSN, _ENTRY_CSN = "contextcsn", "entrycsn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,13 @@ class Landmarks:
     missing:       a base cannot be read
     context_csns:  base to OpenLDAP's contextCSN values, which stand on the suffix entry of a database and move with
                    every change below it; a base that is no suffix has none
+    without_csn:   the bases that can be read and show no entryCSN
     """
 
     identities: Mapping[str, str]
     missing: bool
     context_csns: Mapping[str, frozenset[bytes]]
+    without_csn: frozenset[str] = frozenset()
 
     def contradict(self, directory: Mapping[str, str]) -> bool:
         """Tell whether a base that can be read is another than in that directory."""
@@ -41,11 +43,14 @@ def look_at_landmarks(session: Session, settings: DirectorySettings) -> Landmark
     """Look at every base. Raises ReadInterrupted."""
     identities: dict[str, str] = {}
     context_csns: dict[str, frozenset[bytes]] = {}
+    without_csn: set[str] = set()
     for base in settings.scopes:
-        found = session.look_up(base, [*_IDENTITIES, _CONTEXT_CSN])
+        found = session.look_up(base, [*_IDENTITIES, _CONTEXT_CSN, _ENTRY_CSN])
         attributes = found.attributes if found is not None else {}
         if found is not None:
             known = (f"{kind}={attributes[kind][0].hex()}" for kind in _IDENTITIES if attributes.get(kind))
             identities[base] = " ".join(known)
+            if not attributes.get(_ENTRY_CSN):
+                without_csn.add(base)
         context_csns[base] = frozenset(attributes.get(_CONTEXT_CSN, ()))
-    return Landmarks(identities, len(identities) < len(settings.scopes), context_csns)
+    return Landmarks(identities, len(identities) < len(settings.scopes), context_csns, frozenset(without_csn))

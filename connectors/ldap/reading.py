@@ -33,7 +33,7 @@ from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.last_resort import WHY, EveryReadFull
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
-from connectors.ldap.words import an_older_directory, another_directory, no_sentinel
+from connectors.ldap.words import an_older_directory, another_directory, no_base, no_sentinel
 
 _MOVED = (
     "a container was added, renamed, moved or deleted while the directory was read, so somebody may have been missed. "
@@ -179,6 +179,10 @@ class DirectoryRead:
             why_not = f"the read before could not be gone on from: {refused}"
             detection = EveryReadFull(self._make.everything, why_not)
             position = yield from self._noticing(detection.finish())
+        for base in self._settings.scopes:
+            if base not in landmarks.identities:
+                # Searched below, it gave no error: the server answers for an entry that the account may not see.
+                self._interpretation.doubts.insert(0, no_base(self._session.url, self._settings, base))
         if not landmarks.missing and digest_of_containers(self._session, self._settings) != containers:
             # Who is in it may have been missed where it was and where it is, and no cookie tells.
             self._interpretation.doubts.insert(0, _MOVED)

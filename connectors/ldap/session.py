@@ -43,7 +43,7 @@ _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
 _SUCCESS = 0
 _NO_SUCH_OBJECT = 32
 _UNWILLING_TO_PERFORM = 53
-_BUSY, _UNAVAILABLE = 51, 52
+_BUSY, _UNAVAILABLE, _UNAVAILABLE_CRITICAL_EXTENSION = 51, 52, 12
 _EMPTY_PAGES = (
     100  # in a row: servers may send some while they search on, and one without an end would hold us for ever
 )
@@ -228,6 +228,8 @@ class Session:
                 # the cookie knows of changes that it does not know itself.
                 told = not_synchronised(self.url, base, seen, message)
                 raise CheckpointRefused(told, behind=code == _UNWILLING_TO_PERFORM)
+            if code == _UNAVAILABLE_CRITICAL_EXTENSION:
+                raise ReadInterrupted(f"{self.url} offers no syncrepl below {base} (OpenLDAP: the overlay syncprov)")
             raise ReadInterrupted(search_ended(self.url, self._settings, base, seen, message))
         control = message.get("controls", {}).get(SYNC_DONE)
         if control is None:

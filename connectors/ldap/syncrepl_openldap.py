@@ -8,6 +8,8 @@
 * The cookie is too old: every entry as "add", refreshDeletes FALSE.
 * The cookie makes no sense: every entry, refreshDeletes TRUE, and an empty cookie.
 * The cookie knows of changes the server does not know: unwillingToPerform.
+* The account may not read entryCSN: changed entries are left out without a word, and the cookie goes on all the same,
+  because the server looks for them by a filter over that attribute.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Generator, Iterator
+from itertools import islice
 
 from connectors.base import EntriesListed, ReadEvent
-from connectors.errors import CheckpointRefused
+from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.content_synchronisation import IdSet, PhaseEnded, State, SyncDone, SyncState
 from connectors.ldap.found import ContinuationReference, Found
 from connectors.ldap.interpretation import Interpretation
@@ -25,6 +28,7 @@ from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.session import Session, Synchronised, SyncMessage
 from connectors.ldap.syncrepl import Answered, ToLookFor, first_cookie
 
+_ENTRY_CSN = "entryCSN"
 _NOBODY = "(!(objectClass=*))"
 _CSN = re.compile(r"csn=([^,]*)")
 
@@ -40,7 +44,14 @@ class OpenLdapDialect:
         return wanted
 
     def begin(self, session: Session, base: str, search_filter: str) -> str:
-        """The position is the cookie."""
+        """The position is the cookie. One entry stands for all in whether changes can be seen."""
+        seen = (
+            session.look_up(base, [_ENTRY_CSN]),
+            *islice(session.search(base, search_filter, [_ENTRY_CSN], page_size=1), 1),
+        )
+        for found in seen:
+            if isinstance(found, Found) and not found.attributes.get(_ENTRY_CSN.lower()):
+                raise ReadInterrupted(_hidden(found.dn))
         return first_cookie(session, base, search_filter)
 
     def cookie_of(self, position: str) -> bytes:
@@ -51,7 +62,11 @@ class OpenLdapDialect:
         """The suffix entry shows contextCSN, and a cookie is made of nothing else."""
         del session
         known = _csns(position)
-        return bool(known) and known == landmarks.context_csns[base]
+        if known and known == landmarks.context_csns[base]:
+            return True
+        if base in landmarks.without_csn:
+            raise CheckpointRefused(_hidden(base))
+        return False
 
     def behind(self, session: Session, position: str, base: str, landmarks: Landmarks) -> bool:
         """Compare the newest change of each server (the SID within the CSN) that this one knows with the cookie's."""
@@ -149,6 +164,13 @@ class _Answer:
     def _delete(self, identity: bytes) -> None:
         self.deletes = True
         self._to_look_for.deleted[_anchor(identity)] = None
+
+
+def _hidden(dn: str) -> str:
+    return (
+        f"the account may not read {_ENTRY_CSN} of {dn}, without which syncrepl leaves changes out. Let it read that "
+        "attribute"
+    )
 
 
 def _csns(cookie: str) -> frozenset[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_daemon import wait_for
+from tests.guide import block_of
 from tests.installed.container import Container
 from tests.installed.parts import OLDER, Packages, debian, packages
 from tests.ldif_text import group, people, uids
@@ -198,13 +199,22 @@ def test_who_is_killed_or_hangs_is_started_again_and_goes_on(
     assert "Watchdog timeout" in container.run("journalctl", "--unit", UNIT, "--no-pager")
 
 
-def test_an_upgrade_keeps_the_state_and_goes_on_and_a_downgrade_is_refused(
+def type_in(container: Container, heading: str, before: str = "", **instead: str) -> None:
+    """Run a block of the guide as root; with `instead`, words of it are others here."""
+    commands = block_of("keeping.md", heading, "sh", before)
+    for told, here in {"apt ": "apt-get --yes ", **instead}.items():
+        commands = commands.replace(told, here)
+    container.run("sh", "-e", "-c", f"cd /var/tmp\n{commands}")
+
+
+def test_an_upgrade_keeps_the_state_and_a_downgrade_is_refused_but_on_the_way_that_the_guide_tells(
     container: Container, built: Packages, directory: OpenLdap, service: ScimService
 ) -> None:
     install(container, built.older_deb)
     configure(container, directory, service)
     container.run("systemctl", "enable", "--now", UNIT)
     wait_for(lambda: len(service.active()) == 5)
+    type_in(container, "Back-up")
     before = main_process(container)
     accounts = set(service.users)
 
@@ -219,6 +229,19 @@ def test_an_upgrade_keeps_the_state_and_goes_on_and_a_downgrade_is_refused(
     refused = container.run("dpkg", "--install", "/var/tmp/older.deb", check=False)
     assert "rollcall: version" in refused
     assert f"{OLDER} is older" in refused
+    assert is_active(container)
+
+    type_in(container, "Restore the state", **{"rollcall plan\n": "", "rollcall service start\n": ""})
+    type_in(container, "Back to an older version", "Second", **{"rollcall_OLD_amd64.deb": "older.deb"})
+    type_in(container, "Back to an older version", "Third")
+
+    assert container.run("dpkg-query", "--show", "--showformat=${Version}", "rollcall") == OLDER
+    add(directory, group("app-c", *uids(3)))
+    wait_for(lambda: "app-c" in service.membership())
+    assert service.membership()["app-b"] == {f"{uid}@example.com" for uid in uids(2)}
+    assert set(service.users) == accounts
+    owners = container.run("sh", "-c", "stat --format=%U /var/lib/rollcall/rollcall*")
+    assert set(owners.split()) == {"rollcall"}
     assert is_active(container)
 
 

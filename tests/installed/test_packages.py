@@ -33,6 +33,7 @@ def test_deb_and_rpm_carry_the_same_files() -> None:
 
     assert in_deb - in_rpm == set()
     assert "/usr/lib/systemd/system/rollcall@.service" in in_deb
+    assert "/usr/share/doc/rollcall/guide/keeping.md" in in_deb
     assert [name for name in in_deb if name.endswith((".pyc", "/direct_url.json"))] == []
 
 

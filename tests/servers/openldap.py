@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from tests.servers.certificates import Certificates, certificates
 from tests.servers.database_copy import copy_database
@@ -58,6 +60,13 @@ refint_nothing {ADMIN_DN}
 """
 
 
+# As Debian has it: root of this machine may change the configuration while the server runs (slapd-config(5)).
+_ONLINE = """
+database config
+access to * by dn.exact=gidNumber={group}+uidNumber={user},cn=peercred,cn=external,cn=auth manage by * none
+"""
+
+
 class History(StrEnum):
     """How a slapd can be asked what changed (slapo-syncprov(5))."""
 
@@ -90,6 +99,7 @@ class OpenLdap:
     access:  slapd.conf "access to …" lines that come before the ordinary ones
     history: what it remembers for RFC 4533
     integrity: memberOf and refint keep members and groups in step, without touching a timestamp
+    online:  its configuration is cn=config, and whoever runs the tests may change it over `local_url`
     """
 
     def __init__(
@@ -101,6 +111,7 @@ class OpenLdap:
         access: str = "",
         history: History = History.NONE,
         integrity: bool = False,
+        online: bool = False,
     ) -> None:
         binary = shutil.which("slapd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/libexec")
         if binary is None:
@@ -113,6 +124,7 @@ class OpenLdap:
         self._access = access
         self._history = history
         self._integrity = integrity
+        self._online = online
         self._process: subprocess.Popen[bytes] | None = None
         (directory / "database").mkdir()
         (directory / "accesslog").mkdir()
@@ -125,6 +137,10 @@ class OpenLdap:
     @property
     def starttls_url(self) -> str:
         return f"ldap://127.0.0.1:{self.port}"
+
+    @property
+    def local_url(self) -> str:
+        return f"ldapi://{quote(str(self.directory / 'ldapi'), safe='')}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -140,16 +156,19 @@ class OpenLdap:
         file = self.directory / "load.ldif"
         file.write_text((BASE_LDIF + "\n" if with_base else "") + ldif, encoding="utf-8")
         subprocess.run(
-            [self._slapd, "-T", "add", "-q", "-f", str(self._configuration), "-b", SUFFIX, "-l", str(file)],
+            [self._slapd, "-T", "add", "-q", *self._from, "-b", SUFFIX, "-l", str(file)],
             check=True,
             capture_output=True,
         )
 
     def start(self) -> None:
+        urls = [f"ldap://127.0.0.1:{self.port}", self.url]
+        if self._online:
+            urls.append(self.local_url)
         log = (self.directory / "slapd.log").open("ab")
         self._process = subprocess.Popen(
-            [self._slapd, "-f", str(self._configuration), "-d", "0",
-             "-h", f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port}"],
+            [self._slapd, *self._from, "-d", "0",
+             "-h", " ".join(urls)],
             stdout=log, stderr=log,
         )  # fmt: skip
         log.close()
@@ -213,7 +232,18 @@ class OpenLdap:
     def _configuration(self) -> Path:
         return self.directory / "slapd.conf"
 
+    @property
+    def _from(self) -> tuple[str, str]:
+        return ("-F", str(self.directory / "slapd.d")) if self._online else ("-f", str(self._configuration))
+
     def _configure(self) -> None:
+        self._write_configuration()
+        if self._online:
+            (self.directory / "slapd.d").mkdir()
+            command = [self._slapd, "-T", "test", "-n", "0", "-f", str(self._configuration), *self._from]
+            subprocess.run(command, check=True, capture_output=True)
+
+    def _write_configuration(self) -> None:
         made = self.certificates
         self._configuration.write_text(f"""
 include /etc/ldap/schema/core.schema
@@ -231,6 +261,7 @@ TLSCACertificateFile {made.authority}
 TLSCertificateFile {made.certificate}
 TLSCertificateKeyFile {made.key}
 {self._limits}
+{_ONLINE.format(user=os.geteuid(), group=os.getegid()) if self._online else ""}
 {_ACCESS_LOG.format(directory=self.directory) if self._history is History.ACCESS_LOG else ""}
 database mdb
 suffix {SUFFIX}

@@ -203,10 +203,11 @@ class SambaDomain:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()
 
-    def grant(self, dn: str, sddl: str) -> None:
-        """Add an access control entry to an object of the stopped controller; PSID in it stands for the reader."""
+    def grant(self, dn: str, sddl: str, to: str = "reader") -> None:
+        """Add an access control entry to an object of the stopped controller; PSID in it stands for the account."""
+        database = self.directory / "private" / "sam.ldb"
         subprocess.run(
-            [_PYTHON, "-c", _GRANT, str(self._configuration), str(self.directory / "private" / "sam.ldb"), dn, sddl],
+            [_PYTHON, "-c", _GRANT, str(self._configuration), str(database), dn, sddl, to],
             check=True, capture_output=True, env=_with_sbin() | _FAST,
         )  # fmt: skip
 
@@ -289,7 +290,7 @@ _GRANT = (
 import ldb
 from samba.dcerpc import security
 from samba.ndr import ndr_pack, ndr_unpack
-reader = database.search(expression="(sAMAccountName=reader)", attrs=["objectSid"])[0]["objectSid"][0]
+reader = database.search(expression="(sAMAccountName=%s)" % sys.argv[5], attrs=["objectSid"])[0]["objectSid"][0]
 sid = str(ndr_unpack(security.dom_sid, reader))
 (entry,) = database.search(base=sys.argv[3], scope=ldb.SCOPE_BASE, attrs=["nTSecurityDescriptor"],
                            controls=["show_deleted:1"])

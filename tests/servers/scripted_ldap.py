@@ -27,6 +27,7 @@ from tests.servers.ber import complete_size, element, elements, integer, text
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
 SYNC_REQUEST, SYNC_STATE, SYNC_DONE, SYNC_INFO = (f"1.3.6.1.4.1.4203.1.9.1.{number}" for number in (1, 2, 3, 4))
 PRESENT, ADD, MODIFY, DELETE = range(4)
+ENTRY_CSN = b"20261125070000.000000Z#000000#000#000000"
 
 _BIND, _BOUND, _UNBIND, _SEARCH, _ENTRY, _DONE, _REFERENCE, _EXTENDED, _ANSWERED, _INTERMEDIATE = (
     0x60, 0x61, 0x42, 0x63, 0x64, 0x65, 0x73, 0x77, 0x78, 0x79,
@@ -181,7 +182,11 @@ class ScriptedLdap:
             **(vendor if vendor is not None else {"objectclass": [b"top", b"OpenLDAProotDSE"]}),
         }
         self.entries: dict[str, dict[str, Sequence[bytes]]] = {
-            SUFFIX: {"objectclass": [b"organization", b"dcObject"], "entryuuid": [anchor_of(SUFFIX).encode()]}
+            SUFFIX: {
+                "objectclass": [b"organization", b"dcObject"],
+                "entryuuid": [anchor_of(SUFFIX).encode()],
+                "entrycsn": [ENTRY_CSN],
+            }
         }
         self.csn(1)
         for number in range(people):
@@ -299,6 +304,7 @@ def person(uid: str) -> dict[str, Sequence[bytes]]:
     return {
         "objectclass": [b"inetOrgPerson", b"organizationalPerson", b"person", b"top"],
         "entryuuid": [anchor_of(uid).encode()],
+        "entrycsn": [ENTRY_CSN],
         "modifytimestamp": [b"20261125070000Z"],
         "uid": [uid.encode()],
         "cn": [uid.title().encode()],
@@ -311,6 +317,7 @@ def group(name: str, *uids: str) -> dict[str, Sequence[bytes]]:
     return {
         "objectclass": [b"groupOfNames", b"top"],
         "entryuuid": [anchor_of("group " + name).encode()],
+        "entrycsn": [ENTRY_CSN],
         "modifytimestamp": [b"20261125070000Z"],
         "cn": [name.encode()],
         "member": [person_dn(uid).encode() for uid in uids],
