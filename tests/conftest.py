@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,15 +10,17 @@ import pytest
 
 from tests.agent_runner import Agent
 from tests.servers.openldap import OpenLdap
-from tests.servers.samba import remove_template
 from tests.servers.scim2_server import Scim2Server
 from tests.servers.scim_service import ScimService
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """The process that everything began with clears up what its workers shared."""
-    if not hasattr(session.config, "workerinput"):
-        remove_template()
+    if hasattr(session.config, "workerinput") or sys.platform == "win32":
+        return
+    from tests.servers.samba import remove_template  # noqa: PLC0415 - on Windows there is neither Samba nor fcntl
+
+    remove_template()
 
 
 @pytest.fixture

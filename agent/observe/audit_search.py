@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from agent.observe.audit_file import FILE_NAME, files_put_aside
 from connectors.distinguished_name import DistinguishedNameError, normalise
 
 Record = dict[str, Any]
+
+_ATTEMPTS, _BETWEEN = 5, 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,11 @@ def records_of(directory: Path, notes: list[str]) -> Iterator[Record]:
 
 def _opened(path: Path) -> IO[bytes] | None:
     with suppress(FileNotFoundError):  # the daemon may delete an old one at any moment
+        for _ in range(_ATTEMPTS - 1):
+            # Windows lets nobody open a file in the moment in which it is renamed.
+            with suppress(PermissionError):
+                return path.open("rb")
+            time.sleep(_BETWEEN)
         return path.open("rb")
     return None
 

@@ -18,7 +18,6 @@ FILES = (
     "tests/observe",
     "tests/population/test_guests.py",
     "tests/population/test_same_person_keys.py",
-    "tests/population/test_settle.py",
     "tests/population/test_template.py",
     "tests/service/test_service_control_manager.py",
     "tests/service/test_windows_names.py",

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import win32security
 
 from agent.errors import AnotherAgentRuns, UsageProblem
 from agent.operating_system import (
@@ -20,8 +19,8 @@ from agent.operating_system import (
     write_whole,
 )
 from agent.sealed_secrets import open_sealed, seal
+from agent.service.windows import rights
 from agent.service.windows.names import service_of
-from agent.service.windows.rights import give_rights, protect
 
 HOLDING = """
 import sys
@@ -78,7 +77,7 @@ def test_without_what_belongs_to_it_a_secret_cannot_be_decrypted(tmp_path: Path)
         open_sealed(written, file)
     (tmp_path / "entropy").write_text("another")
     with pytest.raises(UsageProblem, match="it is damaged"):
-        open_sealed("dpapi:nonsense", file)
+        open_sealed("dpapi:no base64", file)
 
 
 def test_a_file_is_written_whole_over_one_that_is_there(tmp_path: Path) -> None:
@@ -99,18 +98,29 @@ def test_a_port_that_somebody_listens_at_is_refused() -> None:
             second.bind(first.getsockname())
 
 
-def test_the_service_and_administrators_alone_are_let_in(tmp_path: Path) -> None:
-    """Wine keeps only part of it, so this looks at what Windows is asked for, where it can be seen again."""
+def test_the_service_and_administrators_alone_are_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wine knows no rights, so this looks at what Windows is asked for; that it takes it is seen as well."""
     home = tmp_path / "Rollcall"
     single, other = service_of(home / "agent.toml", home), service_of(home / "hr.toml", home)
+    asked: dict[str, set[str]] = {}
+    really = rights._set
 
-    give_rights(single, [other], home / "state")
-    protect(home / "state")
+    def noted(path: Path, descriptor: str) -> None:
+        assert descriptor.startswith("D:P(")
+        asked[path.name] = {entry.split(";")[2] + " " + entry.split(";")[5] for entry in descriptor[4:-1].split(")(")}
+        really(path, descriptor)
 
-    for place in (home, home / "logs", home / "credentials", home / "state"):
-        security = win32security.GetFileSecurity(str(place), win32security.DACL_SECURITY_INFORMATION)
-        text = win32security.ConvertSecurityDescriptorToStringSecurityDescriptor(
-            security, win32security.SDDL_REVISION_1, win32security.DACL_SECURITY_INFORMATION
-        )
-        assert ";;;BU)" not in text  # the users
-        assert ";;;WD)" not in text.replace("(A;;;;;WD)", "")  # everybody
+    monkeypatch.setattr(rights, "_set", noted)
+
+    rights.give_rights(single, [other], home / "state")
+
+    administrators = {"FA SY", "FA BA"}
+    read, modify = "0x1200a9", "0x1301bf"
+    assert asked == {
+        "Rollcall": administrators | {f"{read} {single.sid}", f"{read} {other.sid}"},
+        "logs": administrators | {f"{modify} {single.sid}", f"{modify} {other.sid}"},
+        "credentials": administrators | {f"{read} {single.sid}"},
+        "state": administrators | {f"{modify} {single.sid}"},
+    }
+    rights.protect(home)
+    assert asked["Rollcall"] == administrators
