@@ -72,6 +72,7 @@ def test_after_each_of_many_changes_the_upstream_equals_the_domain(
     assert {what for what, extent in followed.extents.items() if extent == "full"} - expected == set()
 
 
+@pytest.mark.slow_proof
 def test_a_group_of_thousands_changes_by_what_changed(tmp_path: Path, scim: ScimService, agent: Agent) -> None:
     domain = _domain(tmp_path, beginning() + crowd(), ADMINISTRATOR)
     with domain, LdapFaultProxy(domain.port, address=domain.address) as proxy:
