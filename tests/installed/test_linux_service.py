@@ -19,6 +19,7 @@ from tests.servers.scim_service import Fault, ScimService
 
 UNIT = "rollcall.service"
 SECRETS = (READER_PASSWORD, ScimService.token)
+_GET = "import sys, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:9464/{sys.argv[1]}').read().decode())"
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +142,24 @@ def test_no_secret_is_seen_from_outside(
         container.run("sh", "-c", "cat /var/lib/rollcall/*"),
         container.run("systemctl", "show", UNIT),
         container.run("systemctl", "status", "--no-pager", UNIT),
+        *(container.run("python3", "-c", _GET, path) for path in ("healthz", "readyz", "metrics")),
+        container.run("rollcall", "check", "--verbose"),
+        container.run("rollcall", "status", "--json"),
+        container.run("rollcall", "audit", "--json"),
+    ]
+    assert "rollcall_cycles_total{" in seen[8]
+    # A crash: what the process, systemd and the kernel say of it.
+    container.run("systemctl", "kill", "--signal=SIGABRT", "--kill-who=main", UNIT)
+    wait_for(lambda: main_process(container) not in {0, process})
+    seen += [
+        container.run("journalctl", "--no-pager", "--output", "export"),
+        *(container.run("cat", f"/proc/{main_process(container)}/{what}") for what in ("environ", "cmdline")),
     ]
 
     assert [secret for text in seen for secret in SECRETS if secret in text] == []
-    # A crash leaves no core either.
-    assert re.search(r"Max core file size\s+0\s+0", container.run("cat", f"/proc/{process}/limits"))
+    cores = "find /var /tmp /run -xdev -name 'core*' -type f -newer /etc/rollcall/agent.toml"
+    assert container.run("sh", "-c", cores) == ""
+    assert re.search(r"Max core file size\s+0\s+0", container.run("cat", f"/proc/{main_process(container)}/limits"))
 
 
 def test_a_reload_brings_new_settings_without_a_restart(
