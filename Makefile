@@ -47,7 +47,7 @@ test-linux-service: setup ## the deb and the rpm, installed below a real systemd
 	packaging/install-test-servers --packages
 	$(BIN)/python -m pytest tests/installed $(ON_WINDOWS:%=--ignore=%) --numprocesses=2 --durations=10
 
-ON_WINDOWS := tests/installed/test_windows_service.py tests/installed/test_units_on_windows.py
+ON_WINDOWS := tests/installed/test_msi.py tests/installed/test_units_on_windows.py tests/installed/test_windows_service.py
 test-windows-service: setup ## the MSI, installed below Wine, and single parts run by a Windows Python there
 	packaging/install-test-servers --windows
 	$(BIN)/python -m pytest $(ON_WINDOWS) --durations=10

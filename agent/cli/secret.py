@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import re
 import sys
 import tomllib
@@ -14,7 +15,7 @@ from agent.cli.init.questions import Questions
 from agent.cli.init.writing import write_secret
 from agent.cli.terminal import console
 from agent.errors import ExitCode, UsageProblem
-from agent.settings_secrets import credentials_beside
+from agent.operating_system import credentials_beside
 
 _OF_SECTIONS = ("upstream.token", "notice.webhook_url", "notice.smtp_password")
 
@@ -31,13 +32,25 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:  # noqa: ANN
 def command(options: argparse.Namespace) -> ExitCode:
     """Ask for it, and write it down. Raises RollcallError."""
     _refuse_where_it_is_not_looked_for(options.name, options.config)
-    secret = Questions(console()).secret(options.name) if sys.stdin.isatty() else sys.stdin.readline().strip()
+    secret = Questions(console()).secret(options.name) if sys.stdin.isatty() else _first_line(sys.stdin.buffer.read())
     if not secret:
         raise UsageProblem("Nothing was given, so nothing was written.")
     path = credentials_beside(options.config) / options.name
     write_secret(path, secret, options.config)
     console().print(f"Written to {path}. The service takes it with its next start: rollcall service stop, then start.")
     return ExitCode.DONE
+
+
+def _first_line(given: bytes) -> str:
+    """Return the first line of what a program has written, in UTF-8 or in what PowerShell makes of it."""
+    encoding = "utf-16" if given.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = given.decode(encoding)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UsageProblem("What came is not text in UTF-8, so nothing was written. Type the secret in on a terminal.")
+    return text.partition("\n")[0].strip()
 
 
 def _refuse_where_it_is_not_looked_for(name: str, configuration: Path) -> None:
@@ -63,7 +76,7 @@ def _refuse_where_it_is_not_looked_for(name: str, configuration: Path) -> None:
 
 def _tables(configuration: Path) -> Mapping[str, Any] | None:
     try:
-        return tomllib.loads(configuration.read_text(encoding="utf-8"))
+        return tomllib.loads(configuration.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

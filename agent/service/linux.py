@@ -12,11 +12,10 @@ from pathlib import Path
 
 from agent.connection import Connection
 from agent.errors import ExitCode, UsageProblem
-from agent.operating_system import write_whole
+from agent.operating_system import credentials_beside, write_whole
 from agent.service.installed import Standing
 from agent.service.rights import files_of, unreadable
 from agent.service.unit import ACCOUNT, WRITTEN, Places, shipped, unit_of, written_unit
-from agent.settings_secrets import credentials_beside
 
 _SHOWN = (
     "LoadState", "ActiveState", "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp", "StatusText",

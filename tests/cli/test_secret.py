@@ -36,7 +36,11 @@ def configuration(tmp_path: Path) -> Path:
 
 
 def store(monkeypatch: pytest.MonkeyPatch, configuration: Path, name: str, secret: str) -> ExitCode:
-    monkeypatch.setattr("sys.stdin", io.StringIO(secret))
+    return store_bytes(monkeypatch, configuration, name, secret.encode())
+
+
+def store_bytes(monkeypatch: pytest.MonkeyPatch, configuration: Path, name: str, given: bytes) -> ExitCode:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given), encoding="cp1252"))
     return main(["secret", name, "--config", str(configuration)])
 
 
@@ -54,6 +58,35 @@ def test_what_is_stored_is_what_the_agent_uses(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     printed = capsys.readouterr()
     assert "swordfish" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_secret_is_the_one_that_was_meant_whatever_wrote_it(
+    monkeypatch: pytest.MonkeyPatch, configuration: Path, encoding: str
+) -> None:
+    given = "pässwörd\r\n".encode(encoding)
+
+    assert store_bytes(monkeypatch, configuration, "corp.bind_password", given) == ExitCode.DONE
+
+    assert store(monkeypatch, configuration, "upstream.token", "other") == ExitCode.DONE
+    assert connect(configuration).sources[0].settings.bind_password.get_secret_value() == "pässwörd"
+
+
+@pytest.mark.parametrize("given", [b"p\xe4ssword\n", b"p\0a\0s\0s\0", b"\x81"])
+def test_what_is_no_text_is_not_stored(monkeypatch: pytest.MonkeyPatch, configuration: Path, given: bytes) -> None:
+    assert store_bytes(monkeypatch, configuration, "upstream.token", given) == ExitCode.USAGE
+
+    assert not (configuration.parent / "credentials").exists()
+
+
+def test_a_byte_order_mark_is_part_of_no_setting_and_of_no_secret(configuration: Path) -> None:
+    configuration.write_bytes(b"\xef\xbb\xbf" + configuration.read_bytes())
+    secrets = configuration.parent / "credentials"
+    secrets.mkdir()
+    for name in ("upstream.token", "corp.bind_password"):
+        (secrets / name).write_bytes(b"\xef\xbb\xbfswordfish\r\n")
+
+    assert connect(configuration).service.token.get_secret_value() == "swordfish"
 
 
 def test_before_there_are_settings_a_secret_can_be_stored(monkeypatch: pytest.MonkeyPatch, configuration: Path) -> None:

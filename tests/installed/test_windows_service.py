@@ -82,7 +82,7 @@ def test_the_msi_registers_the_service_and_starts_nothing(wine: Wine) -> None:
         "print(w.QueryServiceConfig2(s, w.SERVICE_CONFIG_DESCRIPTION))"
     )
 
-    command = rf'"{PYTHON}" -I -m agent.service.windows.host "{HOME / "agent.toml"}"'
+    command = rf'"{PYTHON}" -I -B -m agent.service.windows.host "{HOME / "agent.toml"}"'
     assert entry.splitlines() == [
         rf"3|{command}|NT SERVICE\Rollcall",
         "Keeps a SCIM service equal to the groups of a directory, every member included.",

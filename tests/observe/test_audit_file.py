@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_a_reader_beside_the_writer_misses_no_record_and_meets_none_twice(tmp_pa
 
     assert numbers(tmp_path) == list(range(400))
     assert [found for found in seen if found != list(range(len(found)))] == []
-    assert len(list(tmp_path.glob("audit-*.jsonl"))) > 50
+    # Windows renames no file that somebody reads: there it goes on in the same one, until nobody does.
+    assert len(list(tmp_path.glob("audit-*.jsonl"))) > (5 if sys.platform == "win32" else 50)
 
 
 def test_a_file_that_cannot_be_put_aside_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

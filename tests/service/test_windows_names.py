@@ -27,13 +27,19 @@ def test_each_connection_has_a_service_with_secrets_and_a_log_of_its_own(tmp_pat
     assert single.sid != other.sid
 
 
-@pytest.mark.parametrize("name", ["elsewhere/agent.toml", "agent.conf", "a$b.toml", "human resources.toml"])
+@pytest.mark.parametrize(
+    "name", ["elsewhere/agent.toml", "agent.conf", "a$b.toml", "human resources.toml", "straße.toml", "Rollcall.toml"]
+)
 def test_a_file_that_no_service_reads_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageProblem, match="The service reads"):
         service_of(tmp_path / name, tmp_path)
 
 
+def test_a_file_is_the_same_however_windows_spells_it(tmp_path: Path) -> None:
+    assert service_of(tmp_path / "Agent.toml", tmp_path) == service_of(tmp_path / "agent.toml", tmp_path)
+
+
 def test_services_of_others_are_not_taken_for_ours() -> None:
-    names = ["Rollcall", "Rollcall$hr", "RollcallOther", "rollcall2", "Spooler"]
+    names = ["Rollcall", "Rollcall$hr", "RollcallOther", "Rollcall$", "rollcall2", "Spooler"]
 
     assert [name for name in names if is_ours(name)] == ["Rollcall", "Rollcall$hr"]

@@ -9,9 +9,8 @@ from typing import Any
 
 from agent.connection import Connection, connection_of, secrets_of
 from agent.observe.logs import configure_logs
-from agent.operating_system import default_configuration_file, default_state_directory
+from agent.operating_system import credentials_beside, is_of_the_service, state_directory_of
 from agent.settings import check_settings
-from agent.settings_secrets import credentials_beside
 
 # What stands for an answer that is still to come, so that the rest can be tried.
 _TO_COME: dict[str, dict[str, Any]] = {
@@ -19,11 +18,6 @@ _TO_COME: dict[str, dict[str, Any]] = {
     "scope": {"groups": ["name:*"]},
     "external": {"managed_domains": ["domain.invalid"]},
 }
-
-
-def of_the_service(configuration: Path) -> bool:
-    """Tell whether this is a file that the installed service reads."""
-    return configuration.absolute().parent == default_configuration_file().parent
 
 
 @dataclass
@@ -45,14 +39,13 @@ class Draft:
     @property
     def of_the_service(self) -> bool:
         """Whether this is a file that the installed service reads."""
-        return of_the_service(self.path)
+        return is_of_the_service(self.path)
 
     def state_directory(self) -> str:
         """Return where the state is kept, as the units of the service have it, or else beside the file."""
         if not self.of_the_service:
             return "state"
-        place = default_state_directory()
-        return str(place if self.path.name == "agent.toml" else place / self.path.stem)
+        return str(state_directory_of(self.path))
 
     def secrets(self) -> dict[Path, str]:
         """Return the files for the secrets, with what is to be in them."""

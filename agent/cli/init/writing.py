@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from agent.cli.init.draft import Draft, of_the_service
+from agent.cli.init.draft import Draft
 from agent.errors import UsageProblem
-from agent.operating_system import write_whole
+from agent.operating_system import is_of_the_service, may_write_into, write_whole
 from agent.sealed_secrets import seal
 from agent.service.unit import ACCOUNT
 
@@ -16,12 +16,12 @@ from agent.service.unit import ACCOUNT
 def refuse_where_nothing_can_be_written(path: Path) -> None:
     """Say so before anybody answers questions for nothing. Raises UsageProblem."""
     place = path.absolute().parent
-    while not place.exists():
+    while not os.path.lexists(place):
         place = place.parent
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not may_write_into(place):
+        who = "in a window opened as administrator" if sys.platform == "win32" else "as root (with sudo)"
         raise UsageProblem(
-            f"This account may not write into {place}. Run rollcall init as root (with sudo), or name another file "
-            "with --config."
+            f"This account may not write into {place}. Run rollcall init {who}, or name another file with --config."
         )
 
 
@@ -36,27 +36,30 @@ def write(draft: Draft) -> None:
 def write_secret(path: Path, secret: str, configuration: Path) -> None:
     """Write a secret of this configuration into a file of its own. Raises RollcallError."""
     _make_directory(path.parent, configuration)
-    write_whole(path, f"{seal(secret, path.parent)}\n", 0o600)
+    sealed = seal(secret, path.parent, for_the_service=is_of_the_service(configuration))
+    write_whole(path, f"{sealed}\n", 0o600)
 
 
 def _make_directory(path: Path, configuration: Path) -> None:
     """Make it so that the service may look into it, and nobody else."""
     group = _group_for(configuration)
     for place in reversed([path, *path.parents]):
-        if not place.exists():
-            place.mkdir(mode=0o750)
-            if sys.platform != "win32":
-                os.chown(place, -1, group)
-            elif of_the_service(configuration):
-                # Windows would let every user in; what the service needs it gets when it is installed.
-                from agent.service.windows.rights import protect  # noqa: PLC0415 - not on Linux
+        if place.exists():
+            continue
+        if sys.platform == "win32" and is_of_the_service(configuration):
+            # Windows would let every user in; what the service needs it gets when it is installed.
+            from agent.service.windows.rights import make_protected  # noqa: PLC0415 - not on Linux
 
-                protect(place)
+            make_protected(place)
+            continue
+        place.mkdir(mode=0o750)
+        if sys.platform != "win32":
+            os.chown(place, -1, group)
 
 
 def _group_for(configuration: Path) -> int:
     """Return the number of the service's group; -1, which changes nothing, where there is none or it is not ours."""
-    if sys.platform == "win32" or os.geteuid() != 0 or not of_the_service(configuration):
+    if sys.platform == "win32" or os.geteuid() != 0 or not is_of_the_service(configuration):
         return -1
     import pwd  # noqa: PLC0415 - not on Windows
 

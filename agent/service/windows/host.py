@@ -19,7 +19,7 @@ import win32service
 import win32serviceutil
 import winerror
 
-from agent.errors import RollcallError
+from agent.errors import AnotherAgentRuns, RollcallError, UsageProblem
 from agent.service.windows.log_file import LogFile
 from agent.service.windows.names import SOURCE, Service, service_of
 from agent.service.windows.scm import ServiceControlManager
@@ -37,12 +37,30 @@ class Host(win32serviceutil.ServiceFramework):
 
     def __init__(self, arguments: list[str]) -> None:
         super().__init__(arguments)
+        # It has set the service's own name, for which no text is registered.
+        servicemanager.SetEventSourceName(SOURCE)
         self._manager = ServiceControlManager(self)
+        self._reported = win32service.SERVICE_START_PENDING
 
     def GetAcceptedControls(self) -> int:  # noqa: N802 - pywin32's name
         """Take new settings over, and be told of a shutdown before the others, while there is time."""
         more = win32service.SERVICE_ACCEPT_PRESHUTDOWN | win32service.SERVICE_ACCEPT_PARAMCHANGE
         return int(super().GetAcceptedControls()) | more  # type: ignore[no-untyped-call]  # pywin32 has no types
+
+    def SvcInterrogate(self) -> None:  # noqa: N802 - pywin32's name
+        """The control code INTERROGATE. pywin32 would say that it runs, whatever it does."""
+        super().ReportServiceStatus(self._reported)
+
+    def ReportServiceStatus(  # noqa: N802 - pywin32's name
+        self,
+        serviceStatus: int,  # noqa: N803 - pywin32's names
+        waitHint: int = 5000,  # noqa: N803
+        win32ExitCode: int = 0,  # noqa: N803
+        svcExitCode: int = 0,  # noqa: N803
+    ) -> None:
+        """Report, and know what was reported."""
+        self._reported = serviceStatus
+        super().ReportServiceStatus(serviceStatus, waitHint, win32ExitCode, svcExitCode)
 
     def SvcStop(self) -> None:  # noqa: N802 - pywin32's name
         """The control code STOP; the thread of the dispatcher calls it."""
@@ -68,9 +86,10 @@ class Host(win32serviceutil.ServiceFramework):
 
             serve(self.service, self._manager)
         except RollcallError as error:
-            # Another start would end in the same way: it is reported as stopped, so that no recovery action follows.
             self.trouble(str(error))
-            self._report_stopped(int(error.exit_code))
+            if isinstance(error, UsageProblem) and not isinstance(error, AnotherAgentRuns):
+                # Another start would end in the same way: reported as stopped, so that no recovery action follows.
+                self._report_stopped(int(error.exit_code))
             os._exit(int(error.exit_code))
         except BaseException:  # noqa: BLE001 - nobody is above this to raise it to
             # Without the values, which may be secrets: the log masks these, the event log does not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,18 @@ import win32service
 import win32serviceutil
 import winerror
 
-from agent.connection import Connection
-from agent.errors import ExitCode, UsageProblem
+from agent.connection import Connection, connect
+from agent.errors import ExitCode, RollcallError, UsageProblem
 from agent.service.installed import Standing
-from agent.service.windows.names import service_of
-from agent.service.windows.registration import Registered, may_change_services, register, registered, unregister
+from agent.service.windows.names import Service, service_of
+from agent.service.windows.registration import (
+    Registered,
+    all_registered,
+    may_change_services,
+    register,
+    registered,
+    unregister,
+)
 
 _WORDS = {
     win32service.SERVICE_STOPPED: "is not running",
@@ -23,7 +31,7 @@ _WORDS = {
     win32service.SERVICE_STOP_PENDING: "is stopping, after the requests in flight",
     win32service.SERVICE_RUNNING: "is running",
 }
-_PATIENCE = 120.0  # seconds
+_PATIENCE = 300.0  # seconds: a state of an older version is migrated before a service is ready
 _BETWEEN = 0.2  # seconds between two looks
 
 
@@ -42,7 +50,14 @@ class WindowsService:
     def install(self, connection: Connection, account: str | None = None) -> Standing:
         """See ServiceManager. A group managed service account, unlike any other, needs no password here."""
         self._refuse_if(self.missing())
-        troubles = register(self._service, connection.settings.agent.state_dir, account, automatic=True)
+        state = connection.settings.agent.state_dir
+        for other in all_registered(self._service.home):
+            if other != self._service and _state_of(other) == state:
+                raise UsageProblem(
+                    f"{other.configuration} has the same state directory, {state}. Give {self._service.configuration} "
+                    "one of its own ([agent] state_dir)."
+                )
+        troubles = register(self._service, state, account, automatic=True)
         told = [
             f"{self._service.name} starts with the machine from now on, as the account {self._found().account}.",
             *troubles,
@@ -101,7 +116,7 @@ class WindowsService:
             why = "The settings or the state could not be used: rollcall check tells why."
         elif found.exit_code not in {0, winerror.ERROR_SERVICE_NEVER_STARTED}:
             why = f"It ended with the code {found.exit_code}. See {self._service.log}."
-        elif not self._service.configuration.exists():
+        elif not os.path.lexists(self._service.configuration):
             why = f"There is no {self._service.configuration}, so it would not start: rollcall init."
         else:
             why = "To start it: rollcall service start."
@@ -114,10 +129,9 @@ class WindowsService:
         return found
 
     def _stop(self) -> None:
-        if self._found().state == win32service.SERVICE_STOPPED:
-            return
-        if self._found().state != win32service.SERVICE_STOP_PENDING:
-            self._do(lambda: win32serviceutil.StopService(self._service.name))
+        self._wait(win32service.SERVICE_START_PENDING)  # it takes no orders before it is ready
+        if self._found().state not in {win32service.SERVICE_STOPPED, win32service.SERVICE_STOP_PENDING}:
+            self._do(lambda: win32serviceutil.StopService(self._service.name), but=winerror.ERROR_SERVICE_NOT_ACTIVE)
         self._wait(win32service.SERVICE_STOP_PENDING)
         if self._found().state != win32service.SERVICE_STOPPED:
             raise UsageProblem(
@@ -130,10 +144,13 @@ class WindowsService:
         while self._found().state == while_in and time.monotonic() < deadline:
             time.sleep(_BETWEEN)
 
-    def _do(self, what: Callable[[], object]) -> None:
+    def _do(self, what: Callable[[], object], but: int = 0) -> None:
+        """Do it; an error that says it is so already is none."""
         try:
             what()
         except pywintypes.error as error:
+            if error.winerror == but:
+                return
             raise UsageProblem(
                 f"{self._service.name}: Windows says: {error.strerror} See the event log, under Application, and "
                 f"{self._service.log}."
@@ -142,3 +159,10 @@ class WindowsService:
     def _refuse_if(self, reason: str) -> None:
         if reason:
             raise UsageProblem(reason)
+
+
+def _state_of(service: Service) -> Path | None:
+    try:
+        return connect(service.configuration).settings.agent.state_dir
+    except RollcallError:
+        return None

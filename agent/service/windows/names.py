@@ -7,19 +7,20 @@ several, by Rollcall$NAME, as instances of other services are called.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageProblem
-from agent.operating_system import default_configuration_file
-from agent.settings_secrets import credentials_beside
+from agent.operating_system import credentials_beside, default_configuration_file
 
 SINGLE = "Rollcall"
 SOURCE = "Rollcall"  # of the events in the Application log, for every instance
 SEPARATOR = "$"
-# A name of a service may have 256 characters, without slashes; a name of an account must do without these too.
-_FORBIDDEN = frozenset('/\\"[]:;|=,+*?<>$@ ')
+# What a service, an account, a file and a SID computed from upper case all agree about.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_OF_THE_SINGLE_ONE = ("agent", "rollcall")  # its settings and its log
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +69,20 @@ class Service:
 def service_of(configuration: Path, home: Path | None = None) -> Service:
     """Return the service that reads this configuration file. Raises UsageProblem where none does."""
     path, home = configuration.absolute(), home or default_configuration_file().parent
-    if path.parent != home or path.suffix != ".toml" or not _FORBIDDEN.isdisjoint(path.stem):
+    single = path.name.casefold() == "agent.toml"  # Windows does not tell them apart
+    fits = _NAME.fullmatch(path.stem) and path.stem.casefold() not in _OF_THE_SINGLE_ONE
+    if path.parent != home or path.suffix != ".toml" or not (single or fits):
         raise UsageProblem(
-            f"The service reads {home / 'agent.toml'}, or {home / 'NAME.toml'} for one connection of several (NAME "
-            f"without spaces and signs), and not {path}. Move the file there, or start rollcall run yourself."
+            f"The service reads {home / 'agent.toml'}, or {home / 'NAME.toml'} for one connection of several (NAME of "
+            f"letters from A to Z, digits, - and _; not rollcall), and not {path}. Move the file there, or start "
+            "rollcall run yourself."
         )
-    if path.stem == "agent":
-        return Service(SINGLE, "Rollcall", path)
+    if single:
+        return Service(SINGLE, "Rollcall", home / "agent.toml")
     return Service(f"{SINGLE}{SEPARATOR}{path.stem}", f"Rollcall ({path.stem})", path)
 
 
 def is_ours(name: str) -> bool:
     """Tell whether a service of this name is one of ours."""
-    return name == SINGLE or name.startswith(f"{SINGLE}{SEPARATOR}")
+    single, separator, rest = name.partition(SEPARATOR)
+    return name == SINGLE or (single == SINGLE and separator != "" and _NAME.fullmatch(rest) is not None)

@@ -11,18 +11,23 @@ import contextlib
 import json
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pywintypes
+import servicemanager
 import win32service
 
 from agent.connection import connect
 from agent.errors import RollcallError, UsageProblem
-from agent.operating_system import default_configuration_file, default_state_directory, write_whole
+from agent.operating_system import default_configuration_file, state_directory_of, write_whole
 from agent.service.windows.installed import WindowsService
-from agent.service.windows.names import Service, service_of
-from agent.service.windows.registration import all_registered, register, registered, unregister
+from agent.service.windows.names import SOURCE, Service, service_of
+from agent.service.windows.registration import all_registered, forget_events, register, registered, unregister
+from agent.service.windows.rights import refuse_what_belongs_to_others
 
 
 def stop() -> None:
@@ -36,9 +41,14 @@ def prepare() -> None:
 
     The first one is there from now on, so that the directories have their rights before a secret is in them.
     """
-    known = {service: _Remembered(None, None) for service in [service_of(default_configuration_file()), *_every()]}
-    for service, remembered in (known | _remembered()).items():
-        register(service, _state_of(service), remembered.account, automatic=remembered.automatic)
+    single = service_of(default_configuration_file())
+    refuse_what_belongs_to_others(single.home)
+    known = {service: _Remembered(None, None) for service in [single, *_every()]} | _remembered()
+    states = {service: _state_of(service) for service in known}
+    for service, remembered in known.items():
+        alone = list(states.values()).count(states[service]) == 1
+        account = remembered.account if remembered.account != service.virtual_account else None
+        register(service, states[service] if alone else None, account, automatic=remembered.automatic)
     _memory().unlink(missing_ok=True)
 
 
@@ -59,9 +69,11 @@ def remove() -> None:
         for service, found in standing.items()
         if found is not None
     }
-    write_whole(_memory(), json.dumps(entries), 0o600)
+    with contextlib.suppress(RollcallError):  # then they begin as new ones; better than a program that stays for ever
+        write_whole(_memory(), json.dumps(entries), 0o600)
     for service in standing:
         unregister(service)
+    forget_events()
 
 
 def purge() -> None:
@@ -99,21 +111,36 @@ def _every() -> list[Service]:
     return all_registered(default_configuration_file().parent)
 
 
-def _state_of(service: Service) -> Path:
+def _state_of(service: Service) -> Path | None:
+    if not service.configuration.exists():
+        return state_directory_of(service.configuration)
     try:
         return connect(service.configuration).settings.agent.state_dir
-    except RollcallError:  # not configured yet; rollcall service install looks again
-        return default_state_directory()
+    except RollcallError:  # it may be anywhere
+        return None
 
 
 def main(arguments: list[str]) -> int:
-    """Do it. Returns an exit code, which the MSI looks at."""
+    """Do it. Returns an exit code, which the MSI looks at. What went wrong is in the event log, and in logs/msi.log."""
     try:
         _VERBS[arguments[0]]()
     except RollcallError as error:
-        print(f"rollcall: {error}", file=sys.stderr)  # noqa: T201 - the MSI has no other way to hear
+        _tell(f"{arguments[0]}: {error}")
         return int(error.exit_code)
+    except Exception:
+        _tell(f"{arguments[0]}: a defect in Rollcall; please report it.\n{traceback.format_exc()}")
+        raise
     return 0
+
+
+def _tell(text: str) -> None:
+    """The MSI throws away what its actions print."""
+    log = service_of(default_configuration_file()).log.with_name("msi.log")
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {text}\n")
+    with contextlib.suppress(pywintypes.error):
+        servicemanager.SetEventSourceName(SOURCE)
+        servicemanager.LogErrorMsg(f"MSI: {text}")
 
 
 if __name__ == "__main__":

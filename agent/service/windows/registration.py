@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ import win32service
 import winerror
 
 from agent.errors import UsageProblem
-from agent.service.windows.names import SOURCE, Service, is_ours, service_of
-from agent.service.windows.rights import give_rights
+from agent.service.windows.names import SEPARATOR, SOURCE, Service, is_ours, service_of
+from agent.service.windows.rights import give_rights, refuse_what_belongs_to_others
 
 if TYPE_CHECKING:
     from _win32typing import PySC_HANDLE
@@ -61,14 +61,23 @@ def may_change_services() -> bool:
         return False
 
 
-def register(service: Service, state: Path, account: str | None = None, *, automatic: bool | None = None) -> list[str]:
+def register(
+    service: Service, state: Path | None, account: str | None = None, *, automatic: bool | None = None
+) -> list[str]:
     """Put the service on the list, or bring its entry up to date, and give it its rights.
 
+    state:      None: nobody knows where it is, and its rights stay as they are
     account:    None: the one it has; for a new one, its virtual account
     automatic:  None: as it is; a new one does not start with the machine
 
     Returns what could not be done and is not needed for it to run. Raises UsageProblem and StateProblem.
     """
+    if account is not None and not (account.endswith("$") or account == service.virtual_account):
+        raise UsageProblem(
+            f"{account} is no group managed service account: its name would end in $. For an account with a password "
+            "use services.msc, which asks for it."
+        )
+    refuse_what_belongs_to_others(service.home)
     with _manager(win32service.SC_MANAGER_ALL_ACCESS) as manager:
         with _explained(service):
             handle = _entry(manager, service, account, automatic=automatic)
@@ -76,9 +85,8 @@ def register(service: Service, state: Path, account: str | None = None, *, autom
             troubles = list(_details(handle))
         finally:
             win32service.CloseServiceHandle(handle)
-        others = [service_of(service.home / f"{name.partition('$')[2] or 'agent'}.toml", service.home)
-                  for name in _names(manager) if name != service.name]  # fmt: skip
-    give_rights(service, others, state)
+        others = [other for other in _ours(manager, service.home) if other != service]
+    troubles += give_rights(service, others, state)
     try:
         win32evtlogutil.AddSourceToRegistry(SOURCE, servicemanager.__file__)
     except pywintypes.error as error:
@@ -100,6 +108,12 @@ def unregister(service: Service) -> bool:
         finally:
             win32service.CloseServiceHandle(handle)
     return True
+
+
+def forget_events() -> None:
+    """Take away what was registered for the texts of the events; old events lose theirs."""
+    with contextlib.suppress(pywintypes.error):
+        win32evtlogutil.RemoveSourceFromRegistry(SOURCE)
 
 
 def registered(service: Service) -> Registered | None:
@@ -136,18 +150,23 @@ def command_line(service: Service) -> str:
             f"The Python of the virtual environment {sys.prefix} cannot be a service. Install Rollcall by its MSI, or "
             "into a Python of its own."
         )
-    return f'"{sys.executable}" -I -m agent.service.windows.host "{service.configuration}"'
+    # -B: it may not write below Program Files, and what administrators' commands left there would stay.
+    return f'"{sys.executable}" -I -B -m agent.service.windows.host "{service.configuration}"'
 
 
 def all_registered(home: Path) -> list[Service]:
     """Return every service of ours on this machine: one for each connection. Raises UsageProblem."""
     with _manager(win32service.SC_MANAGER_CONNECT | win32service.SC_MANAGER_ENUMERATE_SERVICE) as manager:
-        return [service_of(home / f"{name.partition('$')[2] or 'agent'}.toml", home) for name in _names(manager)]
+        return _ours(manager, home)
 
 
-def _names(manager: PySC_HANDLE) -> Sequence[str]:
+def _ours(manager: PySC_HANDLE, home: Path) -> list[Service]:
     every = win32service.EnumServicesStatus(manager, win32service.SERVICE_WIN32, win32service.SERVICE_STATE_ALL)
-    return sorted(name for name, *_ in every if is_ours(name))
+    return [
+        service_of(home / f"{name.partition(SEPARATOR)[2] or 'agent'}.toml", home)
+        for name in sorted(name for name, *_ in every)
+        if is_ours(name)
+    ]
 
 
 def _entry(manager: PySC_HANDLE, service: Service, account: str | None, *, automatic: bool | None) -> PySC_HANDLE:

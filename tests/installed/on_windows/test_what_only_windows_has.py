@@ -19,8 +19,6 @@ from agent.operating_system import (
     write_whole,
 )
 from agent.sealed_secrets import open_sealed, seal
-from agent.service.windows import rights
-from agent.service.windows.names import service_of
 
 HOLDING = """
 import sys
@@ -57,16 +55,17 @@ def test_one_writer_keeps_another_process_out_until_it_has_ended(tmp_path: Path)
 
 
 def test_a_secret_is_encrypted_on_the_disk_and_known_again(tmp_path: Path) -> None:
-    written = seal("swördfish", tmp_path)
+    written = seal("swördfish", tmp_path, for_the_service=True)
     file = tmp_path / "upstream.token"
 
     assert "fish" not in written
     assert open_sealed(written, file) == "swördfish"
-    assert seal("swördfish", tmp_path) != written
+    assert seal("swördfish", tmp_path, for_the_service=True) != written
 
 
-def test_without_what_belongs_to_it_a_secret_cannot_be_decrypted(tmp_path: Path) -> None:
-    written = seal("swordfish", tmp_path)
+@pytest.mark.parametrize("scope", [True, False])
+def test_without_what_belongs_to_it_a_secret_cannot_be_decrypted(tmp_path: Path, scope: bool) -> None:
+    written = seal("swordfish", tmp_path, for_the_service=scope)
     file = tmp_path / "upstream.token"
 
     (tmp_path / "entropy").write_text("another")
@@ -96,31 +95,3 @@ def test_a_port_that_somebody_listens_at_is_refused() -> None:
         share_no_port(second)
         with pytest.raises(OSError, match="WinError"):
             second.bind(first.getsockname())
-
-
-def test_the_service_and_administrators_alone_are_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wine knows no rights, so this looks at what Windows is asked for; that it takes it is seen as well."""
-    home = tmp_path / "Rollcall"
-    single, other = service_of(home / "agent.toml", home), service_of(home / "hr.toml", home)
-    asked: dict[str, set[str]] = {}
-    really = rights._set
-
-    def noted(path: Path, descriptor: str) -> None:
-        assert descriptor.startswith("D:P(")
-        asked[path.name] = {entry.split(";")[2] + " " + entry.split(";")[5] for entry in descriptor[4:-1].split(")(")}
-        really(path, descriptor)
-
-    monkeypatch.setattr(rights, "_set", noted)
-
-    rights.give_rights(single, [other], home / "state")
-
-    administrators = {"FA SY", "FA BA"}
-    read, modify = "0x1200a9", "0x1301bf"
-    assert asked == {
-        "Rollcall": administrators | {f"{read} {single.sid}", f"{read} {other.sid}"},
-        "logs": administrators | {f"{modify} {single.sid}", f"{modify} {other.sid}"},
-        "credentials": administrators | {f"{read} {single.sid}"},
-        "state": administrators | {f"{modify} {single.sid}"},
-    }
-    rights.protect(home)
-    assert asked["Rollcall"] == administrators
