@@ -67,6 +67,6 @@ def test_the_two_units_differ_in_the_names_of_the_instance_only() -> None:
     ] == [
         (
             "# Without settings there is nothing to do: rollcall init writes them.",
-            '# One instance for each connection; its settings say state_dir = "/var/lib/rollcall/NAME".',
+            "# One instance for each connection: NAME.toml, with its state in /var/lib/rollcall/NAME.",
         )
     ]

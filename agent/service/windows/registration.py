@@ -150,8 +150,9 @@ def command_line(service: Service) -> str:
             f"The Python of the virtual environment {sys.prefix} cannot be a service. Install Rollcall by its MSI, or "
             "into a Python of its own."
         )
+    python = Path(sys.executable).with_name("python.exe")  # the MSI runs this with pythonw.exe
     # -B: it may not write below Program Files, and what administrators' commands left there would stay.
-    return f'"{sys.executable}" -I -B -m agent.service.windows.host "{service.configuration}"'
+    return f'"{python}" -I -B -m agent.service.windows.host "{service.configuration}"'
 
 
 def all_registered(home: Path) -> list[Service]:
