@@ -3,7 +3,8 @@
     RollcallError                     str() says what happened, to which object, and what to do next
     ├── UsageProblem                  exit 2: wrong settings, missing file, unknown connector
     │   └── AnotherAgentRuns          exit 2: the state is in use by another process
-    ├── StateProblem                  exit 2: the state cannot be opened or is newer than this program
+    ├── StateProblem                  exit 2: the state cannot be opened
+    │   └── StateOfNewerVersion       exit 2: a newer version of this program has written it
     └── UpstreamError                 exit 5: the upstream as a whole
         ├── UpstreamUnreachable       no connection, or (NotScim) it does not speak SCIM
         └── UpstreamRefusedToken      401 or 403
@@ -28,6 +29,7 @@ class ExitCode(IntEnum):
     GUARD = 3
     SOURCE_INCOMPLETE = 4
     UPSTREAM = 5
+    LATER = 75  # for systemd alone, from the daemon; EX_TEMPFAIL of sysexits.h
 
 
 class RollcallError(Exception):
@@ -46,6 +48,10 @@ class AnotherAgentRuns(UsageProblem):
 
 class StateProblem(RollcallError):
     """The state database cannot be used."""
+
+
+class StateOfNewerVersion(StateProblem):
+    """This program cannot read it, and never will."""
 
 
 class UpstreamError(RollcallError):

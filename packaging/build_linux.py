@@ -22,7 +22,7 @@ from staging import ROOT, Target, copy, epoch, install_dependencies, install_own
 
 HERE = ROOT / "packaging"
 PYTHONS = ("3.11", "3.12", "3.13")
-# By Debian's name of the architecture: what pip and rpm call it. manylinux_2_28: Debian 11, Ubuntu 20.04, RHEL 8.
+# By Debian's name of the architecture: what pip and rpm call it. manylinux_2_28: RHEL 8 and everything that is newer.
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 PREFIX = "/opt/rollcall"
@@ -117,8 +117,10 @@ def _description(kind: str, tree: Path, scripts: Path, version: str, architectur
         else:
             mode = 0o755 if path.suffix == ".so" else 0o644
             contents.append({"src": str(path), "dst": target, "file_info": {"mode": mode, "mtime": at}})
-    pythons = " | ".join(["python3 (>= 3.11)", *(f"python{python}" for python in PYTHONS)])
-    rich = " or ".join(f"python{python}" for python in PYTHONS)
+    # Neither older nor newer than what is carried. 250: LoadCredentialEncrypted.
+    pythons = [f"python{python}" for python in reversed(PYTHONS)]
+    deb = [" | ".join(pythons), "systemd (>= 250)"]
+    rpm = [f"((python3 >= 3.11 with python3 < 3.14) or {' or '.join(pythons)})", "systemd >= 250"]
     return {
         "name": "rollcall",
         "arch": architecture,
@@ -132,7 +134,7 @@ def _description(kind: str, tree: Path, scripts: Path, version: str, architectur
         "Every member of the selected groups, those of domains that are not the organisation's own included.",
         "license": "Apache-2.0",
         "mtime": at,
-        "depends": [pythons, "systemd"] if kind == "deb" else [f"(python3 >= 3.11 or {rich})", "systemd"],
+        "depends": deb if kind == "deb" else rpm,
         "contents": contents,
         "scripts": {
             "preinstall": str(scripts / "preinst"),

@@ -15,7 +15,7 @@ from agent.errors import ExitCode, UsageProblem
 from agent.operating_system import credentials_beside, write_whole
 from agent.service.installed import Standing
 from agent.service.rights import files_of, unreadable
-from agent.service.unit import ACCOUNT, WRITTEN, Places, shipped, unit_of, written_unit
+from agent.service.unit import ACCOUNT, WRITTEN, Places, hidden_place, shipped, unit_of, written_unit
 
 _SHOWN = (
     "LoadState", "ActiveState", "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp", "StatusText",
@@ -58,7 +58,7 @@ class LinuxService:
         if not (self._places.of_packages / self._unit.file).exists():
             file = self._own_file
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, written_unit(self._unit), 0o644)
+            write_whole(file, written_unit(self._unit, self._places), 0o644)
             self._systemctl("daemon-reload")
             told.append(f"The unit is {file}.")
         self._systemctl("enable", self._unit.name)
@@ -84,6 +84,8 @@ class LinuxService:
         """See ServiceManager."""
         self._refuse_if(self.missing())
         self._refuse_if_absent()
+        # After failures, or many starts by hand, systemd would refuse this one.
+        self._systemctl("reset-failed", self._unit.name, may_fail=True)
         self._systemctl("start", self._unit.name, may_fail=True)
         return self._told(self._properties())
 
@@ -163,13 +165,39 @@ class LinuxService:
                 os.chown(directory, 0, pwd.getpwnam(self._account).pw_gid)
 
     def _need_rights(self, connection: Connection) -> None:
-        """See that the service could read its settings. Secrets that no setting names as a file systemd hands over."""
-        troubles = unreadable(files_of(connection, self._configuration), pwd.getpwnam(self._account))
+        """See that the service could read its settings, and write its state.
+
+        Secrets that no setting names as a file systemd hands over.
+        """
+        files = files_of(connection, self._configuration)
+        hidden = [f"{path} is below {place}" for path in files if (place := hidden_place(path, self._places))]
+        if hidden:
+            raise UsageProblem(
+                f"Nothing was installed: {', '.join(hidden)}, where the service sees nothing. Move it, to "
+                f"{self._places.settings} for example, and name its new place in {self._configuration}."
+            )
+        self._need_state_directory(connection.settings.agent.state_dir)
+        troubles = unreadable(files, pwd.getpwnam(self._account))
         if troubles:
             lines = [f"the account {self._account} cannot read {path}: {why}." for path, why in troubles.items()]
             raise UsageProblem(
                 "Nothing was installed: " + " ".join(lines) + f" Let it, for example by chgrp {self._account} FILE and "
                 "chmod 0640 FILE; it also has to get through the directories above."
+            )
+
+    def _need_state_directory(self, directory: Path) -> None:
+        """See that the unit lets the service write there (ProtectSystem=strict)."""
+        shown = self._systemctl("show", self._unit.name, "--property=ReadWritePaths")
+        lines = [line.partition("=") for line in shown.splitlines()]
+        opened = [
+            Path(path.lstrip("-+")) for name, _, value in lines if name == "ReadWritePaths" for path in value.split()
+        ]
+        if not any(directory.is_relative_to(place) for place in (self._places.state, *opened)):
+            raise UsageProblem(
+                f"Nothing was installed: state_dir is {directory}, and the service may write only below "
+                f"{self._places.state}. Leave state_dir out, or open the place: systemctl edit {self._unit.name}, with "
+                f"the two lines [Service] and ReadWritePaths={directory}; the directory has to belong to the account "
+                f"{self._account}."
             )
 
     @property

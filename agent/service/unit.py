@@ -11,7 +11,6 @@ from agent.errors import UsageProblem
 
 WRITTEN = "# Written by rollcall service install."
 ACCOUNT = "rollcall"
-# The unit sets ProtectHome and PrivateTmp, so a program in one of these is not there for the service.
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - not written to
 
 
@@ -23,6 +22,9 @@ class Places:
     of_packages: Path = Path("/usr/lib/systemd/system")
     of_administrators: Path = Path("/etc/systemd/system")
     running: Path = Path("/run/systemd/system")
+    state: Path = Path("/var/lib/rollcall")
+    # The unit sets ProtectHome and PrivateTmp, so what is in one of these is not there for the service.
+    hidden: tuple[str, ...] = _HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,16 @@ def shipped(name: str) -> str:
     raise UsageProblem(f"The file {name} is not in this installation of Rollcall. Install it anew.")
 
 
-def written_unit(unit: Unit) -> str:
+def hidden_place(path: Path, places: Places) -> str | None:
+    """Return the place into which the service cannot look, if a file is in one."""
+    return next((place for place in places.hidden if path.is_relative_to(place)), None)
+
+
+def written_unit(unit: Unit, places: Places) -> str:
     """Return the unit for the Rollcall that runs this. Raises UsageProblem when the service could not see it."""
     # Not resolved: a virtual environment's Python is a link to one that knows nothing of it.
     program, behind = Path(sys.executable).absolute(), Path(sys.executable).resolve()
-    hidden = next((place for place in _HIDDEN for path in (program, behind) if path.is_relative_to(place)), None)
+    hidden = hidden_place(program, places) or hidden_place(behind, places)
     if hidden is not None:
         raise UsageProblem(
             f"This Rollcall runs with {program}, and the service may see nothing below {hidden}. Install Rollcall "

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.dml import Insert
 
-from agent.errors import StateProblem
+from agent.errors import StateOfNewerVersion, StateProblem
 
 Item = TypeVar("Item")
 
@@ -241,7 +241,7 @@ def _migrate(engine: Engine, path: Path) -> None:
             return
         known = {script.revision for script in scripts.walk_revisions()}
         if current is not None and current not in known:
-            raise StateProblem(
+            raise StateOfNewerVersion(
                 f"The state {path} was written by a newer version of Rollcall (schema {current}). "
                 "Install that version again, or point [agent] state_dir to another directory."
             )

@@ -57,6 +57,19 @@ def from_the_groups(session: TerminalSession, scim: ScimService, groups: str) ->
     session.answer("Write this?", "")
 
 
+def test_the_secrets_of_a_former_time_are_no_answers(agent: Agent, directory: OpenLdap, scim: ScimService) -> None:
+    former = agent.configuration.parent / "credentials"
+    former.mkdir()
+    (former / "corp.bind_password").write_text("of a former time")
+    (former / "upstream.token").write_text("of a former time")
+    with init(agent) as session:
+        up_to_the_groups(session, directory)
+        from_the_groups(session, scim, "1")
+        assert session.end() == 0
+
+    assert agent.sync()["exit_code"] == 0
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 

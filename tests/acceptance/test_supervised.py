@@ -99,3 +99,22 @@ def test_a_cycle_that_does_not_go_forward_feeds_no_watchdog(agent: Agent, scim: 
 
     silent = [at for at, line in manager.told if line == "WATCHDOG=1" and began + 1.5 < at < began + 5]
     assert silent == []
+
+
+@pytest.mark.usefixtures("manager")
+def test_what_another_start_may_overcome_is_not_taken_for_wrong_settings(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim, schedule={"every": "1h"})
+    agent.ldif.write_text(people(3) + group("app-a", *uids(3)))
+    with running(agent):
+        wait_for(lambda: "app-a" in scim.membership())
+        second = agent.run("run")
+    database = agent.state / "rollcall.sqlite3"
+    whole = database.read_bytes()
+    database.write_bytes(b"no database" * 1000)
+    unusable = agent.run("run")
+    database.write_bytes(whole)
+    agent.configuration.write_text("[skope]")
+    wrong = agent.run("run")
+
+    assert (second.code, unusable.code, wrong.code) == (75, 75, 2)
+    assert "Another Rollcall is working with the state" in second.err

@@ -16,7 +16,7 @@ from agent.cli.init.questions import Questions
 from agent.cli.init.scope import ask_for_groups, selected
 from agent.cli.init.survey import Group
 from agent.connection import Connection
-from agent.errors import UsageProblem
+from agent.errors import ExitCode, UsageProblem
 from agent.service.installed import Standing
 
 GROUPS = [Group(f"cn=app-{number},ou=G,dc=corp", f"app-{number}", number) for number in range(1, 60)]
@@ -126,8 +126,17 @@ def test_what_is_written_reads_as_it_was_answered_and_holds_no_secret() -> None:
 class Manager:
     """A service manager that does what it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, active: bool = False, starts: bool = True) -> None:
         self.done: list[str] = []
+        self._active = active
+        self._starts = starts
+
+    def status(self) -> Standing:
+        return Standing(well=self._active, lines=())
+
+    def stop(self) -> Standing:
+        self.done.append("stop")
+        return Standing(well=True, lines=("stopped",))
 
     def missing(self) -> str:
         return ""
@@ -138,7 +147,7 @@ class Manager:
 
     def start(self) -> Standing:
         self.done.append("start")
-        return Standing(well=True, lines=("rollcall.service is active",))
+        return Standing(well=self._starts, lines=("rollcall.service is active",))
 
 
 @pytest.mark.parametrize(("answer", "done"), [("", ["install", "start"]), ("n", [])])
@@ -153,3 +162,23 @@ def test_the_service_is_offered_and_started_only_on_request(
 
     assert manager.done == done
     assert ("is active" in answers.said) is bool(done)
+
+
+def test_a_service_that_runs_begins_anew_with_the_new_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = Manager(active=True)
+    monkeypatch.setattr(init, "service_manager", lambda _path: manager)
+    monkeypatch.setattr(init, "open_connection", lambda _options: None)
+
+    code = init._offer_service(Answers(""), argparse.Namespace(config=Path("/etc/rollcall/agent.toml")))
+
+    assert manager.done == ["install", "stop", "start"]
+    assert code == ExitCode.DONE
+
+
+def test_a_service_that_does_not_come_up_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init, "service_manager", lambda _path: Manager(starts=False))
+    monkeypatch.setattr(init, "open_connection", lambda _options: None)
+
+    code = init._offer_service(Answers(""), argparse.Namespace(config=Path("/etc/rollcall/agent.toml")))
+
+    assert code == ExitCode.USAGE

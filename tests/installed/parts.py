@@ -25,11 +25,12 @@ _SOURCES = ("agent", "connectors", "packaging", "pyproject.toml", "uv.lock", "RE
 
 @dataclass(frozen=True)
 class Packages:
-    """The packages of this commit, and the deb of an older version."""
+    """The packages of this commit, and those of an older version."""
 
     deb: Path
     rpm: Path
     older_deb: Path
+    older_rpm: Path
 
 
 @contextmanager
@@ -53,7 +54,8 @@ def packages() -> Packages:
         current = [path for path in sorted(directory.glob("*.deb")) if OLDER not in path.name]
         older = next(path for path in directory.glob("*.deb") if OLDER in path.name)
         rpm = next(path for path in directory.glob("*.rpm") if OLDER not in path.name)
-        return Packages(current[0], rpm, older)
+        older_rpm = next(path for path in directory.glob("*.rpm") if OLDER in path.name)
+        return Packages(current[0], rpm, older, older_rpm)
 
 
 @dataclass(frozen=True)

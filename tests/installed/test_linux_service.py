@@ -18,7 +18,15 @@ from tests.servers.openldap import READER_DN, READER_PASSWORD, SUFFIX, OpenLdap
 from tests.servers.scim_service import Fault, ScimService
 
 UNIT = "rollcall.service"
+_WANTS = "/etc/systemd/system/multi-user.target.wants"
 SECRETS = (READER_PASSWORD, ScimService.token)
+_HOLD = """
+import fcntl, time
+lock = open("/var/lib/rollcall/rollcall.lock", "a+b")
+fcntl.flock(lock, fcntl.LOCK_EX)
+open("/run/held", "w").close()
+time.sleep(600)
+"""
 _GET = "import sys, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:9464/{sys.argv[1]}').read().decode())"
 
 
@@ -259,6 +267,58 @@ def test_an_upgrade_keeps_the_state_and_a_downgrade_is_refused_but_on_the_way_th
     assert is_active(container)
 
 
+def test_a_passing_trouble_at_the_start_is_overcome_and_wrong_settings_are_not_tried_again(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    install(container, built.deb)
+    configure(container, directory, service)
+    container.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
+    container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", "[Service]\nRestartSec=1s\n")
+    container.run("systemctl", "daemon-reload")
+    container.run("rollcall", "sync")
+    container.write("/root/hold.py", _HOLD)
+    container.run("systemd-run", "--unit=holder", "python3", "/root/hold.py")
+    wait_for(lambda: container.code_of("test", "-e", "/run/held") == 0)
+
+    container.run("systemctl", "start", "--no-block", UNIT)
+    wait_for(lambda: int(container.property_of(UNIT, "NRestarts")) > 0)
+    container.run("systemctl", "stop", "holder")
+
+    wait_for(lambda: is_active(container))
+    settings = container.run("cat", "/etc/rollcall/agent.toml")
+    container.write("/etc/rollcall/agent.toml", settings.replace("[scope]", "[skope]"))
+    container.code_of("systemctl", "restart", UNIT)
+    wait_for(lambda: container.property_of(UNIT, "ActiveState") == "failed")
+    assert container.property_of(UNIT, "ExecMainStatus") == "2"
+
+
+def test_install_refuses_what_the_service_could_not_see_or_write(
+    container: Container, built: Packages, directory: OpenLdap, service: ScimService
+) -> None:
+    """Files where the service sees nothing, and a place where it may not write, are refused before it fails there."""
+    install(container, built.deb)
+    configure(container, directory, service)
+    settings = container.run("cat", "/etc/rollcall/agent.toml")
+    container.run("cp", "/etc/rollcall/ca.pem", "/tmp/ca.pem")
+    container.write("/etc/rollcall/agent.toml", settings.replace("/etc/rollcall/ca.pem", "/tmp/ca.pem"))
+    assert "below /tmp" in container.run("rollcall", "service", "install", check=False)
+    container.write("/etc/rollcall/agent.toml", settings + '[agent]\nstate_dir = "/srv/rollcall"\n')
+    assert "ReadWritePaths" in container.run("rollcall", "service", "install", check=False)
+
+    container.run("mkdir", "/srv/rollcall")
+    container.run("chown", "rollcall:rollcall", "/srv/rollcall")
+    container.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
+    container.write(f"/etc/systemd/system/{UNIT}.d/place.conf", "[Service]\nReadWritePaths=/srv/rollcall\n")
+    container.run("systemctl", "daemon-reload")
+    container.run("rollcall", "service", "install")
+    container.run("rollcall", "service", "start")
+
+    wait_for(lambda: len(service.active()) == 5)
+    for _ in range(6):  # systemd would count these, and refuse one more
+        container.run("rollcall", "service", "stop")
+        assert "is active" in container.run("rollcall", "service", "start")
+
+
 def test_it_stops_within_ten_seconds_in_the_middle_of_a_push(
     container: Container, built: Packages, directory: OpenLdap, service: ScimService
 ) -> None:
@@ -287,7 +347,11 @@ def test_removed_it_leaves_settings_and_state_and_purged_nothing(
     container.run("systemctl", "enable", "--now", UNIT)
     wait_for(lambda: len(service.active()) == 5)
 
+    container.run("ln", "--symbolic", "/usr/lib/systemd/system/rollcall@.service", f"{_WANTS}/rollcall@sales.service")
+
     container.run("dpkg", "--remove", "rollcall")
+
+    assert container.code_of("test", "-L", f"{_WANTS}/rollcall@sales.service") != 0
 
     assert container.property_of(UNIT, "ActiveState") == "inactive"
     assert container.code_of("test", "-e", "/etc/rollcall/agent.toml") == 0

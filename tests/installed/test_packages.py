@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.installed.container import Container
-from tests.installed.parts import build, debian, packages
+from tests.installed.parts import OLDER, build, debian, packages
 
 
 def test_two_builds_of_one_commit_are_the_same_bit_by_bit(tmp_path: Path) -> None:
@@ -70,3 +70,21 @@ def test_the_two_units_differ_in_the_names_of_the_instance_only() -> None:
             "# One instance for each connection: NAME.toml, with its state in /var/lib/rollcall/NAME.",
         )
     ]
+
+
+def test_an_older_rpm_is_refused_and_an_upgrade_keeps_what_was_compiled(tmp_path: Path) -> None:
+    (tmp_path / "container").mkdir()
+    built = packages()
+    with Container(debian(), tmp_path / "container") as container:
+        container.write("/var/tmp/older.rpm", built.older_rpm.read_bytes())
+        container.write("/var/tmp/newer.rpm", built.rpm.read_bytes())
+        compiled = ("sh", "-c", "find /opt/rollcall -name '*.pyc' | wc -l")
+        container.run("rpm", "--install", "--nodeps", "/var/tmp/older.rpm")
+        before = int(container.run(*compiled))
+
+        container.run("rpm", "--upgrade", "--nodeps", "/var/tmp/newer.rpm")
+
+        assert int(container.run(*compiled)) == before > 500
+        refused = container.run("rpm", "--upgrade", "--nodeps", "--oldpackage", "/var/tmp/older.rpm", check=False)
+        assert f"{OLDER} is older" in refused
+        assert OLDER not in container.run("rollcall", "--version")

@@ -23,6 +23,7 @@ class Machine:
 
     directory: Path
     account: str = "nobody"
+    hidden: tuple[str, ...] = ()
     properties: dict[str, str] = field(
         default_factory=lambda: {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}
     )
@@ -39,7 +40,8 @@ class Machine:
 
     @property
     def places(self) -> Places:
-        return Places(*(self.directory / name for name in ("settings", "of-packages", "etc", "running")))
+        parts = (self.directory / name for name in ("settings", "of-packages", "etc", "running"))
+        return Places(*parts, hidden=self.hidden)
 
     @property
     def configuration(self) -> Path:

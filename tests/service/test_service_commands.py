@@ -15,7 +15,7 @@ import pytest
 from agent.cli import service as command
 from agent.cli.main import main
 from agent.errors import UsageProblem
-from agent.service import rights, unit
+from agent.service import rights
 from agent.service.installed import service_manager
 from tests.service.machine import Machine
 
@@ -137,13 +137,40 @@ def test_without_the_package_install_writes_the_unit_for_this_python_and_uninsta
 
 
 def test_a_python_that_the_service_could_not_see_is_refused(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(unit, "_HIDDEN", ("/usr/bin",))
+    machine.hidden = ("/usr/bin",)
 
     assert run(machine, "install") == 2
     assert "see nothing below /usr/bin" in capsys.readouterr().err
     assert machine.asked() == []
+
+
+def test_a_file_that_the_service_could_not_see_is_refused(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.with_package()
+    machine.hidden = (str(machine.places.settings / "private"),)
+    (machine.places.settings / "private").mkdir()
+    (machine.places.settings / "private" / "directory.ldif").write_text("")
+    text = machine.configuration.read_text()
+    machine.configuration.write_text(text.replace('"directory.ldif"', '"private/directory.ldif"'))
+
+    assert run(machine, "install") == 2
+
+    assert "where the service sees nothing" in capsys.readouterr().err
+    assert machine.asked() == []
+
+
+def test_a_state_directory_that_the_unit_does_not_open_is_refused(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.with_package()
+    with machine.configuration.open("a") as file:
+        file.write('[agent]\nstate_dir = "/srv/rollcall"\n')
+
+    assert run(machine, "install") == 2
+    assert "ReadWritePaths=/srv/rollcall" in capsys.readouterr().err
+    machine.find(ReadWritePaths="-/srv/rollcall /srv/other")
+    assert run(machine, "install") == 0
 
 
 def test_uninstall_with_the_package_leaves_its_unit(machine: Machine) -> None:
@@ -200,7 +227,8 @@ def test_start_and_stop_say_what_came_of_it(machine: Machine, capsys: pytest.Cap
     assert "rollcall check" in capsys.readouterr().out
     assert run(machine, "stop") == 2
     assert "Job for rollcall.service failed." in capsys.readouterr().err
-    assert machine.asked() == [f"{verb} rollcall.service" for verb in ("stop", "start", "start", "stop")]
+    verbs = ("stop", "reset-failed", "start", "reset-failed", "start", "stop")
+    assert machine.asked() == [f"{verb} rollcall.service" for verb in verbs]
 
 
 def test_a_service_without_settings_is_sent_to_init(bare: Machine, capsys: pytest.CaptureFixture[str]) -> None:

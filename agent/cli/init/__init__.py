@@ -88,11 +88,11 @@ def _tried(ask: Questions, options: argparse.Namespace) -> ExitCode:
     ask.heading("rollcall plan: what the first cycle would do")
     plan.command(options)
     ask.say("Nothing was sent yet. rollcall external tells who of these is external.")
-    _offer_service(ask, options)
-    return ExitCode.DONE
+    return _offer_service(ask, options)
 
 
-def _offer_service(ask: Questions, options: argparse.Namespace) -> None:
+def _offer_service(ask: Questions, options: argparse.Namespace) -> ExitCode:
+    """Install and start it, on request. Exit code 2: it was wanted, and does not run."""
     ask.heading("The service")
     try:
         manager = service_manager(options.config)
@@ -101,13 +101,18 @@ def _offer_service(ask: Questions, options: argparse.Namespace) -> None:
         missing = str(error)
     if missing:
         ask.say(f"{missing} The first cycle by hand: rollcall sync.")
-        return
+        return ExitCode.DONE
     if not ask.confirm("Install the service and start it now?", default=True):
         ask.say("Later: rollcall service install, and rollcall service start.")
-        return
+        return ExitCode.DONE
     try:
-        for standing in (manager.install(open_connection(options)), manager.start()):
-            for line in standing.lines:
-                ask.say(line)
+        installed = manager.install(open_connection(options))
+        if manager.status().well:
+            manager.stop()  # it would go on with the settings of before
+        started = manager.start()
     except RollcallError as error:
         ask.trouble(str(error))
+        return error.exit_code
+    for line in (*installed.lines, *started.lines):
+        ask.say(line)
+    return ExitCode.DONE if started.well else ExitCode.USAGE

@@ -37,6 +37,11 @@ class Draft:
         return made
 
     @property
+    def unwritten(self) -> Path:
+        """A path that no secrets lie beside: those of a former time are not the answers of this one."""
+        return self.path.with_name("what-init-asks.toml")
+
+    @property
     def of_the_service(self) -> bool:
         """Whether this is a file that the installed service reads."""
         return is_of_the_service(self.path)

@@ -148,7 +148,7 @@ def _connector(draft: Draft, place: dict[str, Any] | None = None) -> Connector:
     table = {"base_dn": _NO_BASE} | draft.source | (place or {})
     if "ca_file" in table:
         table["ca_file"] = str(draft.path.absolute().parent / str(table["ca_file"]))
-    (source,) = sources_of((table,), draft.path)
+    (source,) = sources_of((table,), draft.unwritten)
     return source.open()
 
 
@@ -161,7 +161,7 @@ def _bases(draft: Draft, place: dict[str, Any] | None = None) -> tuple[str, ...]
 def _plain(error: Exception, draft: Draft) -> str:
     """Take off what is plain while somebody is being asked: the file, the source, and that nothing is removed."""
     name = draft.source["name"]
-    text = str(error).replace(f"{draft.path}: sources.{name}: ", "").replace(f"source {name}: ", "")
+    text = str(error).replace(f"{draft.unwritten}: sources.{name}: ", "").replace(f"source {name}: ", "")
     for words in (" Nothing is removed.", " Check bind_dn and the content of bind_password_file."):
         text = text.replace(words, "")
     return text

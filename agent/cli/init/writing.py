@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.cli.init.draft import Draft
 from agent.errors import UsageProblem
-from agent.operating_system import is_of_the_service, may_write_into, write_whole
+from agent.operating_system import credentials_beside, is_of_the_service, may_write_into, write_whole
 from agent.sealed_secrets import seal
 from agent.service.unit import ACCOUNT
 
@@ -29,6 +29,10 @@ def write(draft: Draft) -> None:
     """Write everything; the configuration last, so that there is none without its secrets. Raises RollcallError."""
     for path, secret in draft.secrets().items():
         write_secret(path, secret, draft.path)
+    if draft.of_the_service and sys.platform != "win32":
+        # Without a directory that LoadCredentialEncrypted= names, systemd starts nothing.
+        secrets = credentials_beside(draft.path)
+        _make_directory(secrets.with_name(f"{secrets.name}.encrypted"), draft.path)
     _make_directory(draft.path.absolute().parent, draft.path)
     write_whole(draft.path, draft.text(), 0o640, _group_for(draft.path))
 

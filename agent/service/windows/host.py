@@ -19,7 +19,7 @@ import win32service
 import win32serviceutil
 import winerror
 
-from agent.errors import AnotherAgentRuns, RollcallError, UsageProblem
+from agent.errors import AnotherAgentRuns, RollcallError, StateOfNewerVersion, UsageProblem
 from agent.service.windows.log_file import LogFile
 from agent.service.windows.names import SOURCE, Service, service_of
 from agent.service.windows.scm import ServiceControlManager
@@ -87,7 +87,7 @@ class Host(win32serviceutil.ServiceFramework):
             serve(self.service, self._manager)
         except RollcallError as error:
             self.trouble(str(error))
-            if isinstance(error, UsageProblem) and not isinstance(error, AnotherAgentRuns):
+            if isinstance(error, UsageProblem | StateOfNewerVersion) and not isinstance(error, AnotherAgentRuns):
                 # Another start would end in the same way: reported as stopped, so that no recovery action follows.
                 self._report_stopped(int(error.exit_code))
             os._exit(int(error.exit_code))
