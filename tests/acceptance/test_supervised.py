@@ -109,10 +109,9 @@ def test_what_another_start_may_overcome_is_not_taken_for_wrong_settings(agent: 
         wait_for(lambda: "app-a" in scim.membership())
         second = agent.run("run")
     database = agent.state / "rollcall.sqlite3"
-    whole = database.read_bytes()
-    database.write_bytes(b"no database" * 1000)
+    database.rename(agent.state / "aside")
+    database.mkdir()
     unusable = agent.run("run")
-    database.write_bytes(whole)
     agent.configuration.write_text("[skope]")
     wrong = agent.run("run")
 

@@ -276,8 +276,8 @@ def test_a_passing_trouble_at_the_start_is_overcome_and_wrong_settings_are_not_t
     container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", "[Service]\nRestartSec=1s\n")
     container.run("systemctl", "daemon-reload")
     container.run("rollcall", "sync")
-    container.write("/root/hold.py", _HOLD)
-    container.run("systemd-run", "--unit=holder", "python3", "/root/hold.py")
+    container.write("/var/tmp/hold.py", _HOLD)
+    container.run("systemd-run", "--unit=holder", "python3", "/var/tmp/hold.py")
     wait_for(lambda: container.code_of("test", "-e", "/run/held") == 0)
 
     container.run("systemctl", "start", "--no-block", UNIT)
