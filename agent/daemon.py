@@ -93,7 +93,7 @@ class Daemon:
             self._supervisor.ready(self._outside.with_trouble(self._reload(scheduler)))
         log.info("stopping after the requests in flight")
         self._supervisor.stopping()
-        self._stop_listening()
+        self._stop_listening(scheduler)
         scheduler.shutdown(wait=True)
         self._outside.close()
         log.info("stopped")
@@ -122,9 +122,10 @@ class Daemon:
             self._live = LiveMode(self._connection, self._state, self._cycle)
             self._live.start()
 
-    def _stop_listening(self) -> None:
+    def _stop_listening(self, scheduler: BackgroundScheduler) -> None:
         if self._live is not None:
-            self._live.stop()
+            # The cycle that runs may take longer than the service manager's patience.
+            self._live.stop(lambda: self._show_life(scheduler))
             self._live = None
 
     def _schedule(self, scheduler: BackgroundScheduler) -> None:
@@ -167,12 +168,14 @@ class Daemon:
         except RollcallError as error:
             log.error("the new settings are not used; the old ones stay in force", reason=str(error))  # noqa: TRY400
             return f"the new settings are not used; the old ones stay in force: {error}"
+        except Exception:
+            log.exception("the new settings are not used because of a defect in Rollcall; please report it")
+            return "the new settings are not used because of a defect in Rollcall, see the log; the old ones stay in force"
         if connection.settings.agent.state_dir != self._connection.settings.agent.state_dir:
             reason = "state_dir cannot change while the daemon runs; restart it. The old settings stay in force"
             log.error(reason)
             return reason
-        self._stop_listening()
-        # The cycle that runs may take longer than the service manager's patience.
+        self._stop_listening(scheduler)
         while not self._one_cycle.acquire(timeout=_LONGEST_WAIT):
             self._show_life(scheduler)
         self._connection = connection
