@@ -170,7 +170,7 @@ class Daemon:
             return f"the new settings are not used; the old ones stay in force: {error}"
         except Exception:
             log.exception("the new settings are not used because of a defect in Rollcall; please report it")
-            return "the new settings are not used because of a defect in Rollcall, see the log; the old ones stay in force"
+            return "a defect in Rollcall keeps the new settings out (the log tells more); the old ones stay in force"
         if connection.settings.agent.state_dir != self._connection.settings.agent.state_dir:
             reason = "state_dir cannot change while the daemon runs; restart it. The old settings stay in force"
             log.error(reason)

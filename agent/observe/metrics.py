@@ -112,6 +112,8 @@ def _last_cycle(last: LastCycle | None) -> Iterator[Metric]:
 
 def _stock(figures: Figures) -> Iterator[Metric]:
     yield _gauge("rejected_objects", "Objects whose last push was refused.", figures.rejected)
+    text = "Those among them that are to be deactivated, deleted or taken out of a group, and still are in."
+    yield _gauge("rejected_removals", text, figures.rejected_removals)
     yield _gauge("unknown_members", "Members of selected groups that no source can name.", figures.unknown_members)
     users = [
         (("external" if external else "managed", "active" if active else "inactive"), number)
