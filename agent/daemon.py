@@ -27,7 +27,7 @@ from agent.observe.health import schedule_lives
 from agent.observe.outside import Outside
 from agent.observe.pulse import Pulse
 from agent.operating_system import make_private_directory, single_writer
-from agent.schedule import trigger_of
+from agent.schedule import is_put_off, trigger_of
 from agent.service.supervisor import Supervisor, Unsupervised
 from agent.state.database import State, open_state
 
@@ -100,11 +100,19 @@ class Daemon:
 
     def _next_wish(self, scheduler: BackgroundScheduler) -> _Wish:
         while True:
+            self._go_with_the_clock(scheduler)
             self._show_life(scheduler)
             # A signal that comes between Python's last look for signals and its wait for the queue wakes nobody: its
             # handler runs at the next opportunity, so there has to be one soon.
             with contextlib.suppress(queue.Empty):
                 return self._wishes.get(timeout=_LONGEST_WAIT)
+
+    def _go_with_the_clock(self, scheduler: BackgroundScheduler) -> None:
+        """Begin a cycle when the clock was set back: the next one would wait for as long as that."""
+        moment = _next_cycle(scheduler)
+        if moment is not None and is_put_off(self._connection.settings.schedule, moment):
+            log.warning("the clock was set back; a cycle begins now", next_would_have_been=moment.isoformat())
+            self._schedule(scheduler)
 
     def _show_life(self, scheduler: BackgroundScheduler) -> None:
         if self._goes_forward(scheduler):
@@ -115,7 +123,7 @@ class Daemon:
         if self._pulse.running:
             before, self._beats_seen = self._beats_seen, self._pulse.beats
             return before != self._beats_seen
-        return schedule_lives(_next_cycle(scheduler))
+        return schedule_lives(self._connection.settings.schedule, _next_cycle(scheduler))
 
     def _listen(self) -> None:
         if self._connection.settings.schedule.live:
