@@ -227,6 +227,16 @@ def test_new_settings_move_the_endpoint_and_turn_it_off(outside: Outside) -> Non
         assert daemon.poll() is None
 
 
+def test_a_timeout_of_the_upstream_that_looks_like_a_hanging_agent_is_refused(outside: Outside) -> None:
+    outside.configure(upstream={"timeout": "2m"})
+    refused = outside.agent.run("status")
+    outside.configure(upstream={"timeout": "90s"})
+
+    assert refused.code == 2
+    assert 'upstream.timeout: write "90s" at most: ' in refused.err
+    assert outside.agent.run("status").code == 0
+
+
 @pytest.mark.parametrize(
     "listen", ["9464", ":9464", "localhost", "dc1.corp.example:9464", "127.0.0.1:0", "[::1]:70000"]
 )
