@@ -62,6 +62,8 @@ def exposition(seen: Seen) -> bytes:
 def _counted(tally: Tally) -> Iterator[Metric]:
     cycles = [((code,), number) for code, number in tally.cycles.items()]
     yield _counters("cycles", "Cycles by exit code; defect: an error in Rollcall.", ("exit_code",), cycles)
+    text = "How many of the last cycles could push nothing (exit codes 2 and 5, and defects)."
+    yield _gauge("cycles_failed_in_a_row", text, tally.in_a_row)
     buckets, number = list[tuple[str, float]](), 0
     for bound in (*BOUNDS, None):
         number += tally.durations.get(bound, 0)

@@ -130,6 +130,15 @@ def test_refused_removals_from_a_group_and_deletions_show_too(agent: Agent, scim
     assert removals == 2
 
 
+def test_cycles_that_push_nothing_are_counted_in_a_row_until_one_does(outside: Outside, scim: ScimService) -> None:
+    scim.faults.append(Fault(lambda _request: True, times=100_000, status=401))
+    with running(outside.agent):
+        wait_for(lambda: outside.answers() and outside.metric("cycles_failed_in_a_row") >= 2)
+        scim.faults.clear()
+        wait_for(lambda: outside.metric("cycles_failed_in_a_row") == 0)
+        assert outside.metric("cycles_total", exit_code="5") >= 2
+
+
 def test_throttling_is_counted_once_however_many_workers_wait(outside: Outside, scim: ScimService) -> None:
     outside.configure(upstream={"workers": 8}, schedule={"every": "1h"})
     scim.faults.append(Fault(lambda r: r.method == "POST", status=429, headers={"Retry-After": "2"}))
