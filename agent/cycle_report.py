@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Select, delete, func, or_, select
+from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
 from agent.directory.mirror import SourceOutcome
 from agent.directory.unknown import any_unknown, unknown_members
@@ -67,7 +67,16 @@ def begin_cycle(state: State, cycle_id: str, started: datetime) -> None:
     """Set down that a cycle has begun, so that the state knows of whatever that cycle does."""
     row = {"id": cycle_id, "started_at": started, "ended_at": None, "exit_code": None, "seconds": None, "report": ""}
     with state.write() as connection:
+        _let_none_be_later(connection, started)
         upsert(connection, cycle, [row])
+
+
+def _let_none_be_later(connection: Connection, started: datetime) -> None:
+    """After the clock was set back, cycles of before would be the last ones for as long as that: put them in order."""
+    ids = select(cycle.c.id).where(cycle.c.started_at >= started).order_by(cycle.c.started_at.desc())
+    for place, cycle_id in enumerate(connection.execute(ids).scalars().all(), start=1):
+        earlier = started - timedelta(microseconds=place)
+        connection.execute(update(cycle).where(cycle.c.id == cycle_id).values(started_at=earlier))
 
 
 def record_cycle(

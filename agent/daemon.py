@@ -27,7 +27,7 @@ from agent.observe.health import schedule_lives
 from agent.observe.outside import Outside
 from agent.observe.pulse import Pulse
 from agent.operating_system import make_private_directory, single_writer
-from agent.schedule import trigger_of
+from agent.schedule import is_put_off, trigger_of
 from agent.service.supervisor import Supervisor, Unsupervised
 from agent.state.database import State, open_state
 
@@ -93,18 +93,26 @@ class Daemon:
             self._supervisor.ready(self._outside.with_trouble(self._reload(scheduler)))
         log.info("stopping after the requests in flight")
         self._supervisor.stopping()
-        self._stop_listening()
+        self._stop_listening(scheduler)
         scheduler.shutdown(wait=True)
         self._outside.close()
         log.info("stopped")
 
     def _next_wish(self, scheduler: BackgroundScheduler) -> _Wish:
         while True:
+            self._go_with_the_clock(scheduler)
             self._show_life(scheduler)
             # A signal that comes between Python's last look for signals and its wait for the queue wakes nobody: its
             # handler runs at the next opportunity, so there has to be one soon.
             with contextlib.suppress(queue.Empty):
                 return self._wishes.get(timeout=_LONGEST_WAIT)
+
+    def _go_with_the_clock(self, scheduler: BackgroundScheduler) -> None:
+        """Begin a cycle when the clock was set back: the next one would wait for as long as that."""
+        moment = _next_cycle(scheduler)
+        if moment is not None and is_put_off(self._connection.settings.schedule, moment):
+            log.warning("the clock was set back; a cycle begins now", next_would_have_been=moment.isoformat())
+            self._schedule(scheduler)
 
     def _show_life(self, scheduler: BackgroundScheduler) -> None:
         if self._goes_forward(scheduler):
@@ -115,16 +123,17 @@ class Daemon:
         if self._pulse.running:
             before, self._beats_seen = self._beats_seen, self._pulse.beats
             return before != self._beats_seen
-        return schedule_lives(_next_cycle(scheduler))
+        return schedule_lives(self._connection.settings.schedule, _next_cycle(scheduler))
 
     def _listen(self) -> None:
         if self._connection.settings.schedule.live:
             self._live = LiveMode(self._connection, self._state, self._cycle)
             self._live.start()
 
-    def _stop_listening(self) -> None:
+    def _stop_listening(self, scheduler: BackgroundScheduler) -> None:
         if self._live is not None:
-            self._live.stop()
+            # The cycle that runs may take longer than the service manager's patience.
+            self._live.stop(lambda: self._show_life(scheduler))
             self._live = None
 
     def _schedule(self, scheduler: BackgroundScheduler) -> None:
@@ -167,12 +176,14 @@ class Daemon:
         except RollcallError as error:
             log.error("the new settings are not used; the old ones stay in force", reason=str(error))  # noqa: TRY400
             return f"the new settings are not used; the old ones stay in force: {error}"
+        except Exception:
+            log.exception("the new settings are not used because of a defect in Rollcall; please report it")
+            return "a defect in Rollcall keeps the new settings out (the log tells more); the old ones stay in force"
         if connection.settings.agent.state_dir != self._connection.settings.agent.state_dir:
             reason = "state_dir cannot change while the daemon runs; restart it. The old settings stay in force"
             log.error(reason)
             return reason
-        self._stop_listening()
-        # The cycle that runs may take longer than the service manager's patience.
+        self._stop_listening(scheduler)
         while not self._one_cycle.acquire(timeout=_LONGEST_WAIT):
             self._show_life(scheduler)
         self._connection = connection

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 _QUIET = 0.3  # seconds without another change before a cycle begins: changes come in bursts
 _LONGEST_DELAY = 3.0  # seconds: a burst without an end does not put it off for ever
 _LONGEST_GOODBYE = 2.0  # seconds
+_BETWEEN_SIGNS = 0.5  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds before a source that cannot be watched is tried again
 
 
@@ -53,13 +54,19 @@ class LiveMode:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """Stop listening, and wait for a cycle that is under way."""
+    def stop(self, waiting: Callable[[], None]) -> None:
+        """Stop listening, and wait for a cycle that is under way, however long it takes.
+
+        waiting:  called again and again meanwhile
+        """
         self._stop.set()
         self._changed.set()
         cycles, *watches = self._threads
-        cycles.join()
+        while cycles.is_alive():
+            waiting()
+            cycles.join(_BETWEEN_SIGNS)
         for thread in watches:
+            waiting()
             thread.join(_LONGEST_GOODBYE)  # one that is just connecting has nothing to lose
 
     def _watch(self, source: Source) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -12,6 +12,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from agent.errors import UsageProblem
 from agent.settings import ScheduleSettings
 
+CLOCK_WAVERS = timedelta(minutes=1)  # a clock that is put right by less was not set back
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NUMBERS = re.compile(r"(?:\*|(?P<first>[0-7])(?:-(?P<last>[0-7]))?)(?:/(?P<step>\d{1,2}))?", re.ASCII)
 
@@ -36,6 +37,11 @@ def due_after(schedule: ScheduleSettings, moment: datetime) -> datetime:
     else:
         due = _cron(schedule.cron).get_next_fire_time(None, moment) or moment
     return due + (schedule.jitter or timedelta(0))
+
+
+def is_put_off(schedule: ScheduleSettings, next_cycle: datetime) -> bool:
+    """Tell whether the next cycle is later than it can be by the schedule: then the clock was set back meanwhile."""
+    return next_cycle > due_after(schedule, datetime.now(UTC)) + CLOCK_WAVERS
 
 
 def _cron(line: str) -> CronTrigger:

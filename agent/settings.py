@@ -33,6 +33,7 @@ from agent.settings_problems import describe_environment, describe_problems
 from agent.settings_secrets import resolve_secret
 from agent.settings_values import Duration, DurationOrForEver, DurationOrNever, Section, Share, Size, Whole
 
+_LONGEST_TIMEOUT = timedelta(seconds=90)
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 
 
@@ -65,6 +66,16 @@ class AgentSettings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+def _no_silence(value: timedelta) -> timedelta:
+    """To connect, to encrypt and to answer may take so long each; 300 seconds of silence are held to be no life."""
+    if value > _LONGEST_TIMEOUT:
+        raise ValueError(
+            f'write "{int(_LONGEST_TIMEOUT.total_seconds())}s" at most: connecting, encrypting and the answer may '
+            "take so long each, and who waits for more than 300 seconds is taken for one that hangs"
+        )
+    return value
+
+
 class UpstreamSettings(Section):
     """[upstream]: the SCIM service. `timeout` is per request.
 
@@ -78,7 +89,7 @@ class UpstreamSettings(Section):
     token: SecretStr | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
-    timeout: Duration = timedelta(seconds=30)
+    timeout: Annotated[Duration, AfterValidator(_no_silence)] = timedelta(seconds=30)
     workers: Whole = Field(default=8, ge=1, le=64)
     attempts: Whole = Field(default=5, ge=1, le=20)
     members_per_patch: Whole = Field(default=100, ge=1, le=10_000)

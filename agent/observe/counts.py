@@ -17,6 +17,7 @@ _VERBS = (
     "create user", "update user", "deactivate user", "let go user", "retire account", "delete user", "create group",
     "rename group", "delete group", "add members", "remove members", "read members",
 )  # fmt: skip
+_NO_GOOD = frozenset({ExitCode.USAGE, ExitCode.UPSTREAM})  # nothing could be pushed
 _OUTCOMES = ("done", "rejected", "interrupted")
 
 
@@ -25,12 +26,14 @@ class Tally:
     """The counts at one moment.
 
     cycles:      by exit code
+    in_a_row:    how many of the last cycles could push nothing, by whatever else than the guard or a source
     operations:  by verb and outcome
     durations:   cycles that ran to their end, by the first of BOUNDS they did not exceed; None: longer than all
     """
 
     since: datetime
     cycles: Mapping[str, int]
+    in_a_row: int
     operations: Mapping[tuple[str, str], int]
     durations: Mapping[float | None, int]
     seconds: float
@@ -50,6 +53,7 @@ class Counts:
         self._operations: Counter[tuple[str, str]] = Counter(
             {(verb, outcome): 0 for verb in _VERBS for outcome in _OUTCOMES}
         )
+        self._in_a_row = 0
         self._durations: Counter[float | None] = Counter()
         self._seconds = 0.0
         self._reads = self._writes = self._throttled = 0
@@ -59,6 +63,7 @@ class Counts:
         """Count a cycle that ran to its end; `requests` with the `writes` among them."""
         with self._lock:
             self._cycles[str(int(exit_code))] += 1
+            self._in_a_row = self._in_a_row + 1 if exit_code in _NO_GOOD else 0
             self._durations[next((bound for bound in BOUNDS if seconds <= bound), None)] += 1
             self._seconds += seconds
             self._reads += max(0, requests - writes)
@@ -68,6 +73,7 @@ class Counts:
         """Count a cycle that could not run to its end; None: because of a defect."""
         with self._lock:
             self._cycles[DEFECT if exit_code is None else str(int(exit_code))] += 1
+            self._in_a_row += 1
 
     def operation(self, verb: str, outcome: str) -> None:
         """Count an operation that ended."""
@@ -90,6 +96,7 @@ class Counts:
             return Tally(
                 since=self._since,
                 cycles=MappingProxyType(dict(self._cycles)),
+                in_a_row=self._in_a_row,
                 operations=MappingProxyType(dict(self._operations)),
                 durations=MappingProxyType(dict(self._durations)),
                 seconds=self._seconds,

@@ -15,6 +15,7 @@ from sqlalchemy import Table, func, select
 
 from agent.connection import Connection
 from agent.errors import ExitCode
+from agent.plan.operations import REMOVALS
 from agent.state.tables import cycle, desired_group, ledger_group, ledger_member, ledger_user, rejected, source
 
 # Everything was read, and everything that may be pushed was tried.
@@ -49,14 +50,17 @@ class LastCycle:
 class Figures:
     """The state at one moment.
 
-    complete_at:  when the last cycle ended that read every source completely and could push
-    users:        upstream, by whether they are external and whether they are active
+    complete_at:        when the last cycle ended that read every source completely and could push
+    rejected_removals:  the users to deactivate or delete, and the groups to take somebody out of or to delete, among
+                        the rejected objects
+    users:              upstream, by whether they are external and whether they are active
     """
 
     sources: tuple[SourceFigures, ...]
     last: LastCycle | None
     complete_at: datetime | None
     rejected: int
+    rejected_removals: int
     unknown_members: int
     users: Mapping[tuple[bool, bool], int]
     groups: int
@@ -65,12 +69,14 @@ class Figures:
 
 def read_figures(reader: Transaction, connection: Connection) -> Figures:
     """Read them."""
+    objects = select(func.count(rejected.c.entry_id.distinct()))
     unknown = select(func.coalesce(func.sum(desired_group.c.unresolved), 0))
     return Figures(
         sources=_sources(reader, connection),
         last=_last(reader),
         complete_at=_complete_at(reader),
-        rejected=reader.execute(select(func.count(rejected.c.entry_id.distinct()))).scalar_one(),
+        rejected=reader.execute(objects).scalar_one(),
+        rejected_removals=reader.execute(objects.where(rejected.c.operation.in_(REMOVALS))).scalar_one(),
         unknown_members=reader.execute(unknown).scalar_one(),
         users=_users(reader),
         groups=_count(reader, ledger_group),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.observe.figures import Figures, SourceFigures
 from agent.observe.pulse import Pulse
-from agent.schedule import due_after
+from agent.schedule import CLOCK_WAVERS, due_after, is_put_off
 from agent.settings import ScheduleSettings, Settings
 
 _OVERDUE = timedelta(minutes=1)  # after that the schedule is held to be dead
@@ -27,12 +27,14 @@ class Judgement:
     since: datetime | None = None
 
 
-def schedule_lives(next_cycle: datetime | None) -> bool:
+def schedule_lives(schedule: ScheduleSettings, next_cycle: datetime | None) -> bool:
     """Tell whether the schedule goes on, by when it says that the next cycle begins."""
-    return next_cycle is not None and datetime.now(UTC) - next_cycle < _OVERDUE
+    if next_cycle is None or is_put_off(schedule, next_cycle):
+        return False
+    return datetime.now(UTC) - next_cycle < _OVERDUE
 
 
-def life_of(pulse: Pulse, next_cycle: datetime | None) -> Judgement:
+def life_of(pulse: Pulse, schedule: ScheduleSettings, next_cycle: datetime | None) -> Judgement:
     """Tell whether the schedule lives, and the cycle that runs goes forward."""
     if pulse.running and pulse.silence >= _LONGEST_SILENCE:
         sentence = f"The cycle that runs has not gone forward for {int(pulse.silence)} seconds. Restart the service."
@@ -42,7 +44,10 @@ def life_of(pulse: Pulse, next_cycle: datetime | None) -> Judgement:
     if next_cycle is None:
         return Judgement("daemon", well=False, sentence="The schedule holds no further cycle. Restart the service.")
     when = f"{next_cycle.astimezone(UTC):{_MOMENT}}"
-    if not schedule_lives(next_cycle):
+    if is_put_off(schedule, next_cycle):
+        sentence = f"The clock was set back: the next cycle would begin at {when} only. Restart the service."
+        return Judgement("daemon", well=False, sentence=sentence)
+    if not schedule_lives(schedule, next_cycle):
         sentence = f"A cycle was due at {when} and has not begun. Restart the service."
         return Judgement("daemon", well=False, sentence=sentence)
     return Judgement("daemon", well=True, sentence=f"The next cycle begins at {when}.")
@@ -72,8 +77,11 @@ def _source(item: SourceFigures, schedule: ScheduleSettings, patience: timedelta
 
 
 def _by_age(about: str, told: str, since: datetime, schedule: ScheduleSettings, patience: timedelta) -> Judgement:
-    latest = due_after(schedule, since) + patience
-    if datetime.now(UTC) <= latest:
+    now, latest = datetime.now(UTC), due_after(schedule, since) + patience
+    if since - now > CLOCK_WAVERS:
+        sentence = f"{told}, which is yet to come: the clock was set back. Correct it, or wait for the next cycle."
+        return Judgement(about, well=False, sentence=sentence, since=since)
+    if now <= latest:
         return Judgement(about, well=True, sentence=f"{told}.", since=since)
     sentence = f"{told}, and not again by {latest.astimezone(UTC):{_MOMENT}}, which is the limit. {_TO_DO}"
     return Judgement(about, well=False, sentence=sentence, since=since)

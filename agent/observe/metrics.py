@@ -62,6 +62,8 @@ def exposition(seen: Seen) -> bytes:
 def _counted(tally: Tally) -> Iterator[Metric]:
     cycles = [((code,), number) for code, number in tally.cycles.items()]
     yield _counters("cycles", "Cycles by exit code; defect: an error in Rollcall.", ("exit_code",), cycles)
+    text = "How many of the last cycles could push nothing (exit codes 2 and 5, and defects)."
+    yield _gauge("cycles_failed_in_a_row", text, tally.in_a_row)
     buckets, number = list[tuple[str, float]](), 0
     for bound in (*BOUNDS, None):
         number += tally.durations.get(bound, 0)
@@ -112,6 +114,8 @@ def _last_cycle(last: LastCycle | None) -> Iterator[Metric]:
 
 def _stock(figures: Figures) -> Iterator[Metric]:
     yield _gauge("rejected_objects", "Objects whose last push was refused.", figures.rejected)
+    text = "Those among them that are to be deactivated, deleted or taken out of a group, and still are in."
+    yield _gauge("rejected_removals", text, figures.rejected_removals)
     yield _gauge("unknown_members", "Members of selected groups that no source can name.", figures.unknown_members)
     users = [
         (("external" if external else "managed", "active" if active else "inactive"), number)

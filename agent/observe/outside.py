@@ -96,7 +96,7 @@ class Outside:
         try:
             match path:
                 case "/healthz":
-                    return _healthz(life_of(self._pulse, self._next_cycle()), as_json=as_json)
+                    return _healthz(self._life(), as_json=as_json)
                 case "/readyz":
                     return _readyz(readiness_of(self._read(), self._connection.settings), as_json=as_json)
                 case "/metrics":
@@ -108,13 +108,16 @@ class Outside:
             return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"A defect in Rollcall; the log tells more.\n")
         return None
 
+    def _life(self) -> Judgement:
+        return life_of(self._pulse, self._connection.settings.schedule, self._next_cycle())
+
     def _metrics(self) -> bytes:
         figures: Figures | None = None
         with contextlib.suppress(StateProblem):
             figures = self._read()
         connection = self._connection
         readiness = readiness_of(figures, connection.settings) if figures else ()
-        alive = life_of(self._pulse, self._next_cycle()).well
+        alive = self._life().well
         return exposition(Seen(connection, self._pulse.counts.tally(), figures, alive, readiness))
 
     def _read(self) -> Figures:

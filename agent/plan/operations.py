@@ -231,3 +231,8 @@ VERBS = (
     DeleteGroup.verb,
     DeleteUser.verb,
 )
+
+# Refused, they leave somebody in who ought to be out.
+REMOVALS = frozenset({
+    RemoveMembers.verb, "deactivate user", "let go user", RetireAccount.verb, DeleteGroup.verb, DeleteUser.verb,
+})  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ from connectors.ldap.tls import VerifiedTls
 from connectors.ldap.words import logon_refused, no_connection
 
 _SUCCESS = 0
+# However many servers are dead, the agent shows life before anybody takes it for one that hangs (300 seconds).
+_LONGEST_OPENING = 240.0  # seconds
+_ANSWERS = 3  # that a server owes once it is connected: to StartTLS, of TLS itself, and to the bind
 _Session = TypeVar("_Session", bound=Session)
 
 
@@ -29,7 +33,7 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
 
     The next one is tried when a server is unreachable, shows a wrong certificate, is busy or does not take a ticket of
     Kerberos. A refused password is not tried elsewhere: the servers share the account, and more attempts could lock it.
-    Raises SourceError.
+    All of that takes a few minutes at most; then no further server is tried. Raises SourceError.
     """
     if settings.logon == "kerberos":
         with ticket_of(settings) as ticket:
@@ -40,12 +44,17 @@ def open_as(kind: type[_Session], settings: DirectorySettings) -> _Session:
 def _first_of_servers(kind: type[_Session], settings: DirectorySettings, ticket: Ticket | None) -> _Session:
     troubles: list[SourceError] = []
     servers = settings.servers()
+    latest = time.monotonic() + _LONGEST_OPENING
     while True:
         try:
             server = next(servers, None)
             if server is None:
                 break
-            return _open(kind, server, settings, ticket)
+            patience = int((latest - time.monotonic() - settings.connect_timeout) / _ANSWERS)
+            if patience < 1:
+                troubles.append(_no_further_one(settings, len(troubles)))
+                break
+            return _open(kind, server, settings, ticket, patience)
         except CredentialsRefused:
             raise
         except SourceError as error:  # of the server, or of finding the next one
@@ -56,12 +65,22 @@ def _first_of_servers(kind: type[_Session], settings: DirectorySettings, ticket:
     raise trouble(" ".join(str(one) for one in troubles))
 
 
+def _no_further_one(settings: DirectorySettings, tried: int) -> SourceError:
+    return SourceUnreachable(
+        f"source {settings.name}: {tried} servers were tried and did not let the agent in within "
+        f"{int(_LONGEST_OPENING)} seconds, so no further one was tried; the next cycle begins with the first again. "
+        "Take servers that are gone out of urls or of DNS, or lower connect_timeout."
+    )
+
+
 def _open(
-    kind: type[_Session], server: DirectoryServer, settings: DirectorySettings, ticket: Ticket | None
+    kind: type[_Session], server: DirectoryServer, settings: DirectorySettings, ticket: Ticket | None, patience: int
 ) -> _Session:
+    """Connect and log on. `patience`: how many seconds each answer may take until that is done."""
     url = server.url
     secure = urlsplit(url).scheme == "ldaps"
-    connection = _connection(server, settings, ticket)
+    usual = settings.time_limit + settings.connect_timeout
+    connection = _connection(server, settings, ticket, min(patience, usual))
     try:
         connection.open(read_server_info=False)
         if not secure and settings.starttls and not connection.start_tls(read_server_info=False):
@@ -75,6 +94,7 @@ def _open(
         else:
             bind_with_ticket(connection, url, settings)
         result = dict(connection.result)
+        connection.socket.settimeout(usual)
     except SourceError:
         abandon(connection)
         raise
@@ -100,7 +120,7 @@ def _logon(settings: DirectorySettings, host: str, ticket: Ticket | None) -> dic
     return {"user": settings.bind_dn or None, "password": password.get_secret_value() if password else None}
 
 
-def _connection(place: DirectoryServer, settings: DirectorySettings, ticket: Ticket | None) -> Any:  # noqa: ANN401 - ldap3 has no types
+def _connection(place: DirectoryServer, settings: DirectorySettings, ticket: Ticket | None, patience: int) -> Any:  # noqa: ANN401 - ldap3 has no types
     """Prepare a connection; nothing is sent yet. Raises SourceError."""
     parts = urlsplit(place.url)
     host = parts.hostname or ""
@@ -128,7 +148,7 @@ def _connection(place: DirectoryServer, settings: DirectorySettings, ticket: Tic
             auto_referrals=False,  # the password would go to whatever server is named
             return_empty_attributes=False,
             check_names=False,
-            receive_timeout=settings.time_limit + settings.connect_timeout,
+            receive_timeout=patience,
             raise_exceptions=False,
         )
     except LDAP3_RAISES as error:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from connectors.base import Reach, SourceSettings
 from connectors.distinguished_name import DistinguishedNameError, domain_of, is_under, normalise
 from connectors.entries import EntrySettings
 
+# Together they are the longest silence of a request; agent/observe/health.py takes 300 seconds of it for no life.
+_LONGEST = {"connect_timeout": 60, "time_limit": 230}  # seconds
 _PORTS = {"ldap": 389, "ldaps": 636}
 _PRINCIPAL = re.compile(r"[^@\\=\s]+@[^@\\=\s]+")
 # The classes that hold others in practice (RFC 4519, RFC 4524, and the containers of Active Directory and 389).
@@ -69,8 +71,8 @@ class DirectorySettings(SourceSettings):
     keytab_file: Path | None = None
     ca_file: Path | None = None
     starttls: bool = True
-    connect_timeout: int = Field(default=10, ge=1, le=300)
-    time_limit: int = Field(default=60, ge=1, le=3600)
+    connect_timeout: int = Field(default=10, ge=1)
+    time_limit: int = Field(default=60, ge=1)
     page_size: int = Field(default=1000, ge=1, le=100_000)
     sentinel: str | None = None
     continuation_references: Literal["partial", "ignore"] = "partial"
@@ -90,6 +92,17 @@ class DirectorySettings(SourceSettings):
     def _bases(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for base in value:
             _check_dn(base)
+        return value
+
+    @field_validator("connect_timeout", "time_limit")
+    @classmethod
+    def _no_silence(cls, value: int, info: ValidationInfo) -> int:
+        longest = _LONGEST[info.field_name or ""]
+        if value > longest:
+            raise ValueError(
+                f"write {longest} seconds at most: who waits for a server with more than 300 seconds of silence is "
+                "taken for one that hangs"
+            )
         return value
 
     @field_validator("sentinel")

@@ -102,6 +102,19 @@ def test_sighup_takes_over_new_settings_and_refuses_wrong_ones(ready: Agent, sci
     assert "settings reloaded" in said
 
 
+def test_settings_that_a_defect_keeps_from_being_read_end_no_daemon(ready: Agent, scim: ScimService) -> None:
+    with running(ready) as daemon:
+        wait_for(lambda: "app-a" in scim.membership())
+        ready.configuration.write_text(f"deep = {'[' * 3000}")  # deeper than tomllib follows
+        daemon.send_signal(signal.SIGHUP)
+        wait_for(lambda: "because of a defect in Rollcall" in ready.log.read_text() or daemon.poll() is not None)
+        ready.ldif.write_text(people(4) + group("app-a", *uids(4)))
+        wait_for(lambda: len(scim.membership()["app-a"]) == 4)
+        assert daemon.poll() is None
+
+    assert "RecursionError" in ready.log.read_text()
+
+
 def test_cycles_never_overlap(ready: Agent, scim: ScimService) -> None:
     scim.faults.append(Fault(lambda r: r.method == "POST", times=1000, delay=0.7))
     with running(ready) as daemon:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import signal
 import socket
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 
+from agent.connection import connect
+from agent.daemon import Daemon
+from agent.service.supervisor import Unsupervised
 from tests.acceptance.outside import Outside
 from tests.acceptance.telling import in_the_state
 from tests.acceptance.test_daemon import running, wait_for
@@ -82,6 +90,70 @@ def test_a_schedule_that_has_no_cycle_now_does_not_make_it_stale(outside: Outsid
     assert rested == 200
 
 
+def test_what_was_last_read_in_the_future_is_not_fresh(outside: Outside, agent: Agent) -> None:
+    outside.configure(schedule={"every": "12h"})
+    with running(agent):
+        wait_for(lambda: outside.answers("/readyz"))
+        in_the_state(agent, "UPDATE source SET fresh_at = datetime('now', '+10 hours')")
+        in_the_state(agent, "UPDATE cycle SET ended_at = datetime('now', '+10 hours')")
+        said = ("cycle: not ready. The last complete one ended at ", "source corp: not ready. Read completely at ")
+        wait_for(lambda: all(text in outside.get("/readyz").text for text in said))
+        told = outside.get("/readyz")
+
+    assert told.status_code == 503
+    assert told.text.count("which is yet to come: the clock was set back.") == 2
+
+
+def test_cycles_of_before_the_clock_was_set_back_are_not_the_last_ones(outside: Outside, agent: Agent) -> None:
+    outside.configure(schedule={"every": "12h"})
+    agent.sync()
+    agent.sync()
+    in_the_state(agent, "UPDATE source SET fresh_at = datetime('now', '+10 hours')")
+    in_the_state(agent, "UPDATE cycle SET ended_at = datetime('now', '+10 hours')")
+    in_the_state(agent, "UPDATE cycle SET started_at = datetime(started_at, '+10 hours')")
+    before = [cycle["cycle_id"] for cycle in agent.run("status", "--json").document["cycles"]]
+    with running(agent):
+        wait_for(lambda: outside.answers("/readyz"))
+        cycles = [cycle["cycle_id"] for cycle in agent.run("status", "--json").document["cycles"]]
+
+    assert cycles[1:] == before
+
+
+def test_a_clock_that_is_set_back_delays_no_cycle(
+    outside: Outside, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[BackgroundScheduler] = []
+
+    def make(**options: Any) -> BackgroundScheduler:
+        made.append(BackgroundScheduler(**options))
+        return made[0]
+
+    monkeypatch.setattr("agent.daemon.BackgroundScheduler", make)
+    outside.configure(schedule={"every": "1h"})
+    asked = _Asked()
+    thread = threading.Thread(target=Daemon(lambda: connect(agent.configuration), asked).run)
+    thread.start()
+    try:
+        wait_for(lambda: outside.answers() and outside.metric("cycles_total", exit_code="0") == 1)
+        # To the scheduler it is the same: the next cycle is as far away as the clock was set back.
+        made[0].modify_job("cycle", next_run_time=datetime.now(UTC) + timedelta(hours=10))
+        wait_for(lambda: outside.metric("cycles_total", exit_code="0") == 2)
+        time.sleep(1)  # it is one cycle and no storm
+        assert outside.metric("cycles_total", exit_code="0") == 2
+        assert outside.answers("/healthz")
+    finally:
+        asked.stop()
+        thread.join(timeout=20)
+
+
+class _Asked(Unsupervised):
+    """Asks the daemon to stop without a signal."""
+
+    def obey(self, stop: Callable[[], None], reload: Callable[[], None]) -> None:
+        del reload
+        self.stop = stop
+
+
 def test_an_upstream_that_is_away_makes_it_not_ready_once_the_limit_is_over(
     outside: Outside, scim: ScimService
 ) -> None:
@@ -153,6 +225,16 @@ def test_new_settings_move_the_endpoint_and_turn_it_off(outside: Outside) -> Non
         daemon.send_signal(signal.SIGHUP)
         wait_for(lambda: not outside.answers())
         assert daemon.poll() is None
+
+
+def test_a_timeout_of_the_upstream_that_looks_like_a_hanging_agent_is_refused(outside: Outside) -> None:
+    outside.configure(upstream={"timeout": "2m"})
+    refused = outside.agent.run("status")
+    outside.configure(upstream={"timeout": "90s"})
+
+    assert refused.code == 2
+    assert 'upstream.timeout: write "90s" at most: ' in refused.err
+    assert outside.agent.run("status").code == 0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.outside import Outside
 from tests.acceptance.test_daemon import running, wait_for
+from tests.acceptance.test_leavers import ALL, OPEN, WITHOUT, months_pass
 from tests.acceptance.test_secrets import JWT
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, person, uids
@@ -89,6 +90,53 @@ def test_cycles_operations_and_requests_are_counted(outside: Outside, agent: Age
     assert (reads + writes, writes) == (counts["requests"], counts["writes"])
     assert figure("cycle_duration_seconds_count") == 1
     assert [figure("cycles_total", exit_code=code) for code in ("0", "2", "3", "4", "5", "defect")] == [0] * 6
+
+
+def test_one_leaver_whom_the_upstream_does_not_let_go_shows_among_few_rejected_objects(
+    outside: Outside, agent: Agent, scim: ScimService
+) -> None:
+    scim.refuses = lambda user: "no such cost centre" if user["userName"].startswith("u1@") else None
+    with running(agent):
+        wait_for(lambda: outside.answers("/readyz") and outside.metric("rejected_objects") == 1)
+        before = outside.metric("rejected_removals")
+        scim.faults.append(Fault(lambda r: r.method == "PATCH" and "/Users/" in r.path, times=1000, status=400))
+        agent.ldif.write_text(people(20) + GUEST + group("app-a", *uids(19), "guest"))
+        wait_for(lambda: outside.metric("rejected_objects") == 2)
+        refused = outside.metric("rejected_removals")
+        agent.ldif.write_text(people(20) + GUEST + group("app-a", *uids(20), "guest"))
+        wait_for(lambda: outside.metric("rejected_removals") == 0)
+
+    assert (before, refused) == (0, 1)
+
+
+def test_refused_removals_from_a_group_and_deletions_show_too(agent: Agent, scim: ScimService) -> None:
+    outside = Outside(agent, scim)
+    agent.configure(scim, guard=OPEN, leavers={"delete_after": "30d", "delete_groups_after": "30d"})
+    agent.ldif.write_text(ALL + group("app-b", "u0", "u1"))
+    agent.sync()
+    agent.ldif.write_text(WITHOUT + group("app-b", "u0", "u1"))
+    agent.sync()
+    months_pass(agent)
+    scim.faults.append(Fault(lambda r: r.method == "DELETE", times=1000, status=403))
+    scim.faults.append(Fault(lambda r: r.method == "PATCH" and "/Groups/" in r.path, times=1000, status=400))
+    agent.ldif.write_text(WITHOUT + group("app-b", "u0"))
+    outside.configure(guard=OPEN, leavers={"delete_after": "30d", "delete_groups_after": "30d"})
+    with running(agent):
+        wait_for(lambda: outside.answers() and outside.metric("rejected_objects") == 2)
+        removals = outside.metric("rejected_removals")
+    operations = {row["operation"] for row in agent.run("status", "--json").document["rejected"]}
+
+    assert operations == {"remove members", "delete user"}
+    assert removals == 2
+
+
+def test_cycles_that_push_nothing_are_counted_in_a_row_until_one_does(outside: Outside, scim: ScimService) -> None:
+    scim.faults.append(Fault(lambda _request: True, times=100_000, status=401))
+    with running(outside.agent):
+        wait_for(lambda: outside.answers() and outside.metric("cycles_failed_in_a_row") >= 2)
+        scim.faults.clear()
+        wait_for(lambda: outside.metric("cycles_failed_in_a_row") == 0)
+        assert outside.metric("cycles_total", exit_code="5") >= 2
 
 
 def test_throttling_is_counted_once_however_many_workers_wait(outside: Outside, scim: ScimService) -> None:

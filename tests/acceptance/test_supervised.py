@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_daemon import running, wait_for
+from tests.acceptance.test_live import joins
 from tests.agent_runner import Agent
+from tests.connectors.conftest import plain
 from tests.ldif_text import group, people, uids
+from tests.servers.openldap import History, OpenLdap
 from tests.servers.scim_service import Fault, ScimService
 
 
@@ -84,6 +87,32 @@ def test_a_reload_in_a_long_cycle_lets_the_watchdog_wait_no_longer(
         wait_for(lambda: len(manager.lines("READY=1")) == 2)
 
     fed = [at for at, line in manager.told if line == "WATCHDOG=1"]
+    assert fed[-1] - fed[0] > 3
+    assert max(later - earlier for earlier, later in itertools.pairwise(fed)) < 2
+
+
+def test_a_reload_in_a_long_cycle_of_live_mode_lets_the_watchdog_wait_no_longer(
+    tmp_path: Path, agent: Agent, scim: ScimService, manager: Manager
+) -> None:
+    place = tmp_path / "server"
+    place.mkdir()
+    directory = OpenLdap(place, history=History.SESSION_LOG)
+    directory.load(plain(people(20) + group("app-a", *uids(3))))
+    with directory:
+        live = {"every": "1d", "live": True}
+        agent.configure(scim, directory.settings(), upstream={"workers": 1}, schedule=live)
+        with running(agent) as daemon:
+            wait_for(lambda: len(scim.membership().get("app-a", ())) == 3)
+            time.sleep(1.5)  # the watch begins when the first cycle has left a checkpoint
+            scim.faults.append(Fault(lambda request: request.method == "POST", times=1_000, delay=0.5))
+            directory.modify("\n".join(joins(f"u{number}") for number in range(8, 20)))
+            wait_for(lambda: len(scim.users) >= 5)
+            began = time.monotonic()
+            daemon.send_signal(signal.SIGHUP)
+            wait_for(lambda: len(manager.lines("READY=1")) == 2, seconds=30)
+
+    assert len(scim.membership()["app-a"]) == 15
+    fed = [at for at, line in manager.told if line == "WATCHDOG=1" and at > began - 1]
     assert fed[-1] - fed[0] > 3
     assert max(later - earlier for earlier, later in itertools.pairwise(fed)) < 2
 

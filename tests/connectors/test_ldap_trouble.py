@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from connectors.base import (
     Completeness,
@@ -23,6 +26,7 @@ from connectors.base import (
     Wanted,
 )
 from connectors.ldap import LdapConnector, LdapSettings
+from connectors.ldap.opening import open_session
 from tests.connectors.conftest import plain
 from tests.ldif_text import SUFFIX, group, people, person, uids
 from tests.servers.ldap_fault_proxy import LdapFaultProxy
@@ -208,6 +212,39 @@ def test_a_server_that_speaks_something_else_is_unreachable(fifty: OpenLdap, ans
     assert read.completeness is Completeness.FAILED
     assert f"{url} cannot be reached" in read.reason
     assert [finding.ok for finding in findings] == [False]
+
+
+def test_many_servers_that_never_answer_end_before_the_agent_is_taken_for_hanging(
+    fifty: OpenLdap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.ldap.opening._LONGEST_OPENING", 6.0)
+    with ExitStack() as dead:
+        silent = [dead.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(8)]
+        urls = [f"ldap://127.0.0.1:{server.getsockname()[1]}" for server in silent]
+        began = time.monotonic()
+        read = end(events(fifty.settings(urls=urls, connect_timeout=1, time_limit=3)))
+        took = time.monotonic() - began
+
+    assert read.completeness is Completeness.FAILED
+    assert re.search(
+        r"\b[1-7] servers were tried and did not let the agent in within 6 seconds, so no fur", read.reason
+    )
+    assert urls[0] in read.reason
+    assert urls[-1] not in read.reason
+    assert took < 6
+
+
+def test_the_patience_of_opening_is_not_that_of_reading(fifty: OpenLdap) -> None:
+    session = open_session(LdapSettings(**fifty.settings(connect_timeout=60, time_limit=230)))  # type: ignore[arg-type]
+    with closing(session):
+        assert session._connection.socket.gettimeout() == 290
+
+
+@pytest.mark.parametrize(("setting", "longest"), [("connect_timeout", 60), ("time_limit", 230)])
+def test_a_time_that_makes_the_agent_look_as_if_it_hung_is_refused(fifty: OpenLdap, setting: str, longest: int) -> None:
+    assert LdapSettings(**fifty.settings(**{setting: longest}))  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match=rf"write {longest} seconds at most: .* 300 seconds of silence"):
+        LdapSettings(**fifty.settings(**{setting: longest + 1}))  # type: ignore[arg-type]
 
 
 def test_ldaps_to_a_port_without_tls_says_what_to_change(fifty: OpenLdap) -> None:

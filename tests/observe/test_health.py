@@ -8,8 +8,11 @@ import pytest
 
 from agent.observe.health import life_of
 from agent.observe.pulse import Pulse
+from agent.schedule import due_after
+from agent.settings import ScheduleSettings
 
-SOON = datetime.now(UTC) + timedelta(hours=1)
+HOURLY = ScheduleSettings(every=timedelta(hours=1))
+SOON = datetime.now(UTC) + timedelta(minutes=59)
 
 
 class Clock:
@@ -24,11 +27,11 @@ def test_a_cycle_that_does_not_go_forward_for_long_is_not_alive_and_is_again_wit
     pulse = Pulse(clock)
     with pulse.cycle():
         clock.now += 299
-        patient = life_of(pulse, SOON)
+        patient = life_of(pulse, HOURLY, SOON)
         clock.now += 1
-        hanging = life_of(pulse, SOON)
+        hanging = life_of(pulse, HOURLY, SOON)
         pulse.alive()
-        again = life_of(pulse, SOON)
+        again = life_of(pulse, HOURLY, SOON)
 
     assert (patient.well, hanging.well, again.well) == (True, False, True)
     assert hanging.sentence == "The cycle that runs has not gone forward for 300 seconds. Restart the service."
@@ -44,7 +47,7 @@ def test_reading_planning_and_pushing_are_signs_of_life(sign: str) -> None:
             sign
         ]()
 
-        assert life_of(pulse, SOON).well
+        assert life_of(pulse, HOURLY, SOON).well
 
 
 def test_between_two_cycles_the_silence_may_last_and_the_schedule_must_go_on() -> None:
@@ -53,7 +56,32 @@ def test_between_two_cycles_the_silence_may_last_and_the_schedule_must_go_on() -
     clock.now += 100_000
     overdue = datetime.now(UTC) - timedelta(minutes=2)
 
-    assert life_of(pulse, SOON).well
-    assert "has not begun. Restart the service." in life_of(pulse, overdue).sentence
-    assert not life_of(pulse, overdue).well
-    assert not life_of(pulse, None).well
+    assert life_of(pulse, HOURLY, SOON).well
+    assert "has not begun. Restart the service." in life_of(pulse, HOURLY, overdue).sentence
+    assert not life_of(pulse, HOURLY, overdue).well
+    assert not life_of(pulse, HOURLY, None).well
+
+
+@pytest.mark.parametrize(
+    ("schedule", "latest"),
+    [
+        (HOURLY, timedelta(hours=1)),
+        (ScheduleSettings(every=timedelta(hours=1), jitter=timedelta(minutes=10)), timedelta(minutes=70)),
+        (ScheduleSettings(cron="* * * * *"), timedelta(minutes=1)),
+    ],
+)
+def test_a_next_cycle_that_is_later_than_the_schedule_has_it_is_no_life(
+    schedule: ScheduleSettings, latest: timedelta
+) -> None:
+    pulse = Pulse()
+    put_off = datetime.now(UTC) + latest + timedelta(minutes=2)
+
+    assert life_of(pulse, schedule, datetime.now(UTC) + min(latest, timedelta(seconds=30))).well
+    assert not life_of(pulse, schedule, put_off).well
+    assert life_of(pulse, schedule, put_off).sentence.startswith("The clock was set back: the next cycle would begin")
+
+
+def test_a_schedule_of_working_days_lives_at_the_weekend() -> None:
+    schedule = ScheduleSettings(cron="0 6 * * 1")
+
+    assert life_of(Pulse(), schedule, due_after(schedule, datetime.now(UTC))).well
