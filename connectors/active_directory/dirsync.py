@@ -5,6 +5,11 @@ list, for a whole naming context: whatever lies outside the bases and filters in
 
 It says nothing of the groups that an entry was taken back into when it was restored from the deleted objects: then
 only a full read tells.
+
+Without the right to replicate directory changes it can be asked for what the account may see
+(LDAP_DIRSYNC_OBJECT_SECURITY). Windows then holds the rights of the account against each change. Samba reads with these
+rights the replPropertyMetaData that it compares with the cookie, and leaves out without a word whatever hides that; so
+nothing but Windows is asked.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from connectors.distinguished_name import DistinguishedNameError, domain_of, nor
 from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
+from connectors.ldap.session import MissingBase
 
 _COMPARED = "replPropertyMetaData"
 _COOKIE, _RIGHT = "cookie", "right"
@@ -59,7 +65,7 @@ class DirSync:
             return self._first(_FULL_RIGHT)
         except NoRight:
             self._own_eyes = True
-            refuse_where_own_eyes_miss_changes(self._session, self._settings)
+            refuse_where_own_eyes_miss_changes(self._session, self._settings, self._whereabouts)
             return self._first(_OWN_EYES)
 
     def observe(self, found: Found) -> bool:
@@ -68,6 +74,14 @@ class DirSync:
         Where the account's own eyes count, who hides the number from them may hide what DirSync goes by, too.
         """
         return not self._own_eyes or bool(found.attributes.get(NUMBER))
+
+    def refuse(self, since: Position) -> None:
+        """Refuse a position of a time when any controller was asked for what the account may see.
+
+        What is missing since then shows nowhere, whether or not anything has changed in the meantime.
+        """
+        if since[_RIGHT] == _OWN_EYES and not self._whereabouts.windows:
+            raise CheckpointRefused(_told_too_little(self._whereabouts.context))
 
     def _first(self, right: str) -> dict[str, str]:
         """Ask for as little as can be: the cookie does not depend on the filter."""
@@ -113,19 +127,32 @@ class DirSync:
                 )
 
 
-def refuse_where_own_eyes_miss_changes(session: ActiveDirectorySession, settings: ActiveDirectorySettings) -> None:
-    """Raise ReadInterrupted if DirSync would leave out people who change. One of them stands for all.
+def refuse_where_own_eyes_miss_changes(
+    session: ActiveDirectorySession, settings: ActiveDirectorySettings, whereabouts: Whereabouts
+) -> None:
+    """Raise ReadInterrupted if DirSync, without the right to replicate changes, may leave out somebody who changes.
 
-    Samba reads with the rights of the account what it compares with the cookie, and goes on without a word.
+    Of Windows no more is asked than that one person shows what is compared, for nobody has tried it there.
     """
+    if not whereabouts.windows:
+        raise ReadInterrupted(_told_too_little(whereabouts.context))
     for base in settings.user_bases:
-        for found in session.search(base, settings.people, [_COMPARED], page_size=1):
-            if isinstance(found, Found):
-                if _COMPARED.lower() not in found.attributes:
-                    raise ReadInterrupted(
-                        f"{found.dn} does not show the account its {_COMPARED}, without which changes are left out"
-                    )
-                break
+        try:
+            people = session.search(base, settings.people, [_COMPARED], page_size=1)
+            first = next((one for one in people if isinstance(one, Found)), None)
+        except MissingBase:  # the read will say so itself
+            continue
+        if first is not None and _COMPARED.lower() not in first.attributes:
+            raise ReadInterrupted(
+                f"{first.dn} does not show the account its {_COMPARED}, without which changes are left out"
+            )
+
+
+def _told_too_little(context: str) -> str:
+    return (
+        f"the account may not replicate directory changes of {context}, and without that right only a controller of "
+        "Windows is known to leave no change out"
+    )
 
 
 def _flags(right: str) -> int:

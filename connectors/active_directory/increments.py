@@ -50,6 +50,9 @@ class NoticeSource(Protocol):
     def observe(self, found: Found) -> bool:
         """Tell whether changes of this entry will be told."""
 
+    def refuse(self, since: Position) -> None:
+        """Raise CheckpointRefused if this position cannot be relied upon, whatever changed since."""
+
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Return what changed since, by objectGUID, and its part of the next position. Raises CheckpointRefused."""
 
@@ -106,6 +109,7 @@ class Increments:
         """Ask, unless the database is as it was."""
         del landmarks
         self._compare()
+        self._source.refuse(since)
         looked_at, listed_at = (datetime.fromisoformat(since[key]) for key in (_LOOKED_AT, _LISTED_AT))
         if self._now - looked_at > _TOMBSTONES_LAST:
             raise CheckpointRefused(

@@ -40,6 +40,9 @@ class UsnChanged:
         """An entry that does not show its number would never be found again."""
         return bool(found.attributes.get(NUMBER))
 
+    def refuse(self, since: Position) -> None:
+        """A number is a number."""
+
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Search the whole domain, deleted entries included: whoever left the bases has changed, too."""
         notices: Notices = {}
