@@ -9,7 +9,8 @@ Both number the changes of one database, that of one domain controller. Neither 
 Whether deleted entries are told of depends on the account: the container of the deleted objects is open to
 administrators only. To an account to which no tombstone is shown every entry there is is listed instead, whenever
 something changed, and what is not on the list is gone. Once a day that is done for everybody: that one tombstone is
-shown does not prove that all are. And it is done in every read if a filter depends on what is never told.
+shown does not prove that all are. And it is done in every read if a filter depends on what is never told. The list
+also shows whether an entry hides by now what its changes are told by.
 """
 
 from __future__ import annotations
@@ -94,13 +95,12 @@ class Increments:
         self._begun = self._position(self._source.begin(), listed_at=self._now)
 
     def observe(self, found: Found) -> None:
-        """Notice an entry whose changes would not be told."""
+        """Notice an entry whose changes would not be told: the right to see its number may have gone."""
         self._untold = self._untold or not self._source.observe(found)
 
     def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: what changed during the read may have been missed where it was and where it is."""
-        if self._untold:
-            raise CheckpointRefused("an entry does not show its uSNChanged, so its changes would not be noticed")
+        self._refuse_what_is_untold()
         notices, reached = self._source.notices(self._begun)
         yield from settle(notices, self._look_up, self._evidence)
         return self._position(reached, listed_at=self._now)
@@ -126,12 +126,17 @@ class Increments:
         due = abs(self._now - listed_at) > _A_WHILE
         lists_all = not told or due or not self._sight.sees_tombstones(self._whereabouts.context)
         if lists_all:
-            yield from self._look_up.everything()
+            yield from self._look_up.everything(self)
+            self._refuse_what_is_untold()
             # Who moved in the meantime may have been missed by the list where they were and where they are.
             later, reached = self._source.notices(self._position(reached, listed_at=self._now))
             others |= yield from settle(later, self._look_up, self._evidence)
         position = self._position(reached, listed_at=self._now if lists_all else listed_at)
         return Progress(position, news=others, lists_all=lists_all)
+
+    def _refuse_what_is_untold(self) -> None:
+        if self._untold:
+            raise CheckpointRefused("an entry does not show its uSNChanged, so its changes would not be noticed")
 
     def _compare(self) -> None:
         """Raise CheckpointRefused unless this is the database of the last read, and knows all that was read."""
