@@ -20,6 +20,7 @@ from connectors.base import Finding
 from connectors.errors import ReadInterrupted, SourceError, SourceUnreachable
 from connectors.ldap.bases import check_bases
 from connectors.ldap.found import Found
+from connectors.ldap.landmarks import UNKNOWN, look_at_landmarks
 
 _CLOCK = timedelta(minutes=5)  # Kerberos refuses whoever is further off (RFC 4120, 1.2)
 _LOOKED_AT = 100  # people and groups: what the account may read of one it mostly may of all
@@ -139,6 +140,9 @@ class DomainCheck:
                 'every read is full, as changes asks for ("full")',
                 'That does, but every cycle costs as much as the first; changes = "auto" has only the changes read.',
             )
+            return False
+        if not look_at_landmarks(self._session, self._settings).all_known():
+            yield self._well(UNKNOWN)
             return False
         if self._settings.changes == "usn":
             yield self._by_number("", ', as changes asks for ("usn")')
