@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from connectors.active_directory.catalogue import open_catalogue
-from connectors.active_directory.dirsync import refuse_where_own_eyes_miss_changes
+from connectors.active_directory.dirsync import refuse_where_changes_are_missed, refuse_where_own_eyes_miss_changes
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
 from connectors.active_directory.landmarks import CURRENT_TIME, Whereabouts, forest_of, look_around, read_time
@@ -178,14 +178,20 @@ class DomainCheck:
             self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", 0)
         except NoRight:
             refuse_where_own_eyes_miss_changes(self._session, self._settings, whereabouts)
-            if self._without_number:
-                raise ReadInterrupted(f"{self._without_number} does not show its uSNChanged") from None
+            self._refuse_hidden_number()
             self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", OBJECT_SECURITY)
             return self._well(
                 "the account may not replicate directory changes; what it may see itself is asked for instead",
                 "That does. The right would be Replicating Directory Changes; without, what it cannot see is missed.",
             )
+        refuse_where_changes_are_missed(self._session, self._settings, whereabouts)
+        if not whereabouts.windows:
+            self._refuse_hidden_number()
         return self._well("the account may replicate directory changes (DirSync)")
+
+    def _refuse_hidden_number(self) -> None:
+        if self._without_number:
+            raise ReadInterrupted(f"{self._without_number} does not show its uSNChanged")
 
     def _deleted(self, context: str) -> Finding:
         if sees_tombstones(self._session, context):

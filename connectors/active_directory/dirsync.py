@@ -8,8 +8,9 @@ only a full read tells.
 
 Without the right to replicate directory changes it can be asked for what the account may see
 (LDAP_DIRSYNC_OBJECT_SECURITY). Windows then holds the rights of the account against each change. Samba reads with these
-rights the replPropertyMetaData that it compares with the cookie, and leaves out without a word whatever hides that; so
-nothing but Windows is asked.
+rights the uSNChanged and the replPropertyMetaData that it compares with the cookie, and leaves out without a word
+whatever hides one of them; so nothing but Windows is asked. To an account with the right to replicate Samba does the
+same (seen with 4.17.12). So there every entry has to show both.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight, Part
 from connectors.active_directory.settings import ActiveDirectorySettings
-from connectors.active_directory.witnesses import NUMBER
+from connectors.active_directory.witnesses import U_S_N_CHANGED
 from connectors.distinguished_name import DistinguishedNameError, domain_of, normalise
 from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
+from connectors.ldap.samples import first_without
 from connectors.ldap.session import MissingBase
 
 _COMPARED = "replPropertyMetaData"
@@ -62,18 +64,23 @@ class DirSync:
     def begin(self) -> Mapping[str, str]:
         """Take a cookie, with the right to replicate changes or else for what the account itself may see."""
         try:
-            return self._first(_FULL_RIGHT)
+            first = self._first(_FULL_RIGHT)
         except NoRight:
             self._own_eyes = True
             refuse_where_own_eyes_miss_changes(self._session, self._settings, self._whereabouts)
             return self._first(_OWN_EYES)
+        refuse_where_changes_are_missed(self._session, self._settings, self._whereabouts)
+        return first
 
-    def observe(self, found: Found) -> bool:
-        """The cookie tells of every entry.
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What Samba reads with the rights of the account.
 
-        Where the account's own eyes count, who hides the number from them may hide what DirSync goes by, too.
+        Where its own eyes count on Windows, who hides the number from them may hide what DirSync goes by, too.
         """
-        return not self._own_eyes or bool(found.attributes.get(NUMBER))
+        if not self._whereabouts.windows:
+            return (U_S_N_CHANGED, _COMPARED)
+        return (U_S_N_CHANGED,) if self._own_eyes else ()
 
     def refuse(self, since: Position) -> None:
         """Refuse a position of a time when any controller was asked for what the account may see.
@@ -93,6 +100,7 @@ class DirSync:
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Collect every part of the answer: only the last one is the whole of it."""
         notices: Notices = {}
+        self._own_eyes = since[_RIGHT] == _OWN_EYES
         cookie, flags = bytes.fromhex(since[_COOKIE]), _flags(since[_RIGHT])
         # Whoever enters or leaves a filter is reported only if the attribute in it is asked for.
         signs = {*_SIGNS, *self._look_up.filter_types} - {MEMBER}
@@ -104,6 +112,10 @@ class DirSync:
                 if anchor is None:
                     raise CheckpointRefused(f"{self._session.url} reports a change without saying of what")
                 _take_note(notices.setdefault(anchor, Notice()), found, signs)
+        try:  # the rights may be others than at the full read
+            refuse_where_changes_are_missed(self._session, self._settings, self._whereabouts)
+        except ChangesMissed as missed:
+            raise CheckpointRefused(str(missed)) from missed
         return notices, {_COOKIE: cookie.hex(), _RIGHT: since[_RIGHT]}
 
     def _parts(self, search_filter: str, attributes: Sequence[str], cookie: bytes, flags: int) -> Iterator[Part]:
@@ -125,6 +137,21 @@ class DirSync:
                 raise CheckpointRefused(
                     f"{self._session.url} sent {without_news} parts without news and without an end"
                 )
+
+
+class ChangesMissed(ReadInterrupted):
+    """DirSync would leave out changes, without a word."""
+
+
+def refuse_where_changes_are_missed(
+    session: ActiveDirectorySession, settings: ActiveDirectorySettings, whereabouts: Whereabouts
+) -> None:
+    """Raise ChangesMissed if Samba would leave out some of a few people and groups. Raises ReadInterrupted."""
+    if whereabouts.windows:
+        return
+    for name in (U_S_N_CHANGED, _COMPARED):
+        if dn := first_without(session, settings, name):
+            raise ChangesMissed(f"{dn} does not show the account its {name}, without which changes are left out")
 
 
 def refuse_where_own_eyes_miss_changes(

@@ -48,8 +48,9 @@ class NoticeSource(Protocol):
     def begin(self) -> Mapping[str, str]:
         """Return its part of the position before a full read. Raises ReadInterrupted when it cannot be done here."""
 
-    def observe(self, found: Found) -> bool:
-        """Tell whether changes of this entry will be told."""
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The attribute types without which changes of an entry are not told."""
 
     def refuse(self, since: Position) -> None:
         """Raise CheckpointRefused if this position cannot be relied upon, whatever changed since."""
@@ -77,7 +78,7 @@ class Increments:
         self._standing = standing
         self._sight = sight
         self._begun: Position = {}
-        self._untold = False
+        self._untold = ""  # which entry's changes would not be told, and why
         self._now = datetime.now(UTC)
 
     @property
@@ -87,16 +88,18 @@ class Increments:
 
     @property
     def attributes(self) -> frozenset[str]:
-        """The number of the last change."""
-        return frozenset({NUMBER})
+        """The number of the last change, and what the source goes by."""
+        return frozenset({NUMBER, *map(str.lower, self._source.needed)})
 
     def begin(self) -> None:
         """Note where the database stands."""
         self._begun = self._position(self._source.begin(), listed_at=self._now)
 
     def observe(self, found: Found) -> None:
-        """Notice an entry whose changes would not be told: the right to see its number may have gone."""
-        self._untold = self._untold or not self._source.observe(found)
+        """Notice an entry whose changes would not be told: a right may have gone."""
+        hidden = [name for name in self._source.needed if not found.attributes.get(name.lower())]
+        if hidden and not self._untold:
+            self._untold = f"{found.dn} does not show its {hidden[0]}, so its changes would not be noticed"
 
     def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: what changed during the read may have been missed where it was and where it is."""
@@ -136,7 +139,7 @@ class Increments:
 
     def _refuse_what_is_untold(self) -> None:
         if self._untold:
-            raise CheckpointRefused("an entry does not show its uSNChanged, so its changes would not be noticed")
+            raise CheckpointRefused(self._untold)
 
     def _compare(self) -> None:
         """Raise CheckpointRefused unless this is the database of the last read, and knows all that was read."""

@@ -9,10 +9,18 @@ import pytest
 from tests.acceptance.active_directory_changes import PEOPLE, beginning, record_of_members
 from tests.acceptance.kept_checkpoint import kept
 from tests.acceptance.scripted_domain import domain_play
-from tests.acceptance.test_active_directory import READER
-from tests.acceptance.test_guide_active_directory import HARDEN, HARDENED, ORDINARY, as_account, configure, on_samba
+from tests.acceptance.test_active_directory import READER, REPLICATE
+from tests.acceptance.test_guide_active_directory import (
+    HARDEN,
+    HARDENED,
+    ORDINARY,
+    WORK,
+    as_account,
+    configure,
+    on_samba,
+)
 from tests.agent_runner import NO_LIMITS, Agent
-from tests.servers.samba import READER_PASSWORD, SambaDomain
+from tests.servers.samba import NAMING_CONTEXT, READER_PASSWORD, SambaDomain
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import DIRSYNC, ScriptedActiveDirectory, group_dn, person_dn
 from tests.servers.scripted_ldap import Message, Search, done
@@ -86,8 +94,9 @@ def test_a_position_of_before_is_refused_and_everything_read(scim: ScimService, 
         assert play.equal()
 
 
+@pytest.mark.parametrize("right", [True, False], ids=["with the right to replicate", "without it"])
 def test_one_administrator_among_the_people_hides_nobody_elses_changes(
-    tmp_path: Path, agent: Agent, scim: ScimService
+    tmp_path: Path, agent: Agent, scim: ScimService, right: bool
 ) -> None:
     """In a hardened domain the first person shows everything, and the others what the guide's rights give."""
     domain = SambaDomain(tmp_path / "dc")
@@ -95,6 +104,8 @@ def test_one_administrator_among_the_people_hides_nobody_elses_changes(
     on_samba(domain, tmp_path, ORDINARY, {'--userou="OU=Services"': f'--userou="OU=Services" {READER_PASSWORD}'})
     domain.load(HARDEN)
     on_samba(domain, tmp_path, HARDENED)
+    if right:
+        on_samba(domain, tmp_path, WORK)
     configure(agent, scim, domain)
     with domain:
         shown = as_account(domain, "ldapsearch", "-LLL", "-b", PEOPLE, "(objectClass=user)", "1.1")
@@ -112,12 +123,16 @@ def test_one_administrator_among_the_people_hides_nobody_elses_changes(
     assert "changes are found by uSNChanged" in told
 
 
+@pytest.mark.parametrize("right", [REPLICATE, ""], ids=["with the right", "without it"])
 @pytest.mark.parametrize("when", ["before the first read", "between two reads"])
 def test_a_person_and_a_group_that_hide_what_dirsync_goes_by_are_followed(
-    tmp_path: Path, scim: ScimService, agent: Agent, when: str
+    tmp_path: Path, scim: ScimService, agent: Agent, when: str, right: str
 ) -> None:
+    """Samba goes by what the account may read, whether or not it may replicate directory changes."""
     domain = SambaDomain(tmp_path / "dc")
     domain.load(beginning() + READER, passwords={"reader": READER_PASSWORD})
+    if right:
+        domain.grant(NAMING_CONTEXT, right)
     reader = {"bind_dn": "reader@corp.test", "bind_password": READER_PASSWORD}
     agent.configure(scim, domain.settings(base_dn="OU=Company,DC=corp,DC=test", **reader), guard=NO_LIMITS)
 
@@ -129,6 +144,7 @@ def test_a_person_and_a_group_that_hide_what_dirsync_goes_by_are_followed(
         hide()
     with domain:
         agent.sync()
+    assert (strategy(agent) == "DirSync") is (bool(right) and when == "between two reads")
     if when == "between two reads":
         hide()
     with domain:
