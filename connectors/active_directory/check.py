@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from connectors.active_directory.catalogue import open_catalogue
-from connectors.active_directory.dirsync import refuse_where_own_eyes_miss_changes
+from connectors.active_directory.dirsync import refuse_where_changes_are_missed, refuse_where_own_eyes_miss_changes
 from connectors.active_directory.entries import GUID, MEMBER
 from connectors.active_directory.extended_name import sid_text
-from connectors.active_directory.landmarks import CURRENT_TIME, forest_of, look_around, read_time
+from connectors.active_directory.landmarks import CURRENT_TIME, Whereabouts, forest_of, look_around, read_time
 from connectors.active_directory.locator import doubts_about_records
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight
 from connectors.active_directory.settings import ActiveDirectorySettings
@@ -20,6 +20,7 @@ from connectors.base import Finding
 from connectors.errors import ReadInterrupted, SourceError, SourceUnreachable
 from connectors.ldap.bases import check_bases
 from connectors.ldap.found import Found
+from connectors.ldap.landmarks import UNKNOWN, look_at_landmarks
 
 _CLOCK = timedelta(minutes=5)  # Kerberos refuses whoever is further off (RFC 4120, 1.2)
 _LOOKED_AT = 100  # people and groups: what the account may read of one it mostly may of all
@@ -43,10 +44,12 @@ class DomainCheck:
         self._session = session
         self._settings = settings
         self._subject = subject
+        self._without_number = ""  # an entry whose uSNChanged cannot be read
 
     def findings(self) -> Iterator[Finding]:
         """Yield them, from the controller down to the people. Raises ReadInterrupted."""
-        context = look_around(self._session, self._settings).context
+        whereabouts = look_around(self._session, self._settings)
+        context = whereabouts.context
         yield self._well(f"it is a domain controller of {context}")
         yield from self._records()
         yield from self._catalogue()
@@ -55,7 +58,7 @@ class DomainCheck:
             return
         yield from self._people()
         yield self._groups()
-        if (yield from self._changes(context)):
+        if (yield from self._changes(whereabouts)):
             yield self._deleted(context)
         yield self._rights()
 
@@ -111,17 +114,13 @@ class DomainCheck:
             )
         else:
             yield self._well("people can be read, with the state of their account and their primary group")
-        without_number = next((one.dn for one in found if NUMBER not in one.attributes), "")
-        if without_number and self._settings.changes != "full":
-            yield self._well(
-                f"uSNChanged cannot be read, of {without_number} for one, so every read is full unless the account may "
-                "replicate directory changes",
-                "Let the account read that property, to have changes found.",
-            )
+        self._look_for_numbers(found)
 
     def _groups(self) -> Finding:
         groups = self._settings.group_bases
-        if not self._some(groups, self._settings.group_filter, [GUID]):
+        found = self._some(groups, self._settings.group_filter, [GUID, NUMBER])
+        self._look_for_numbers(found)
+        if not found:
             return self._nothing("group", "groups", groups, self._settings.group_filter)
         if not self._some(groups, f"(&{self._settings.group_filter}({MEMBER}=*))", [GUID]):
             return self._ill(
@@ -130,7 +129,11 @@ class DomainCheck:
             )
         return self._well("groups and their members can be read")
 
-    def _changes(self, context: str) -> Generator[Finding, None, bool]:
+    def _look_for_numbers(self, found: Sequence[Found]) -> None:
+        hidden = (one.dn for one in found if NUMBER not in one.attributes)
+        self._without_number = self._without_number or next(hidden, "")
+
+    def _changes(self, whereabouts: Whereabouts) -> Generator[Finding, None, bool]:
         """Tell how changes are found, by what the settings ask for; return whether they are found at all."""
         if self._settings.changes == "full":
             yield self._well(
@@ -138,14 +141,14 @@ class DomainCheck:
                 'That does, but every cycle costs as much as the first; changes = "auto" has only the changes read.',
             )
             return False
+        if not look_at_landmarks(self._session, self._settings).all_known():
+            yield self._well(UNKNOWN)
+            return False
         if self._settings.changes == "usn":
-            yield self._well(
-                'changes are found by uSNChanged, as changes asks for ("usn")',
-                "That does, but a changed group is read with all of its members each time.",
-            )
-            return True
+            yield self._by_number("", ', as changes asks for ("usn")')
+            return not self._without_number
         try:
-            yield self._dirsync(context)
+            yield self._dirsync(whereabouts)
         except ReadInterrupted as error:
             if self._settings.changes == "dirsync":
                 yield self._well(
@@ -153,24 +156,42 @@ class DomainCheck:
                     'Write changes = "auto" to have the changes found by uSNChanged where DirSync does not work.',
                 )
                 return False
-            yield self._well(
-                f"DirSync does not work here ({error}); changes are found by uSNChanged",
-                "That does, but a changed group is read with all of its members each time.",
-            )
+            yield self._by_number(f"DirSync does not work here ({error}); ")
+            return not self._without_number
         return True
 
-    def _dirsync(self, context: str) -> Finding:
+    def _by_number(self, why: str, asked: str = "") -> Finding:
+        if self._without_number:
+            return self._well(
+                f"{why}uSNChanged cannot be read, of {self._without_number} for one, so every read is full",
+                "Let the account read that property, to have changes found.",
+            )
+        return self._well(
+            f"{why}changes are found by uSNChanged{asked}",
+            "That does, but a changed group is read with all of its members each time.",
+        )
+
+    def _dirsync(self, whereabouts: Whereabouts) -> Finding:
         """Ask as a read would. Raises ReadInterrupted."""
+        context = whereabouts.context
         try:
             self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", 0)
         except NoRight:
+            refuse_where_own_eyes_miss_changes(self._session, self._settings, whereabouts)
+            self._refuse_hidden_number()
             self._session.synchronise_part(context, "(isDeleted=TRUE)", [GUID], b"", OBJECT_SECURITY)
-            refuse_where_own_eyes_miss_changes(self._session, self._settings)
             return self._well(
                 "the account may not replicate directory changes; what it may see itself is asked for instead",
                 "That does. The right would be Replicating Directory Changes; without, what it cannot see is missed.",
             )
+        refuse_where_changes_are_missed(self._session, self._settings, whereabouts)
+        if not whereabouts.windows:
+            self._refuse_hidden_number()
         return self._well("the account may replicate directory changes (DirSync)")
+
+    def _refuse_hidden_number(self) -> None:
+        if self._without_number:
+            raise ReadInterrupted(f"{self._without_number} does not show its uSNChanged")
 
     def _deleted(self, context: str) -> Finding:
         if sees_tombstones(self._session, context):

@@ -5,6 +5,12 @@ list, for a whole naming context: whatever lies outside the bases and filters in
 
 It says nothing of the groups that an entry was taken back into when it was restored from the deleted objects: then
 only a full read tells.
+
+Without the right to replicate directory changes it can be asked for what the account may see
+(LDAP_DIRSYNC_OBJECT_SECURITY). Windows then holds the rights of the account against each change. Samba reads with these
+rights the uSNChanged and the replPropertyMetaData that it compares with the cookie, and leaves out without a word
+whatever hides one of them; so nothing but Windows is asked. To an account with the right to replicate Samba does the
+same (seen with 4.17.12). So there every entry has to show both.
 """
 
 from __future__ import annotations
@@ -18,11 +24,13 @@ from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
 from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectorySession, NoRight, Part
 from connectors.active_directory.settings import ActiveDirectorySettings
-from connectors.active_directory.witnesses import NUMBER
+from connectors.active_directory.witnesses import U_S_N_CHANGED
 from connectors.distinguished_name import DistinguishedNameError, domain_of, normalise
 from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
+from connectors.ldap.samples import first_without
+from connectors.ldap.session import MissingBase
 
 _COMPARED = "replPropertyMetaData"
 _COOKIE, _RIGHT = "cookie", "right"
@@ -56,18 +64,31 @@ class DirSync:
     def begin(self) -> Mapping[str, str]:
         """Take a cookie, with the right to replicate changes or else for what the account itself may see."""
         try:
-            return self._first(_FULL_RIGHT)
+            first = self._first(_FULL_RIGHT)
         except NoRight:
             self._own_eyes = True
-            refuse_where_own_eyes_miss_changes(self._session, self._settings)
+            refuse_where_own_eyes_miss_changes(self._session, self._settings, self._whereabouts)
             return self._first(_OWN_EYES)
+        refuse_where_changes_are_missed(self._session, self._settings, self._whereabouts)
+        return first
 
-    def observe(self, found: Found) -> bool:
-        """The cookie tells of every entry.
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What Samba reads with the rights of the account.
 
-        Where the account's own eyes count, who hides the number from them may hide what DirSync goes by, too.
+        Where its own eyes count on Windows, who hides the number from them may hide what DirSync goes by, too.
         """
-        return not self._own_eyes or bool(found.attributes.get(NUMBER))
+        if not self._whereabouts.windows:
+            return (U_S_N_CHANGED, _COMPARED)
+        return (U_S_N_CHANGED,) if self._own_eyes else ()
+
+    def refuse(self, since: Position) -> None:
+        """Refuse a position of a time when any controller was asked for what the account may see.
+
+        What is missing since then shows nowhere, whether or not anything has changed in the meantime.
+        """
+        if since[_RIGHT] == _OWN_EYES and not self._whereabouts.windows:
+            raise CheckpointRefused(_told_too_little(self._whereabouts.context))
 
     def _first(self, right: str) -> dict[str, str]:
         """Ask for as little as can be: the cookie does not depend on the filter."""
@@ -79,6 +100,7 @@ class DirSync:
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Collect every part of the answer: only the last one is the whole of it."""
         notices: Notices = {}
+        self._own_eyes = since[_RIGHT] == _OWN_EYES
         cookie, flags = bytes.fromhex(since[_COOKIE]), _flags(since[_RIGHT])
         # Whoever enters or leaves a filter is reported only if the attribute in it is asked for.
         signs = {*_SIGNS, *self._look_up.filter_types} - {MEMBER}
@@ -90,6 +112,10 @@ class DirSync:
                 if anchor is None:
                     raise CheckpointRefused(f"{self._session.url} reports a change without saying of what")
                 _take_note(notices.setdefault(anchor, Notice()), found, signs)
+        try:  # the rights may be others than at the full read
+            refuse_where_changes_are_missed(self._session, self._settings, self._whereabouts)
+        except ChangesMissed as missed:
+            raise CheckpointRefused(str(missed)) from missed
         return notices, {_COOKIE: cookie.hex(), _RIGHT: since[_RIGHT]}
 
     def _parts(self, search_filter: str, attributes: Sequence[str], cookie: bytes, flags: int) -> Iterator[Part]:
@@ -113,19 +139,47 @@ class DirSync:
                 )
 
 
-def refuse_where_own_eyes_miss_changes(session: ActiveDirectorySession, settings: ActiveDirectorySettings) -> None:
-    """Raise ReadInterrupted if DirSync would leave out people who change. One of them stands for all.
+class ChangesMissed(ReadInterrupted):
+    """DirSync would leave out changes, without a word."""
 
-    Samba reads with the rights of the account what it compares with the cookie, and goes on without a word.
+
+def refuse_where_changes_are_missed(
+    session: ActiveDirectorySession, settings: ActiveDirectorySettings, whereabouts: Whereabouts
+) -> None:
+    """Raise ChangesMissed if Samba would leave out some of a few people and groups. Raises ReadInterrupted."""
+    if whereabouts.windows:
+        return
+    for name in (U_S_N_CHANGED, _COMPARED):
+        if dn := first_without(session, settings, name):
+            raise ChangesMissed(f"{dn} does not show the account its {name}, without which changes are left out")
+
+
+def refuse_where_own_eyes_miss_changes(
+    session: ActiveDirectorySession, settings: ActiveDirectorySettings, whereabouts: Whereabouts
+) -> None:
+    """Raise ReadInterrupted if DirSync, without the right to replicate changes, may leave out somebody who changes.
+
+    Of Windows no more is asked than that one person shows what is compared, for nobody has tried it there.
     """
+    if not whereabouts.windows:
+        raise ReadInterrupted(_told_too_little(whereabouts.context))
     for base in settings.user_bases:
-        for found in session.search(base, settings.people, [_COMPARED], page_size=1):
-            if isinstance(found, Found):
-                if _COMPARED.lower() not in found.attributes:
-                    raise ReadInterrupted(
-                        f"{found.dn} does not show the account its {_COMPARED}, without which changes are left out"
-                    )
-                break
+        try:
+            people = session.search(base, settings.people, [_COMPARED], page_size=1)
+            first = next((one for one in people if isinstance(one, Found)), None)
+        except MissingBase:  # the read will say so itself
+            continue
+        if first is not None and _COMPARED.lower() not in first.attributes:
+            raise ReadInterrupted(
+                f"{first.dn} does not show the account its {_COMPARED}, without which changes are left out"
+            )
+
+
+def _told_too_little(context: str) -> str:
+    return (
+        f"the account may not replicate directory changes of {context}, and without that right only a controller of "
+        "Windows is known to leave no change out"
+    )
 
 
 def _flags(right: str) -> int:

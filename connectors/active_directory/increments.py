@@ -9,7 +9,8 @@ Both number the changes of one database, that of one domain controller. Neither 
 Whether deleted entries are told of depends on the account: the container of the deleted objects is open to
 administrators only. To an account to which no tombstone is shown every entry there is is listed instead, whenever
 something changed, and what is not on the list is gone. Once a day that is done for everybody: that one tombstone is
-shown does not prove that all are. And it is done in every read if a filter depends on what is never told.
+shown does not prove that all are. And it is done in every read if a filter depends on what is never told. The list
+also shows whether an entry hides by now what its changes are told by.
 """
 
 from __future__ import annotations
@@ -47,8 +48,12 @@ class NoticeSource(Protocol):
     def begin(self) -> Mapping[str, str]:
         """Return its part of the position before a full read. Raises ReadInterrupted when it cannot be done here."""
 
-    def observe(self, found: Found) -> bool:
-        """Tell whether changes of this entry will be told."""
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The attribute types without which changes of an entry are not told."""
+
+    def refuse(self, since: Position) -> None:
+        """Raise CheckpointRefused if this position cannot be relied upon, whatever changed since."""
 
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Return what changed since, by objectGUID, and its part of the next position. Raises CheckpointRefused."""
@@ -73,7 +78,7 @@ class Increments:
         self._standing = standing
         self._sight = sight
         self._begun: Position = {}
-        self._untold = False
+        self._untold = ""  # which entry's changes would not be told, and why
         self._now = datetime.now(UTC)
 
     @property
@@ -83,21 +88,22 @@ class Increments:
 
     @property
     def attributes(self) -> frozenset[str]:
-        """The number of the last change."""
-        return frozenset({NUMBER})
+        """The number of the last change, and what the source goes by."""
+        return frozenset({NUMBER, *map(str.lower, self._source.needed)})
 
     def begin(self) -> None:
         """Note where the database stands."""
         self._begun = self._position(self._source.begin(), listed_at=self._now)
 
     def observe(self, found: Found) -> None:
-        """Notice an entry whose changes would not be told."""
-        self._untold = self._untold or not self._source.observe(found)
+        """Notice an entry whose changes would not be told: a right may have gone."""
+        hidden = [name for name in self._source.needed if not found.attributes.get(name.lower())]
+        if hidden and not self._untold:
+            self._untold = f"{found.dn} does not show its {hidden[0]}, so its changes would not be noticed"
 
     def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: what changed during the read may have been missed where it was and where it is."""
-        if self._untold:
-            raise CheckpointRefused("an entry does not show its uSNChanged, so its changes would not be noticed")
+        self._refuse_what_is_untold()
         notices, reached = self._source.notices(self._begun)
         yield from settle(notices, self._look_up, self._evidence)
         return self._position(reached, listed_at=self._now)
@@ -106,6 +112,7 @@ class Increments:
         """Ask, unless the database is as it was."""
         del landmarks
         self._compare()
+        self._source.refuse(since)
         looked_at, listed_at = (datetime.fromisoformat(since[key]) for key in (_LOOKED_AT, _LISTED_AT))
         if self._now - looked_at > _TOMBSTONES_LAST:
             raise CheckpointRefused(
@@ -122,12 +129,17 @@ class Increments:
         due = abs(self._now - listed_at) > _A_WHILE
         lists_all = not told or due or not self._sight.sees_tombstones(self._whereabouts.context)
         if lists_all:
-            yield from self._look_up.everything()
+            yield from self._look_up.everything(self)
+            self._refuse_what_is_untold()
             # Who moved in the meantime may have been missed by the list where they were and where they are.
             later, reached = self._source.notices(self._position(reached, listed_at=self._now))
             others |= yield from settle(later, self._look_up, self._evidence)
         position = self._position(reached, listed_at=self._now if lists_all else listed_at)
         return Progress(position, news=others, lists_all=lists_all)
+
+    def _refuse_what_is_untold(self) -> None:
+        if self._untold:
+            raise CheckpointRefused(self._untold)
 
     def _compare(self) -> None:
         """Raise CheckpointRefused unless this is the database of the last read, and knows all that was read."""

@@ -21,6 +21,9 @@ USN = "usn"  # in a position: the highest number when the controller was looked 
 _NAMING_CONTEXTS, _SERVICE, _HIGHEST = "namingcontexts", "dsservicename", "highestcommittedusn"
 _SCHEMA, CURRENT_TIME = "schemanamingcontext", "currenttime"
 _ROOT_DOMAIN = "rootdomainnamingcontext"
+# MS-ADTS 3.1.1.3.2 has the first for every controller of Windows, and does not know the second. Samba's root DSE shows
+# the second ("Samba Team (https://www.samba.org)", 4.17), and not the first.
+_POLICIES, _VENDOR = "supportedldappolicies", "vendorname"
 _TIME, _DIGITS = "%Y%m%d%H%M%S", 14
 
 
@@ -34,6 +37,7 @@ class Whereabouts:
     schema:      where the attribute types are described
     clock:       what time it is there: the controllers of a domain agree on that to a few minutes, as Kerberos wants
                  it, whatever this machine's clock says
+    windows:     whether it is known to be a controller of Windows, and neither Samba nor anything else
     """
 
     controller: str
@@ -41,11 +45,13 @@ class Whereabouts:
     context: str
     schema: str
     clock: datetime
+    windows: bool
 
 
 def look_around(session: ActiveDirectorySession, settings: ActiveDirectorySettings) -> Whereabouts:
     """Look at the controller. Raises ReadInterrupted."""
-    root = session.look_up("", [_NAMING_CONTEXTS, _SCHEMA, _SERVICE, _HIGHEST, CURRENT_TIME])
+    wanted = [_NAMING_CONTEXTS, _SCHEMA, _SERVICE, _HIGHEST, CURRENT_TIME, _POLICIES, _VENDOR]
+    root = session.look_up("", wanted)
     shown = root.attributes if root is not None else {}
     service = _name(b"".join(shown.get(_SERVICE, ())))
     highest = b"".join(shown.get(_HIGHEST, ()))
@@ -68,6 +74,7 @@ def look_around(session: ActiveDirectorySession, settings: ActiveDirectorySettin
         context=_context_of(settings, contexts, session.url),
         schema=_name(b"".join(shown.get(_SCHEMA, ()))),
         clock=read_time(b"".join(shown.get(CURRENT_TIME, ()))) or datetime.now(UTC),
+        windows=bool(shown.get(_POLICIES)) and not shown.get(_VENDOR),
     )
 
 

@@ -17,6 +17,7 @@ from connectors.active_directory.witnesses import NUMBER, any_of, escaped
 from connectors.base import EntriesListed, EntryFound, EntryUnreadable, Name, NameKind
 from connectors.errors import CheckpointRefused
 from connectors.ldap.found import Found
+from connectors.ldap.full_read import Observer
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.listing import list_entries
 
@@ -78,9 +79,9 @@ class LookUp:
                 else:
                     interpretation.refer(found, base)
 
-    def everything(self) -> Iterator[EntriesListed]:
-        """Yield the anchors of all people and groups. Raises ReadInterrupted."""
-        return list_entries(self._session, self._settings, self._interpretations[False], read_guid)
+    def everything(self, observer: Observer | None = None) -> Iterator[EntriesListed]:
+        """Yield the anchors of all people and groups; the observer sees each. Raises ReadInterrupted."""
+        return list_entries(self._session, self._settings, self._interpretations[False], read_guid, observer)
 
     def outside(self, anchors: Sequence[str]) -> dict[str, bool]:
         """Return which of them can be seen at all, and whether it is something else than a user, group or contact.

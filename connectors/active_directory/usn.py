@@ -15,10 +15,9 @@ from connectors.active_directory.entries import GUID, read_guid
 from connectors.active_directory.landmarks import USN, Whereabouts
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.notices import Notice, Notices
-from connectors.active_directory.witnesses import NUMBER
+from connectors.active_directory.witnesses import U_S_N_CHANGED
 from connectors.errors import CheckpointRefused
 from connectors.ldap.detection import Position
-from connectors.ldap.found import Found
 
 _RESTORED = "restored"
 
@@ -26,7 +25,8 @@ _RESTORED = "restored"
 class UsnChanged:
     """Asks for the entries whose number is higher than the highest of the last time."""
 
-    name = "uSNChanged"
+    name = U_S_N_CHANGED
+    needed = (U_S_N_CHANGED,)  # an entry that does not show its number would never be found again
 
     def __init__(self, look_up: LookUp, whereabouts: Whereabouts) -> None:
         self._look_up = look_up
@@ -36,9 +36,8 @@ class UsnChanged:
         """Note who was restored before: they bear the mark of it from then on."""
         return {_RESTORED: " ".join(sorted(self._look_up.restored()))}
 
-    def observe(self, found: Found) -> bool:
-        """An entry that does not show its number would never be found again."""
-        return bool(found.attributes.get(NUMBER))
+    def refuse(self, since: Position) -> None:
+        """A number is a number."""
 
     def notices(self, since: Position) -> tuple[Notices, Mapping[str, str]]:
         """Search the whole domain, deleted entries included: whoever left the bases has changed, too."""

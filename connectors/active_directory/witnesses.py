@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from connectors.active_directory.entries import GUID, read_guid
 from connectors.ldap.found import Found
 
-NUMBER = "usnchanged"
+U_S_N_CHANGED = "uSNChanged"
+NUMBER = U_S_N_CHANGED.lower()
 _NEWEST, _GROUPS = "newest", "groups"
 _KEPT = {_NEWEST: 5, _GROUPS: 20}
 _Numbers = Mapping[str, Mapping[str, int]]

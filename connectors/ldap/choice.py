@@ -69,8 +69,7 @@ class LdapMake:
             return EveryReadFull(self.everything), ""
         timestamps = Timestamps(self._session, settings, self._interpretation)
         if settings.changes == "timestamps":
-            timestamps.begin()
-            return timestamps, ""
+            return self._begun(timestamps, "")
         dialect, why_not = _dialect_of(self._session, settings)
         if dialect is not None:
             syncrepl = Syncrepl(self._session, settings, self._interpretation, dialect)
@@ -82,8 +81,14 @@ class LdapMake:
                 return syncrepl, ""
         if settings.changes == "syncrepl":
             return EveryReadFull(self.everything), f"syncrepl does not work here, so every read is full: {why_not}"
-        timestamps.begin()
-        return timestamps, why_not
+        return self._begun(timestamps, why_not)
+
+    def _begun(self, timestamps: Timestamps, why_no_better: str) -> tuple[ChangeDetection, str]:
+        try:
+            timestamps.begin()
+        except ReadInterrupted as error:
+            return EveryReadFull(self.everything), "; ".join(filter(None, (why_no_better, str(error))))
+        return timestamps, why_no_better
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make it, unless the settings ask for another now."""

@@ -14,6 +14,7 @@ from connectors.ldap.choice import LdapMake
 from connectors.ldap.exploration import bases_of, fingerprint_of_certificate
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
+from connectors.ldap.landmarks import UNKNOWN
 from connectors.ldap.last_resort import EveryReadFull
 from connectors.ldap.reading import Make
 from connectors.ldap.session import Session
@@ -92,7 +93,10 @@ class LdapConnector:
 
     def _check_changes(self, session: Session, subject: str) -> Finding:
         interpretation = Interpretation(self._settings, reader_of(self._settings, Wanted()), session.url)
-        detection, why = LdapMake(session, self._settings, interpretation).begin_detection()
+        make = LdapMake(session, self._settings, interpretation)
+        if not make.landmarks(None).all_known():
+            return Finding(subject, ok=True, message=UNKNOWN)
+        detection, why = make.begin_detection()
         found_by = (
             "every read is full" if detection.name == EveryReadFull.name else f"changes are found by {detection.name}"
         )

@@ -24,9 +24,13 @@ class Observer(Protocol):
 
 
 def full_read(
-    session: Session, settings: DirectorySettings, interpretation: Interpretation, *observers: Observer
+    session: Session,
+    settings: DirectorySettings,
+    interpretation: Interpretation,
+    shown: set[str],
+    *observers: Observer,
 ) -> Iterator[ReadEvent]:
-    """Yield every entry, people before groups.
+    """Yield every entry, people before groups. `shown` takes the bases below which there is any.
 
     Returning normally means success on every page of every search and every base found. Raises ReadInterrupted.
     """
@@ -38,6 +42,7 @@ def full_read(
             if not isinstance(found, Found):
                 interpretation.refer(found, base)
                 continue
+            shown.add(base)
             for observer in observers:
                 observer.observe(found)
             yield interpretation.event(found)

@@ -14,6 +14,10 @@ from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 
 _IDENTITIES = ("entryuuid", "nsuniqueid", "objectguid")
+UNKNOWN = (
+    "a base cannot be read, or does not show what tells it from others (entryUUID, nsUniqueId or objectGUID), so every "
+    "read is full"
+)
 _CONTEXT_CSN, _ENTRY_CSN = "contextcsn", "entrycsn"
 
 
@@ -37,6 +41,10 @@ class Landmarks:
     def contradict(self, directory: Mapping[str, str]) -> bool:
         """Tell whether a base that can be read is another than in that directory."""
         return any(identity != directory.get(base) for base, identity in self.identities.items())
+
+    def all_known(self) -> bool:
+        """Tell whether every base shows what tells it from others, so that a checkpoint can be held against it."""
+        return not self.missing and all(self.identities.values())
 
 
 def look_at_landmarks(session: Session, settings: DirectorySettings) -> Landmarks:

@@ -29,17 +29,16 @@ from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.found import Found
 from connectors.ldap.full_read import Observer, full_read
 from connectors.ldap.interpretation import Interpretation
-from connectors.ldap.landmarks import Landmarks
+from connectors.ldap.landmarks import UNKNOWN, Landmarks
 from connectors.ldap.last_resort import WHY, EveryReadFull
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
-from connectors.ldap.words import an_older_directory, another_directory, no_base, no_sentinel
+from connectors.ldap.words import an_older_directory, another_directory, no_sentinel, out_of_sight
 
 _MOVED = (
     "a container was added, renamed, moved or deleted while the directory was read, so somebody may have been missed. "
     "The next cycle reads again."
 )
-_UNKNOWN = "a base does not show what tells it from others (entryUUID, nsUniqueId or objectGUID), so every read is full"
 _TOGETHER = 100  # entries looked at again in one search
 _OTHER_WAY = "the settings ask for another way to find changes"
 _Result = TypeVar("_Result")
@@ -167,11 +166,12 @@ class DirectoryRead:
         self._increment = False
         self._directory = {**(past.directory if past is not None else {}), **landmarks.identities}
         known = all(self._directory.get(base) for base in self._settings.scopes)
-        detection, why_not = self._make.begin_detection() if known else (EveryReadFull(self._make.everything), _UNKNOWN)
+        every_time: tuple[ChangeDetection, str] = EveryReadFull(self._make.everything), UNKNOWN
+        detection, why_not = self._make.begin_detection() if landmarks.all_known() else every_time
         yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
-        # Below a base that is missing nothing can be compared, and the read will say so itself.
-        containers = "" if landmarks.missing else digest_of_containers(self._session, self._settings)
-        for event in full_read(self._session, self._settings, self._interpretation, detection, self._make):
+        containers = self._containers(landmarks)
+        shown: set[str] = set()
+        for event in full_read(self._session, self._settings, self._interpretation, shown, detection, self._make):
             yield self._noticed(event)
         try:
             position = yield from self._noticing(detection.finish())
@@ -180,10 +180,11 @@ class DirectoryRead:
             detection = EveryReadFull(self._make.everything, why_not)
             position = yield from self._noticing(detection.finish())
         for base in self._settings.scopes:
-            if base not in landmarks.identities:
-                # Searched below, it gave no error: the server answers for an entry that the account may not see.
-                self._interpretation.doubts.insert(0, no_base(self._session.url, self._settings, base))
-        if not landmarks.missing and digest_of_containers(self._session, self._settings) != containers:
+            if base not in landmarks.identities and base not in shown:
+                # Searched below, it gave no error: the server answers for an entry that the account may not see. Where
+                # rights are given entry by entry, as in 389 by a targetfilter, what is below may be seen all the same.
+                self._interpretation.doubts.insert(0, out_of_sight(self._session.url, base))
+        if digest_of_containers(self._session, self._settings) != containers:
             # Who is in it may have been missed where it was and where it is, and no cookie tells.
             self._interpretation.doubts.insert(0, _MOVED)
         if not self._sentinel_is_there():
@@ -199,6 +200,14 @@ class DirectoryRead:
             checkpoint.seal() if known else None,
             position=checkpoint.told,
         )
+
+    def _containers(self, landmarks: Landmarks) -> str:
+        try:
+            return digest_of_containers(self._session, self._settings)
+        except ReadInterrupted:
+            if not landmarks.missing:
+                raise
+            return ""  # below a base that is missing nothing can be compared, and the read will say so itself
 
     def _unfinished(self, why: str) -> Checkpoint | None:
         """Return what the next read, a full one, has to know of a full read that was not finished."""

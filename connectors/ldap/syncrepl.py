@@ -26,6 +26,7 @@ from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.listing import list_entries
+from connectors.ldap.samples import first_without
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 
@@ -61,10 +62,12 @@ class Dialect(Protocol):
 
     name:       the make
     anchor:     the attribute type that holds what its messages name entries by
+    shown:      the attribute type without which an entry's changes are not told; empty: there is none
     """
 
     name: str
     anchor: str
+    shown: str
 
     def search_filter(self, wanted: str) -> str:
         """Return the filter to synchronise with, for the entries that answer to `wanted`."""
@@ -96,8 +99,6 @@ class Dialect(Protocol):
 class Syncrepl:
     """Asks the server what changed since its own cookie, base by base."""
 
-    attributes: frozenset[str] = frozenset()
-
     def __init__(
         self, session: Session, settings: DirectorySettings, interpretation: Interpretation, dialect: Dialect
     ) -> None:
@@ -106,24 +107,36 @@ class Syncrepl:
         self._interpretation = interpretation
         self._dialect = dialect
         self._begun: dict[str, str] = {}
+        self._untold = ""  # an entry whose changes are not told
 
     @property
     def name(self) -> str:
         """Syncrepl, and whose."""
         return syncrepl_name(self._dialect)
 
+    @property
+    def attributes(self) -> frozenset[str]:
+        """What an entry has to show."""
+        return frozenset({self._dialect.shown} - {""})
+
     def begin(self) -> None:
-        """Take a cookie for each base."""
+        """Take a cookie for each base, if a few entries show that changes can be told."""
+        if untold := self._first_untold():
+            raise ReadInterrupted(hidden(self._dialect, untold))
         self._begun = {
             base: self._dialect.begin(self._session, base, self._dialect.search_filter(wanted))
             for base, wanted in self._settings.scopes.items()
         }
 
     def observe(self, found: Found) -> None:
-        """The cookies tell everything."""
+        """Notice an entry of which the cookies tell nothing."""
+        if any(not found.attributes.get(name.lower()) for name in self.attributes):
+            self._untold = self._untold or found.dn
 
     def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: an entry that was moved during the read may have been missed where it was and where it is."""
+        if self._untold:
+            raise CheckpointRefused(hidden(self._dialect, self._untold))
         reached: dict[str, str] = {}
         to_look_for = ToLookFor()
         for base in self._settings.scopes:
@@ -160,11 +173,17 @@ class Syncrepl:
             if not self._dialect.nothing_new(self._session, since[base], base, landmarks):
                 answered = yield from self._ask(base, since[base], to_look_for)
                 reached[base], lists_all[base] = answered.position, answered.lists_all
+        if reached != dict(since) and (untold := self._first_untold()):
+            # The right to see it may have gone since the full read, and the cookie has gone on without a word.
+            raise CheckpointRefused(hidden(self._dialect, untold))
         yield from self._look_for(to_look_for)
         if any(lists_all.values()) and not all(lists_all.values()):
             # Absence below one base proves nothing as long as the entry may have moved to another.
             yield from list_entries(self._session, self._settings, self._interpretation)
         return Progress(reached, news=reached != dict(since), lists_all=any(lists_all.values()))
+
+    def _first_untold(self) -> str:
+        return first_without(self._session, self._settings, self._dialect.shown) if self._dialect.shown else ""
 
     def _ask(self, base: str, position: str, to_look_for: ToLookFor) -> Generator[ReadEvent, None, Answered]:
         search_filter = self._dialect.search_filter(self._settings.scopes[base])
@@ -236,6 +255,14 @@ class Syncrepl:
 def syncrepl_name(dialect: Dialect) -> str:
     """Return what a checkpoint remembers it by."""
     return f"syncrepl, {dialect.name}"
+
+
+def hidden(dialect: Dialect, dn: str) -> str:
+    """Tell that an entry does not show what its changes are told by."""
+    return (
+        f"the account may not read {dialect.shown} of {dn}, without which syncrepl leaves changes out. Let it read "
+        "that attribute"
+    )
 
 
 def first_cookie(session: Session, base: str, search_filter: str) -> str:

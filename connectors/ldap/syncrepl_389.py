@@ -59,6 +59,7 @@ class Directory389Dialect:
 
     name = "389 Directory Server"
     anchor = "nsUniqueId"
+    shown = ""
 
     def search_filter(self, wanted: str) -> str:
         """Ask for everything: leaving the filter is not told."""

@@ -8,8 +8,8 @@
 * The cookie is too old: every entry as "add", refreshDeletes FALSE.
 * The cookie makes no sense: every entry, refreshDeletes TRUE, and an empty cookie.
 * The cookie knows of changes the server does not know: unwillingToPerform.
-* The account may not read entryCSN: changed entries are left out without a word, and the cookie goes on all the same,
-  because the server looks for them by a filter over that attribute.
+* The account may not read entryCSN of some entries: when these change they are left out without a word, and the cookie
+  goes on all the same, because the server looks for them by a filter over that attribute.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Generator, Iterator
-from itertools import islice
 
 from connectors.base import EntriesListed, ReadEvent
 from connectors.errors import CheckpointRefused, ReadInterrupted
@@ -26,7 +25,7 @@ from connectors.ldap.found import ContinuationReference, Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.session import Session, Synchronised, SyncMessage
-from connectors.ldap.syncrepl import Answered, ToLookFor, first_cookie
+from connectors.ldap.syncrepl import Answered, ToLookFor, first_cookie, hidden
 
 _ENTRY_CSN = "entryCSN"
 _NOBODY = "(!(objectClass=*))"
@@ -38,20 +37,17 @@ class OpenLdapDialect:
 
     name = "OpenLDAP"
     anchor = "entryUUID"
+    shown = _ENTRY_CSN
 
     def search_filter(self, wanted: str) -> str:
         """Increments tell of entries that leave the filter, so it can be the one that is wanted."""
         return wanted
 
     def begin(self, session: Session, base: str, search_filter: str) -> str:
-        """The position is the cookie. One entry stands for all in whether changes can be seen."""
-        seen = (
-            session.look_up(base, [_ENTRY_CSN]),
-            *islice(session.search(base, search_filter, [_ENTRY_CSN], page_size=1), 1),
-        )
-        for found in seen:
-            if isinstance(found, Found) and not found.attributes.get(_ENTRY_CSN.lower()):
-                raise ReadInterrupted(_hidden(found.dn))
+        """The position is the cookie."""
+        found = session.look_up(base, [_ENTRY_CSN])
+        if found is not None and not found.attributes.get(_ENTRY_CSN.lower()):
+            raise ReadInterrupted(hidden(self, base))
         return first_cookie(session, base, search_filter)
 
     def cookie_of(self, position: str) -> bytes:
@@ -65,7 +61,7 @@ class OpenLdapDialect:
         if known and known == landmarks.context_csns[base]:
             return True
         if base in landmarks.without_csn:
-            raise CheckpointRefused(_hidden(base))
+            raise CheckpointRefused(hidden(self, base))
         return False
 
     def behind(self, session: Session, position: str, base: str, landmarks: Landmarks) -> bool:
@@ -164,13 +160,6 @@ class _Answer:
     def _delete(self, identity: bytes) -> None:
         self.deletes = True
         self._to_look_for.deleted[_anchor(identity)] = None
-
-
-def _hidden(dn: str) -> str:
-    return (
-        f"the account may not read {_ENTRY_CSN} of {dn}, without which syncrepl leaves changes out. Let it read that "
-        "attribute"
-    )
 
 
 def _csns(cookie: str) -> frozenset[bytes]:

@@ -20,12 +20,13 @@ from ldap3.utils.conv import escape_filter_chars
 
 from connectors.base import ReadEvent
 from connectors.entries import read_anchor
-from connectors.errors import CheckpointRefused
+from connectors.errors import CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks
 from connectors.ldap.listing import list_entries
+from connectors.ldap.samples import first_without
 from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
 
@@ -35,6 +36,9 @@ _WITNESSES_KEPT = 20
 _FUTURE = timedelta(days=1)  # more than clocks differ
 _TIME = "%Y%m%d%H%M%S"  # the first 14 digits of a GeneralizedTime (RFC 4517, 3.3.13)
 _DIGITS = 14
+_NO_TIMESTAMP = (
+    "the account may not read modifyTimestamp of {dn}, so its changes would not be noticed. Let it read that attribute"
+)
 _UNTOLD = "an entry shows no timestamp, or one in the future"
 
 
@@ -54,7 +58,12 @@ class Timestamps:
         self._began = time.monotonic()
 
     def begin(self) -> None:
-        """Start the clock: what is modified during a read is not older than its newest entry less its duration."""
+        """Start the clock: what is modified during a read is not older than its newest entry less its duration.
+
+        A few entries show before whether a full read is worth being gone on from.
+        """
+        if untold := first_without(self._session, self._settings, _ATTRIBUTE):
+            raise ReadInterrupted(_NO_TIMESTAMP.format(dn=untold))
         self._began = time.monotonic()
 
     def observe(self, found: Found) -> None:
@@ -107,8 +116,8 @@ class Timestamps:
         ]
         heapq.heapify(self._latest)
         newest = datetime.strptime(since[_NEWEST], _TIME).replace(tzinfo=UTC)
-        self.begin()
-        yield from list_entries(self._session, self._settings, self._interpretation)
+        self._began = time.monotonic()
+        yield from list_entries(self._session, self._settings, self._interpretation, observer=_EachStamped())
         yield from self._modified_since(newest - timedelta(seconds=self._settings.timestamp_overlap))
         if self._untold:
             raise CheckpointRefused(_UNTOLD)
@@ -135,6 +144,17 @@ class Timestamps:
 
     def _reached(self, newest: datetime) -> datetime:
         return newest - timedelta(seconds=1 + time.monotonic() - self._began)
+
+
+class _EachStamped:
+    """Looks at a list: the right to see the timestamp of some may have gone since the full read."""
+
+    attributes = frozenset({_ATTRIBUTE})
+
+    def observe(self, found: Found) -> None:
+        """Refuse to go on without it."""
+        if not found.attributes.get(_ATTRIBUTE):
+            raise CheckpointRefused(_NO_TIMESTAMP.format(dn=found.dn))
 
 
 def _moment(value: bytes) -> datetime | None:

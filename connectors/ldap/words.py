@@ -83,9 +83,14 @@ def connection_lost(url: str, settings: DirectorySettings, base: str, seen: int,
 
 def no_base(url: str, settings: DirectorySettings, base: str) -> str:
     """Tell of a base that the server does not have, or does not show."""
+    return f"source {settings.name}: {out_of_sight(url, base)} What was not read stays as it was."
+
+
+def out_of_sight(url: str, base: str) -> str:
+    """Tell the same as one doubt among others."""
     return (
-        f"source {settings.name}: there is no {base} at {url}, or the account may not see it. Correct "
-        "base_dn, or give the account the right to read it. What was not read stays as it was."
+        f"there is no {base} at {url}, or the account may not see it. Correct base_dn, or give the account the right "
+        "to read it."
     )
 
 

@@ -52,7 +52,7 @@ ALSO_WITHOUT_TOMBSTONES = {"a group is deleted"}
     [
         (ADMINISTRATOR, "dirsync"),
         (REPLICATING, "dirsync"),
-        (ORDINARY, "dirsync"),
+        (ORDINARY, "auto"),
         (ADMINISTRATOR, "usn"),
         (ORDINARY, "usn"),
     ],

@@ -15,9 +15,9 @@ from tests.acceptance.active_directory_changes import (
     record_of_members,
     record_of_person,
 )
-from tests.acceptance.test_active_directory import READER
+from tests.acceptance.test_active_directory import READER, REPLICATE
 from tests.agent_runner import NO_LIMITS, Agent
-from tests.servers.samba import READER_PASSWORD, SambaDomain
+from tests.servers.samba import NAMING_CONTEXT, READER_PASSWORD, SambaDomain
 from tests.servers.scim_service import ScimService
 
 # Attributes by their schemaIDGUID (MS-ADA2, MS-ADA3)
@@ -32,6 +32,8 @@ CHANGED = f"dn: CN=u1,{PEOPLE}\nchangetype: modify\nreplace: sn\nsn: Later\n\n"
 def domain(request: pytest.FixtureRequest, tmp_path: Path, scim: ScimService, agent: Agent) -> Iterator[SambaDomain]:
     domain = SambaDomain(tmp_path / "dc")
     domain.load(beginning() + READER, passwords={"reader": READER_PASSWORD})
+    if request.param == "dirsync":  # without the right Samba is not asked by DirSync
+        domain.grant(NAMING_CONTEXT, REPLICATE)
     reader = {"bind_dn": "reader@corp.test", "bind_password": READER_PASSWORD}
     agent.configure(scim, domain.settings(base_dn=COMPANY, changes=request.param, **reader), guard=NO_LIMITS)
     with domain:

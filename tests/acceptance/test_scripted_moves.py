@@ -56,7 +56,8 @@ def after(searching: Callable[[Search], bool], act: Callable[[], object]) -> Scr
 
 
 def lists_people(search: Search) -> bool:
-    return search.base == PEOPLE and PAGED_RESULTS in search.controls and search.attributes == ("objectguid",)
+    listed = search.attributes == ("objectguid", "usnchanged")
+    return search.base == PEOPLE and PAGED_RESULTS in search.controls and listed
 
 
 def reads_people(search: Search) -> bool:

@@ -193,6 +193,11 @@ class OpenLdap:
         self.stop()
         self.start()
 
+    def set_access(self, access: str) -> None:
+        """Give the stopped server other "access to …" lines."""
+        self._access = access
+        self._write_configuration()
+
     def back_up(self) -> Path:
         """Copy the stopped server's database."""
         copy = self.directory / "backup"

@@ -75,6 +75,7 @@ class ScriptedActiveDirectory(ScriptedLdap):
             "namingcontexts": [DOMAIN.encode(), _CONFIGURATION.encode()],
             "defaultnamingcontext": [DOMAIN.encode()],
             "dsservicename": [_SERVICE.encode()],
+            "supportedldappolicies": [b"MaxPageSize", b"MaxValRange"],
         }
         invocation = uuid.uuid4().bytes
         self.entries = {
