@@ -17,7 +17,7 @@ from agent.plan.difference import Retry
 from agent.plan.operations import Operation
 from agent.plan.plan import as_planned, name_of
 from agent.planning import Resolved, difference_of
-from agent.restored_state import installation_of, note_the_trail
+from agent.restored_state import everything_was_looked_at, installation_of
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.brake import Brake
@@ -104,6 +104,6 @@ def push(
                 asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored
             ):
                 with state.write() as transaction:
-                    note_the_trail(transaction, directory)
+                    everything_was_looked_at(transaction)
         difference = difference_of(connection, state, retry, about)
         return pushing.run(as_planned(permitted, difference.operations), removals_allowed=bool(permitted))

@@ -7,6 +7,7 @@ the rest, or tells that they are gone. Whether it still stands upstream is looke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -72,15 +73,22 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
     return list(made.values())
 
 
-def take_up(connection: Connection, standing: list[Record], address_of: Callable[[str], Address]) -> int:
+def take_up(
+    connection: Connection, standing: list[Record], address_of: Callable[[str], Address], *, newer: bool
+) -> int:
     """Enter what stands into the ledger. Returns how much of it the ledger did not know.
 
     Of several accounts of one entry the last one that was made is the person's; those before it were set aside.
+
+    newer:  all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
+            the account that the ledger has, and that is left as it is
     """
     last = {_entry_key(record): record["scim_id"] for record in standing if record["scim_id"]}
     users = [record for record in standing if _MADE[record["verb"]] is EntryKind.USER]
     groups = [record for record in standing if _MADE[record["verb"]] is EntryKind.GROUP]
     # Whom the ledger has at somebody else's comes last: that one may have got another account meanwhile.
+    if not newer:
+        users = [record for record in users if not _is_old(connection, record)]
     users.sort(key=lambda record: _is_held(connection, record["scim_id"]))
     return sum(_take_up_group(connection, record) for record in groups) + sum(
         _take_up_user(connection, record, address_of, is_last=last.get(_entry_key(record)) == record["scim_id"])
@@ -95,6 +103,22 @@ def _entry_key(record: Record) -> Key:
 def _is_held(connection: Connection, scim_id: str | None) -> bool:
     held = select(ledger_user.c.scim_id).where(ledger_user.c.scim_id == scim_id)
     return connection.execute(held).first() is not None
+
+
+def _is_old(connection: Connection, record: Record) -> bool:
+    """Tell whether a record was written before the upstream acknowledged the account that its entry has."""
+    of_entry = entry.c.source == record["source"], entry.c.anchor == record["anchor"]
+    held = select(ledger_user.c.acknowledged_at).join(entry, entry.c.id == ledger_user.c.entry_id).where(*of_entry)
+    acknowledged = connection.execute(held).scalar()
+    return acknowledged is not None and not _written_at(record) > acknowledged
+
+
+def _written_at(record: Record) -> datetime:
+    try:
+        at = datetime.fromisoformat(str(record.get("at")))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _take_up_user(

@@ -52,41 +52,44 @@ def last_records(directory: Path, entries: Collection[int], few: int, within: in
 
 
 def last_cycle_of(directory: Path) -> str | None:
-    """Return the cycle of the last record; None where there is none.
-
-    Nor where the trail cannot be read: whoever writes to it tells of that.
-    """
-    with suppress(OSError):
-        for path in _files_from_the_last(directory):
-            with suppress(FileNotFoundError), path.open("rb") as file:
-                for line in _lines_from_the_end(file, file.seek(0, 2), _LOOKED_THROUGH):
-                    if cycle_id := _record(line).get("cycle_id"):
-                        return str(cycle_id)
+    """Return the cycle of the last record; None where there is none. Raises OSError."""
+    for path in _files_from_the_last(directory):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            for line in _lines_from_the_end(file, file.seek(0, 2), _LOOKED_THROUGH):
+                if cycle_id := _record(line).get("cycle_id"):
+                    return str(cycle_id)
     return None
 
 
-def records_after(directory: Path, is_known: Callable[[str], bool]) -> list[dict[str, Any]]:
-    """Return the records that follow the last one of a cycle that is known, in their order.
+@dataclass(frozen=True, slots=True)
+class LaterRecords:
+    """Records in their order. `after`: the last one of a cycle that is known; None where the trail has none."""
 
-    As far as the trail goes back, and no further than a great many. What cannot be read is left out.
+    records: tuple[dict[str, Any], ...]
+    after: dict[str, Any] | None = None
+
+
+def records_after(directory: Path, is_known: Callable[[str], bool]) -> LaterRecords:
+    """Return the records that follow the last one of a cycle that is known.
+
+    As far as the trail goes back, and no further than a great many. Raises OSError.
     """
     found: list[dict[str, Any]] = []
     asked: dict[str, bool] = {}
     left = _LOOKED_THROUGH
-    with suppress(OSError):
-        for path in _files_from_the_last(directory):
-            with suppress(FileNotFoundError), path.open("rb") as file:
-                end = file.seek(0, 2)
-                for line in _lines_from_the_end(file, end, max(0, left)):
-                    record = _record(line)
-                    cycle_id = str(record.get("cycle_id") or "")
-                    if cycle_id and cycle_id not in asked:
-                        asked[cycle_id] = is_known(cycle_id)
-                    if asked.get(cycle_id):
-                        return found[::-1]
-                    found.append(record)
-                left -= end
-    return found[::-1]
+    for path in _files_from_the_last(directory):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            end = file.seek(0, 2)
+            for line in _lines_from_the_end(file, end, max(0, left)):
+                record = _record(line)
+                cycle_id = str(record.get("cycle_id") or "")
+                if cycle_id and cycle_id not in asked:
+                    asked[cycle_id] = is_known(cycle_id)
+                if asked.get(cycle_id):
+                    return LaterRecords(tuple(found[::-1]), record)
+                found.append(record)
+            left -= end
+    return LaterRecords(tuple(found[::-1]))
 
 
 def _files_from_the_last(directory: Path) -> list[Path]:
