@@ -16,16 +16,18 @@ import structlog
 from sqlalchemy import Connection, select
 
 from agent.errors import StateProblem
-from agent.observe.audit_tail import last_cycle_of, records_after
+from agent.observe.audit_tail import LaterRecords, last_cycle_of, records_after
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
-from agent.taken_up import is_sound, take_up, what_stands
-from agent.upstream.service import Service
+from agent.taken_up import Record, is_sound, take_up, what_stands
+from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
 KNOWN_END = "last cycle of the audit trail"  # a fact: up to there the state knows the trail
 _INSTALLATION = "name of this installation"
+ELSEWHERE = "restored, and what the trail has of other addresses"  # a fact: a sentence
 UNSEEN = "restored, and what stands upstream not looked at"
+_FEW = 3
 
 log = structlog.get_logger()
 
@@ -75,9 +77,11 @@ def note_the_end(state: State, directory: Path) -> None:
                 write_fact(connection, KNOWN_END, last)
 
 
-def everything_was_looked_at(connection: Connection) -> None:
-    """It is known what stands upstream."""
+def everything_was_looked_at(connection: Connection, *, restored: bool) -> None:
+    """It is known what stands upstream. What was told of a restored state is told until the next such look."""
     write_fact(connection, UNSEEN, "")
+    if not restored:
+        write_fact(connection, ELSEWHERE, "")
 
 
 def take_up_what_was_made(
@@ -86,22 +90,69 @@ def take_up_what_was_made(
     """Enter into the ledger the users and groups that the agent has made, or taken over, since the back-up.
 
     What counts are the records of this installation about this upstream alone: the ids of another service, or of
-    another connection, name strangers here. Nothing can be told of whose source is not among `sources` any more.
+    another connection, name strangers here. Under the address that the state has noted stands what the ledger holds, so
+    after a change of the address what was made there is compared with what stands here like all of that. Nothing can be
+    told of whose source is not among `sources` any more. Raises StateProblem.
     """
     end = fact_of(connection, KNOWN_END)
     with _readable(directory):
         later = records_after(directory, lambda cycle_id: cycle_id == end or _has_ended(connection, cycle_id))
         write_fact(connection, KNOWN_END, last_cycle_of(directory) or "")
     write_fact(connection, UNSEEN, "yes")
-    ours = [
-        record
-        for record in later.records
-        if record.get("installation") == installation != "" and record.get("upstream") == service.base
-    ]
-    sound = [record for record in ours if is_sound(record) and record["source"] in sources]
-    taken = take_up(connection, what_stands(sound), service.address_of, newer=later.after is not None)
+    ours = [record for record in later.records if is_sound(record) and record["source"] in sources]
+    ours = _of_this_installation(later, ours, installation)
+    if (name := _name_since(later, ours, installation)) != installation:
+        write_fact(connection, _INSTALLATION, name)
+    noted, here = fact_of(connection, NOTED_ADDRESS) or "", plain_address(service.base)
+    about: list[Record] = []
+    elsewhere: list[str] = []
+    for record in ours:
+        # Older versions did not write the address down.
+        address = plain_address(str(record.get("upstream") or noted))
+        # What was begun elsewhere has no id by which it could be told from a stranger's.
+        if address == here or (noted and address == plain_address(noted) and record["scim_id"]):
+            about.append(record)
+        else:
+            elsewhere.append(address)
+    write_fact(connection, ELSEWHERE, _about_elsewhere(elsewhere))
+    taken = take_up(connection, what_stands(about), service.address_of, newer=later.after is not None)
     if taken:
         log.warning("taken up from the audit trail", made_since_the_backup=taken)
+
+
+def _of_this_installation(later: LaterRecords, records: list[Record], installation: str) -> list[Record]:
+    """Return the records that this installation has written.
+
+    A trail that goes on from a cycle which the state knows is its own; older versions gave no names. If not even the
+    record of that cycle bears the name of the state, the back-up was made by such a version, and got another name when
+    it was brought up again.
+    """
+    if later.after is None:
+        return [record for record in records if installation and record.get("installation") == installation]
+    if later.after.get("installation") != installation:
+        return records
+    return [record for record in records if (record.get("installation") or installation) == installation]
+
+
+def _name_since(later: LaterRecords, ours: list[Record], installation: str) -> str:
+    """Return the name that the records bear by now, so that this state and its later back-ups have one name."""
+    if later.after is None:
+        return installation
+    names = (record.get("installation") for record in reversed(ours))
+    return next((name for name in names if isinstance(name, str) and name), installation)
+
+
+def _about_elsewhere(addresses: list[str]) -> str:
+    if not addresses:
+        return ""
+    number = "1 record" if len(addresses) == 1 else f"{len(addresses)} records"
+    others = sorted(set(addresses) - {""})
+    named = ", ".join(others[:_FEW]) + (", …" if len(others) > _FEW else "")
+    return (
+        f"Left out of what the audit trail has since the back-up: {number} about another address than [upstream] url"
+        f"{f' ({named})' if named else ''}. If that is the same service, look there for accounts that were made since "
+        "for people who have left; nothing takes those away."
+    )
 
 
 @contextmanager
