@@ -16,14 +16,15 @@ import structlog
 from sqlalchemy import Connection, select
 
 from agent.errors import StateProblem
-from agent.observe.audit_tail import LaterRecords, last_cycle_of, records_after
+from agent.observe.audit_tail import last_cycle_of, records_after
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
 from agent.taken_up import Record, is_sound, take_up, what_stands
 from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
-KNOWN_END = "last cycle of the audit trail"  # a fact: up to there the state knows the trail
+KNOWN_END = "last cycle of this state in the audit trail"  # a fact
+_SEEN_END = "last cycle of the audit trail"  # a fact: up to there it was taken up from, whosever it is
 _INSTALLATION = "name of this installation"
 ELSEWHERE = "restored, and what the trail has of other addresses"  # a fact: a sentence
 UNSEEN = "restored, and what stands upstream not looked at"
@@ -56,7 +57,8 @@ def is_older(state: State, directory: Path) -> bool:
     with _readable(directory):
         last = last_cycle_of(directory)
     with state.read() as connection:
-        older = last is not None and fact_of(connection, KNOWN_END) != last and not _is_known(connection, last)
+        seen = last is None or fact_of(connection, _SEEN_END) == last
+        older = not seen and not _is_own(connection, str(last))
     if older:
         log.warning("the state is older than the audit trail: everything is compared", last_cycle=last)
     return older
@@ -94,14 +96,15 @@ def take_up_what_was_made(
     after a change of the address what was made there is compared with what stands here like all of that. Nothing can be
     told of whose source is not among `sources` any more. Raises StateProblem.
     """
-    end = fact_of(connection, KNOWN_END)
+    ends = {fact_of(connection, KNOWN_END), fact_of(connection, _SEEN_END)}
     with _readable(directory):
-        later = records_after(directory, lambda cycle_id: cycle_id == end or _has_ended(connection, cycle_id))
-        write_fact(connection, KNOWN_END, last_cycle_of(directory) or "")
+        later = records_after(directory, lambda cycle_id: cycle_id in ends or _has_ended(connection, cycle_id))
+        write_fact(connection, _SEEN_END, last_cycle_of(directory) or "")
     write_fact(connection, UNSEEN, "yes")
     ours = [record for record in later.records if is_sound(record) and record["source"] in sources]
-    ours = _of_this_installation(later, ours, installation)
-    if (name := _name_since(later, ours, installation)) != installation:
+    own = later.after if later.after and _is_own(connection, str(later.after["cycle_id"])) else None
+    ours = _of_this_installation(own, ours, installation)
+    if own and (name := _name_since(ours, installation)) != installation:
         write_fact(connection, _INSTALLATION, name)
     noted, here = fact_of(connection, NOTED_ADDRESS) or "", plain_address(service.base)
     about: list[Record] = []
@@ -120,24 +123,24 @@ def take_up_what_was_made(
         log.warning("taken up from the audit trail", made_since_the_backup=taken)
 
 
-def _of_this_installation(later: LaterRecords, records: list[Record], installation: str) -> list[Record]:
+def _of_this_installation(own: Record | None, records: list[Record], installation: str) -> list[Record]:
     """Return the records that this installation has written.
 
     A trail that goes on from a cycle which the state knows is its own; older versions gave no names. If not even the
     record of that cycle bears the name of the state, the back-up was made by such a version, and got another name when
     it was brought up again.
+
+    own:  the record of a cycle of this state that they follow
     """
-    if later.after is None:
+    if own is None:
         return [record for record in records if installation and record.get("installation") == installation]
-    if later.after.get("installation") != installation:
+    if own.get("installation") != installation:
         return records
     return [record for record in records if (record.get("installation") or installation) == installation]
 
 
-def _name_since(later: LaterRecords, ours: list[Record], installation: str) -> str:
+def _name_since(ours: list[Record], installation: str) -> str:
     """Return the name that the records bear by now, so that this state and its later back-ups have one name."""
-    if later.after is None:
-        return installation
     names = (record.get("installation") for record in reversed(ours))
     return next((name for name in names if isinstance(name, str) and name), installation)
 
@@ -166,6 +169,10 @@ def _readable(directory: Path) -> Iterator[None]:
             "the state was restored from a back-up, so nothing was read from the sources, and nothing was sent. Run as "
             "the service account, or correct the owner and the rights of the file; the next cycle goes on."
         ) from error
+
+
+def _is_own(connection: Connection, cycle_id: str) -> bool:
+    return fact_of(connection, KNOWN_END) == cycle_id or _is_known(connection, cycle_id)
 
 
 def _is_known(connection: Connection, cycle_id: str) -> bool:

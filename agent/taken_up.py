@@ -58,18 +58,22 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
     made: dict[Key, Record] = {}
     for record in records:
         verb, done = record["verb"], record.get("result") == "done"
+        # Of an interrupted create nobody knows the id: the anchor stands for it. One that was there is of the account
+        # which was to be replaced.
+        lost = not record["scim_id"] or record.get("result") == "interrupted"
         if (kind := _KINDS.get(verb)) is None:
             continue
         this, begun = (kind, "", record["scim_id"] or ""), (kind, record["source"], record["anchor"])
-        if verb in _MADE and (done or not record["scim_id"]):
-            # Of an interrupted create nobody knows the id: the anchor stands for it.
+        if verb in _MADE and lost:
+            made[begun] = record | {"scim_id": ""}
+        elif verb in _MADE and done:
             made.pop(begun, None)
             made.pop(this, None)
-            made[this if record["scim_id"] else begun] = record
+            made[this] = record
         elif verb in _ENDED and done:
             made.pop(this, None)
         elif verb in _CHANGED and done and this in made:
-            made[this] |= {key: record.get(key) for key in ("label", "address", "dn")}
+            made[this] = made[this] | {key: record.get(key) for key in ("label", "address", "dn")}
     return list(made.values())
 
 

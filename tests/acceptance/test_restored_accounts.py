@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.acceptance.guests import GUEST, MOVED, NEW, OLD, OPEN, SHUT, STAFF, STAFF_NAME, cycle
+from agent.plan.operations import UpdateGroup
+from agent.taken_up import what_stands
+from tests.acceptance.guests import BY_UID, GUEST, MOVED, NEW, OLD, OPEN, SHUT, STAFF, STAFF_NAME, cycle
 from tests.acceptance.test_restored_state import restore
 from tests.agent_runner import Agent
 from tests.ldif_text import group, person
@@ -31,6 +35,11 @@ def locked() -> Iterator[VendorService]:
 
 def back_up(agent: Agent) -> None:
     shutil.copytree(agent.state, agent.directory / "backup")
+
+
+def record(verb: str, scim_id: str | None, result: str = "done", **more: str) -> dict[str, Any]:
+    about = {"source": "corp", "anchor": "a", "label": "x", "dn": "d", "address": None}
+    return {"verb": verb, "scim_id": scim_id, "result": result, **about, **more}
 
 
 def guests(service: VendorService) -> set[str]:
@@ -77,6 +86,19 @@ def test_of_two_accounts_that_stand_the_last_one_that_was_made_is_the_person_s(
     assert service.breaches == []
 
 
+def test_an_account_that_was_taken_over_is_in_the_trail_with_the_address_it_has(
+    agent: Agent, locked: VendorService
+) -> None:
+    locked.users["7"] = {"id": "7", "userName": "guest", "emails": [{"value": OLD, "primary": True}], "active": True}
+
+    cycle(agent, locked, MOVED + LISTED, mapping=BY_UID)
+
+    records = [json.loads(line) for line in (agent.state / "audit.jsonl").read_text().splitlines()]
+    told = {record["scim_id"]: record["address"] for record in records if record["verb"] == "create user"}
+    assert told["7"] == OLD
+    assert locked.breaches == []
+
+
 @pytest.mark.parametrize("now", ["there", "gone"])
 def test_the_account_of_a_former_address_is_judged_by_the_address_it_has(
     agent: Agent, locked: VendorService, now: str
@@ -100,3 +122,19 @@ def test_the_account_of_a_former_address_is_judged_by_the_address_it_has(
     assert locked.breaches == []
     assert guests(locked) == (standing if now == "there" else set())
     assert locked.active() == (in_use if now == "there" else in_use - {OWN_ADDRESS})
+
+
+def test_a_group_with_the_id_of_a_user_says_nothing_about_the_user() -> None:
+    made = record("create user", "7", address=OLD), record("create group", "7", anchor="g", label="app-a")
+    about_group = record(UpdateGroup.verb, "7", anchor="g", label="app-b"), record("delete group", "7", anchor="g")
+
+    assert what_stands([*made, *about_group]) == [made[0]]
+    assert [one["label"] for one in what_stands([*made, about_group[0]])] == ["x", "app-b"]
+
+
+def test_a_create_whose_answer_was_lost_is_looked_for_though_the_record_has_the_id_of_whom_it_was_to_replace() -> None:
+    begun = record("create user", "7", "interrupted")
+
+    assert what_stands([record("create user", "7"), begun]) == [record("create user", "7"), begun | {"scim_id": ""}]
+    assert what_stands([begun, record("create user", "8")]) == [record("create user", "8")]
+    assert what_stands([record("create user", "7", "rejected")]) == []
