@@ -165,8 +165,8 @@ def _readable(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StateProblem(
-            f"The audit trail {error.filename or directory} cannot be read: {error.strerror}. It alone tells whether "
-            "the state was restored from a back-up, so nothing was read from the sources, and nothing was sent. Run as "
+            f"The audit trail {error.filename or directory} cannot be opened: {error.strerror}. It alone tells "
+            "whether the state was restored, so nothing was read from the sources, and nothing was sent. Run as "
             "the service account, or correct the owner and the rights of the file; the next cycle goes on."
         ) from error
 

@@ -153,7 +153,7 @@ def test_a_trail_that_cannot_be_read_is_told_and_nothing_is_believed_meanwhile(
     done = ready.run("sync")
 
     assert done.code == 2
-    assert f"{part} cannot be read" in done.err
+    assert f"{part} cannot be opened" in done.err
     assert len(scim.requests) == before
     unreadable.rmdir()
     trail.rename(ready.state / "audit.jsonl")
