@@ -16,6 +16,7 @@ from agent.plan.guard import Verdict
 from agent.plan.plan import Plan
 from agent.plan.removals import amount_of
 from agent.population.desired import Population, unmatched_groups
+from agent.restored_state import KNOWN_END
 from agent.state.database import State, upsert
 from agent.state.facts import fact_of, write_fact
 from agent.state.tables import cycle, desired_group, desired_user, entry, rejected
@@ -135,7 +136,9 @@ def record_cycle(
             "report": json.dumps(report.as_json()),
         }
         upsert(connection, cycle, [row])
-        connection.execute(delete(cycle).where(cycle.c.started_at < datetime.now(UTC) - _KEPT))
+        # With which the audit trail ends is kept: the last one that wrote.
+        old = cycle.c.started_at < datetime.now(UTC) - _KEPT, cycle.c.id != (fact_of(connection, KNOWN_END) or "")
+        connection.execute(delete(cycle).where(*old))
     return report
 
 

@@ -11,7 +11,7 @@ from agent.connection import Connection as Settled
 from agent.idle_lines import idle_lines
 from agent.plan.locks import Locks
 from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
-from agent.restored_state import UNSEEN
+from agent.restored_state import ELSEWHERE, UNSEEN
 from agent.state.facts import fact_of
 from agent.state.tables import desired_user, ledger_user
 from agent.upstream.ledger import SWITCHED_ON
@@ -32,7 +32,7 @@ def notices_now(reader: Connection, connection: Settled) -> list[str]:
         *_protected(reader),
         *_kept_active(reader, connection.source_names),
         *_switched_on(reader),
-        *_not_looked_at(reader),
+        *_about_the_back_up(reader),
         *idle_lines(reader, connection),
     ]
 
@@ -46,7 +46,7 @@ def notices_of_cycle(reader: Connection, connection: Settled) -> list[str]:
         *_protected(reader),
         *_kept_active(reader, connection.source_names),
         *_switched_on(reader),
-        *_not_looked_at(reader),
+        *_about_the_back_up(reader),
         *idle_lines(reader, connection),
     ]
 
@@ -126,12 +126,13 @@ def _switched_on(reader: Connection) -> list[str]:
     return [sentence]
 
 
-def _not_looked_at(reader: Connection) -> list[str]:
+def _about_the_back_up(reader: Connection) -> list[str]:
     sentence = (
         "The state was restored from a back-up, and the upstream has not shown yet what stands there: everything is "
         "compared in every cycle until it does. See the log for what it answers."
     )
-    return [sentence] if fact_of(reader, UNSEEN) else []
+    unseen = [sentence] if fact_of(reader, UNSEEN) else []
+    return [*unseen, *(told for told in (fact_of(reader, ELSEWHERE),) if told)]
 
 
 def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:

@@ -23,7 +23,7 @@ from agent.plan.plan import Plan, draw_up
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
-from agent.restored_state import installation_of, is_to_be_looked_at, take_up_what_was_made, was_restored
+from agent.restored_state import installation_of, is_older, is_to_be_looked_at, note_the_end, take_up_what_was_made
 from agent.source_read import read_source
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
@@ -67,10 +67,13 @@ def resolve(
     """Do everything up to the push: read the sources, settle the desired state, draw up the plan, ask the guard.
 
     reconcile:  compare everything if the time for it has come
+
+    Raises StateProblem.
     """
     settled = settings_are_settled(connection, state)
-    restored = reconcile and was_restored(state, connection.settings.agent.state_dir)
-    _prepare(connection, state, settled=settled, restored=restored)
+    older = reconcile and is_older(state, connection.settings.agent.state_dir)
+    restored = older or (reconcile and is_to_be_looked_at(state))
+    _prepare(connection, state, settled=settled, restored=restored, older=older)
     everything = full or not settled or restored or (reconcile and _reconciliation_due(connection, state))
     outcomes = tuple(
         read_source(
@@ -92,16 +95,20 @@ def resolve(
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan.removals), everything, restored)
 
 
-def _prepare(connection: Connection, state: State, *, settled: bool, restored: bool) -> None:
-    """Before the sources are read: what a restored state or other settings ask for."""
-    installation, known = installation_of(state), is_to_be_looked_at(state)
+def _prepare(connection: Connection, state: State, *, settled: bool, restored: bool, older: bool) -> None:
+    """Before the sources are read: what a restored state or other settings ask for.
+
+    older:  it has come to light just now that the state was restored
+    """
+    installation, directory = installation_of(state), connection.settings.agent.state_dir
+    if not older:
+        note_the_end(state, directory)
     if settled and not restored:
         return
     with state.write() as transaction:
-        if restored and not known:
+        if older:
             void_approvals(transaction)
             write_fact(transaction, _RECONCILED, _RESTORED)
-            directory = connection.settings.agent.state_dir
             take_up_what_was_made(transaction, directory, connection.service, connection.source_names, installation)
         # By the names that are known: the read may show that somebody has moved.
         note_guarded(transaction, connection.protection, everybody=True)

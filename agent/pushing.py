@@ -17,14 +17,13 @@ from agent.plan.difference import Retry
 from agent.plan.operations import Operation
 from agent.plan.plan import as_planned, name_of
 from agent.planning import Resolved, difference_of
-from agent.restored_state import installation_of, note_the_trail
+from agent.restored_state import everything_was_looked_at, installation_of
 from agent.state.database import State
 from agent.state.facts import read_fact, write_fact
 from agent.upstream.brake import Brake
 from agent.upstream.ledger import Ledger
 from agent.upstream.push import Outcome, Push, PushReport, Result
-
-_UPSTREAM = "address of the upstream"
+from agent.upstream.service import NOTED_ADDRESS, plain_address
 
 log = structlog.get_logger()
 
@@ -46,8 +45,8 @@ def push(
     about:  the number of the one user that the plan is about
     """
     plan, verdict = resolved.plan, resolved.verdict
-    base = connection.service.base
-    known_upstream = read_fact(state, _UPSTREAM) in {None, base}
+    base, noted = connection.service.base, read_fact(state, NOTED_ADDRESS)
+    known_upstream = noted is None or plain_address(noted) == plain_address(base)
     directory, audit = connection.settings.agent.state_dir, connection.settings.audit
     recover(state, directory, audit)
     ledger = Ledger(state)
@@ -96,7 +95,7 @@ def push(
         pushing = Push(connection.service, ledger, stop, done, brake, before_write=before_write)
         if known_upstream or pushing.recognise():
             with state.write() as transaction:
-                write_fact(transaction, _UPSTREAM, base)
+                write_fact(transaction, NOTED_ADDRESS, base)
             if left_behind:
                 pushing.look_for_what_was_left_behind()
             # Before the difference, which knows from the beginning what waits for its next attempt.
@@ -104,6 +103,6 @@ def push(
                 asked=retry is Retry.FOR_GOOD_TOO, restored=resolved.restored
             ):
                 with state.write() as transaction:
-                    note_the_trail(transaction, directory)
+                    everything_was_looked_at(transaction, restored=resolved.restored)
         difference = difference_of(connection, state, retry, about)
         return pushing.run(as_planned(permitted, difference.operations), removals_allowed=bool(permitted))

@@ -7,32 +7,28 @@ who came then and has left the directory by now would keep the account for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
+from agent.errors import StateProblem
 from agent.observe.audit_tail import last_cycle_of, records_after
-from agent.plan.operations import Address, CreateGroup, CreateUser, DeleteGroup, DeleteUser
-from agent.state.database import State, upsert
-from agent.state.facts import read_fact, write_fact
-from agent.state.tables import create_attempt, cycle, entry, former_account, ledger_group, ledger_user, source
-from agent.upstream.accounts import take_the_place
-from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
-from agent.upstream.service import Service
-from connectors.base import EntryKind
+from agent.state.database import State
+from agent.state.facts import fact_of, read_fact, write_fact
+from agent.state.tables import cycle
+from agent.taken_up import Record, is_sound, take_up, what_stands
+from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
-Record = dict[str, Any]
-
-_TRAIL = "last cycle of the audit trail"
+KNOWN_END = "last cycle of this state in the audit trail"  # a fact
+_SEEN_END = "last cycle of the audit trail"  # a fact: up to there it was taken up from, whosever it is
 _INSTALLATION = "name of this installation"
+ELSEWHERE = "restored, and what the trail has of other addresses"  # a fact: a sentence
 UNSEEN = "restored, and what stands upstream not looked at"
-_MADE = {CreateUser.verb: EntryKind.USER, CreateGroup.verb: EntryKind.GROUP}
-_DELETED = {DeleteUser.verb, DeleteGroup.verb}
-_CREATED = "created"  # the outcome of a create that found nothing there
+_FEW = 3
 
 log = structlog.get_logger()
 
@@ -46,16 +42,23 @@ def installation_of(state: State) -> str:
 
 
 def was_restored(state: State, directory: Path) -> bool:
+    """Tell whether everything has to be looked at upstream, because the state is, or was, older than the audit trail.
+
+    In this cycle, or in a later one if the upstream does not say what stands there. Raises StateProblem.
+    """
+    return is_to_be_looked_at(state) or is_older(state, directory)
+
+
+def is_older(state: State, directory: Path) -> bool:
     """Tell whether the audit trail in `directory` ends with a cycle of which the state knows nothing.
 
-    Then the ledger does not hold what that cycle did, and everything has to be looked at upstream: in this cycle, or in
-    a later one if the upstream does not say what stands there.
+    Then the ledger does not hold what that cycle did. Raises StateProblem where the trail cannot be read.
     """
-    if is_to_be_looked_at(state):
-        return True
-    last = last_cycle_of(directory)
+    with _readable(directory):
+        last = last_cycle_of(directory)
     with state.read() as connection:
-        older = last is not None and read_fact(state, _TRAIL) != last and not _is_known(connection, last)
+        seen = last is None or fact_of(connection, _SEEN_END) == last
+        older = not seen and not _is_own(connection, str(last))
     if older:
         log.warning("the state is older than the audit trail: everything is compared", last_cycle=last)
     return older
@@ -66,10 +69,21 @@ def is_to_be_looked_at(state: State) -> bool:
     return bool(read_fact(state, UNSEEN))
 
 
-def note_the_trail(connection: Connection, directory: Path) -> None:
-    """What stands upstream was looked at: remember the end of the trail, for what it says up to there is known now."""
-    write_fact(connection, _TRAIL, last_cycle_of(directory) or "")
+def note_the_end(state: State, directory: Path) -> None:
+    """Remember how far the state knows the trail, for its cycles are not kept for ever. Raises StateProblem."""
+    with _readable(directory):
+        last = last_cycle_of(directory)
+    if last is not None and read_fact(state, KNOWN_END) != last:
+        with state.write() as connection:
+            if _is_known(connection, last):
+                write_fact(connection, KNOWN_END, last)
+
+
+def everything_was_looked_at(connection: Connection, *, restored: bool) -> None:
+    """It is known what stands upstream. What was told of a restored state is told until the next such look."""
     write_fact(connection, UNSEEN, "")
+    if not restored:
+        write_fact(connection, ELSEWHERE, "")
 
 
 def take_up_what_was_made(
@@ -77,91 +91,88 @@ def take_up_what_was_made(
 ) -> None:
     """Enter into the ledger the users and groups that the agent has made, or taken over, since the back-up.
 
-    Who they are for is entered as the trail has it, as somebody of whom nothing else is known: the next complete read
-    brings the rest, or tells that they are gone. Whether they still stand upstream is looked at like everything else.
     What counts are the records of this installation about this upstream alone: the ids of another service, or of
-    another connection, name strangers here. Nothing can be told of whose source is not among `sources` any more.
+    another connection, name strangers here. Under the address that the state has noted stands what the ledger holds, so
+    after a change of the address what was made there is compared with what stands here like all of that. Nothing can be
+    told of whose source is not among `sources` any more. Raises StateProblem.
     """
+    ends = {fact_of(connection, KNOWN_END), fact_of(connection, _SEEN_END)}
+    with _readable(directory):
+        later = records_after(directory, lambda cycle_id: cycle_id in ends or _has_ended(connection, cycle_id))
+        write_fact(connection, _SEEN_END, last_cycle_of(directory) or "")
     write_fact(connection, UNSEEN, "yes")
-    made: dict[str, Record] = {}
-    for record in records_after(directory, lambda cycle_id: _has_ended(connection, cycle_id)):
-        ours = record.get("installation") == installation != "" and record.get("upstream") == service.base
-        if not ours or not _is_sound(record) or record["source"] not in sources:
-            continue
-        scim_id, verb, done = record["scim_id"] or "", record["verb"], record.get("result") == "done"
-        if verb in _DELETED and done:
-            made.pop(scim_id, None)
-        elif verb in _MADE and (done or not scim_id):
-            # Of an interrupted create nobody knows the id: the anchor stands for it.
-            made.pop(record["anchor"], None)
-            made[scim_id or record["anchor"]] = record
-        elif scim_id in made and done:
-            # It may bear another name by now.
-            made[scim_id] = made[scim_id] | {key: record.get(key) for key in ("label", "address", "dn")}
-    taken = sum(_take_up(connection, record, service.address_of) for record in made.values())
+    ours = [record for record in later.records if is_sound(record) and record["source"] in sources]
+    own = later.after if later.after and _is_own(connection, str(later.after["cycle_id"])) else None
+    ours = _of_this_installation(own, ours, installation)
+    if own and (name := _name_since(ours, installation)) != installation:
+        write_fact(connection, _INSTALLATION, name)
+    noted, here = fact_of(connection, NOTED_ADDRESS) or "", plain_address(service.base)
+    about: list[Record] = []
+    elsewhere: list[str] = []
+    for record in ours:
+        # Older versions did not write the address down.
+        address = plain_address(str(record.get("upstream") or noted))
+        # What was begun elsewhere has no id by which it could be told from a stranger's.
+        if address == here or (noted and address == plain_address(noted) and record["scim_id"]):
+            about.append(record)
+        else:
+            elsewhere.append(address)
+    write_fact(connection, ELSEWHERE, _about_elsewhere(elsewhere))
+    taken = take_up(connection, what_stands(about), service.address_of, newer=later.after is not None)
     if taken:
         log.warning("taken up from the audit trail", made_since_the_backup=taken)
 
 
-def _is_sound(record: Record) -> bool:
-    """Tell whether a record is of the form that the agent writes."""
-    return all(isinstance(record.get(key), str) for key in ("verb", "source", "anchor", "label", "dn")) and isinstance(
-        record.get("scim_id"), str | None
+def _of_this_installation(own: Record | None, records: list[Record], installation: str) -> list[Record]:
+    """Return the records that this installation has written.
+
+    A trail that goes on from a cycle which the state knows is its own; older versions gave no names. If not even the
+    record of that cycle bears the name of the state, the back-up was made by such a version, and got another name when
+    it was brought up again.
+
+    own:  the record of a cycle of this state that they follow
+    """
+    if own is None:
+        return [record for record in records if installation and record.get("installation") == installation]
+    if own.get("installation") != installation:
+        return records
+    return [record for record in records if (record.get("installation") or installation) == installation]
+
+
+def _name_since(ours: list[Record], installation: str) -> str:
+    """Return the name that the records bear by now, so that this state and its later back-ups have one name."""
+    names = (record.get("installation") for record in reversed(ours))
+    return next((name for name in names if isinstance(name, str) and name), installation)
+
+
+def _about_elsewhere(addresses: list[str]) -> str:
+    if not addresses:
+        return ""
+    number = "1 record" if len(addresses) == 1 else f"{len(addresses)} records"
+    others = sorted(set(addresses) - {""})
+    named = ", ".join(others[:_FEW]) + (", …" if len(others) > _FEW else "")
+    return (
+        f"Left out of what the audit trail has since the back-up: {number} about another address than [upstream] url"
+        f"{f' ({named})' if named else ''}. If that is the same service, look there for accounts that were made since "
+        "for people who have left; nothing takes those away."
     )
 
 
-def _take_up(connection: Connection, record: Record, address_of: Callable[[str], Address]) -> bool:
-    kind, scim_id = _MADE[record["verb"]], record["scim_id"]
-    ledger = ledger_group if kind is EntryKind.GROUP else ledger_user
-    for table in (ledger, former_account):
-        if connection.execute(select(table.c.scim_id).where(table.c.scim_id == scim_id)).first():
-            return False
-    number = _entry_of(connection, record, kind)
-    if not scim_id:
-        # It is looked for like every create whose answer was lost.
-        row = {"entry_id": number, "started_at": now(), "name": record["label"]}
-        upsert(connection, create_attempt, [row])
-        return True
-    row = {
-        "entry_id": number,
-        "scim_id": scim_id,
-        "digest": UNKNOWN,
-        "origin": (Origin.CREATED if record.get("detail") == _CREATED else Origin.ADOPTED).value,
-        "acknowledged_at": now(),
-    }
-    if kind is EntryKind.GROUP:
-        if connection.execute(select(ledger.c.entry_id).where(ledger.c.entry_id == number)).first():
-            return False
-        row |= {"display_name": record["label"], "in_doubt": True}
-    else:
-        # The last account is the person's; those before it were set aside.
-        take_the_place(connection, number, scim_id)
-        row |= {"active": True, **naming(record["label"], address_of(str(record.get("address") or "")))}
-    connection.execute(insert(ledger).values(**row))
-    return True
+@contextmanager
+def _readable(directory: Path) -> Iterator[None]:
+    """Whether a state was restored, and what was made since, is told by the trail alone."""
+    try:
+        yield
+    except OSError as error:
+        raise StateProblem(
+            f"The audit trail {error.filename or directory} cannot be opened: {error.strerror}. It alone tells "
+            "whether the state was restored, so nothing was read from the sources, and nothing was sent. Run as "
+            "the service account, or correct the owner and the rights of the file; the next cycle goes on."
+        ) from error
 
 
-def _entry_of(connection: Connection, record: Record, kind: EntryKind) -> int:
-    """Return the number of the entry that a record is about, entering it if need be."""
-    of, anchor = record["source"], record["anchor"]
-    known = select(entry.c.id).where(entry.c.source == of, entry.c.anchor == anchor)
-    if (number := connection.execute(known).scalar()) is not None:
-        return int(number)
-    last_read = connection.execute(select(source.c.read_number).where(source.c.name == of)).scalar()
-    row = {
-        "source": of,
-        "anchor": anchor,
-        "kind": kind.value,
-        "dn": record["dn"],
-        "active": True,
-        "attributes": "{}",
-        "members_complete": False,
-        "digest": UNKNOWN,
-        # It was there when it was made. Only a read that is complete and does not mention it proves the contrary.
-        "present": True,
-        "last_seen": last_read or 0,
-    }
-    return int(connection.execute(insert(entry).values(**row).returning(entry.c.id)).scalar_one())
+def _is_own(connection: Connection, cycle_id: str) -> bool:
+    return fact_of(connection, KNOWN_END) == cycle_id or _is_known(connection, cycle_id)
 
 
 def _is_known(connection: Connection, cycle_id: str) -> bool:

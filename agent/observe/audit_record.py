@@ -13,7 +13,7 @@ repeated, an account that is taken over) or none (what was there already as want
     entry        the number of that entry in the state
     dn, source   the entry, as its source spells it
     anchor       its immutable identity there
-    address      a user's e-mail address; else null
+    address      a user's e-mail address, of an account that was made or taken over the one it has there; else null
     scim_id      its id upstream; null where there is none (yet)
     members      of member changes: {"entry", "scim_id", "user_name", "cause"} each
     cause        why: the rule, the group or the evidence
@@ -104,6 +104,9 @@ def ended(reader: Connection, record: Record, outcome: Outcome) -> Record:
     """Return the record with its outcome."""
     scim_id = record["scim_id"] or _scim_id(reader, outcome.operation)
     told = {"result": str(outcome.result), "detail": outcome.detail, "writes": outcome.writes}
+    if isinstance(outcome.operation, CreateUser) and outcome.result is Result.DONE:
+        # Whoever is taken over may keep an address that is another one than the directory's.
+        told["address"] = _held_address(reader, outcome.operation) or record["address"]
     return record | {"at": _now(), "scim_id": scim_id} | told
 
 
@@ -128,6 +131,10 @@ def _scim_id(reader: Connection, operation: Operation) -> str | None:
 def _address(reader: Connection, operation: Operation) -> str | None:
     if isinstance(operation, CreateUser | UpdateUser):
         return operation.address.email or None
+    return _held_address(reader, operation)
+
+
+def _held_address(reader: Connection, operation: Operation) -> str | None:
     known = select(ledger_user.c.email).where(ledger_user.c.entry_id == operation.subject.entry_id)
     return reader.execute(known).scalar() or None
 

@@ -113,12 +113,12 @@ def records_of(directory: Path, notes: list[str]) -> Iterator[Record]:
     same file, and those that were put aside after it are too new.
     """
     try:
-        current = _opened(directory / FILE_NAME)
+        current = opened(directory / FILE_NAME)
         if current is None and not directory.is_dir():
             return
         try:
             for path in files_put_aside(directory):
-                file = _opened(path)
+                file = opened(path)
                 if file is None:
                     continue
                 with file:
@@ -137,7 +137,8 @@ def records_of(directory: Path, notes: list[str]) -> Iterator[Record]:
         ) from error
 
 
-def _opened(path: Path) -> IO[bytes] | None:
+def opened(path: Path) -> IO[bytes] | None:
+    """Open a file of the trail; None where it is not there any more. Raises OSError."""
     with suppress(FileNotFoundError):  # the daemon may delete an old one at any moment
         for _ in range(_ATTEMPTS - 1):
             # Windows lets nobody open a file in the moment in which it is renamed.

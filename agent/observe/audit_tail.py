@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -11,7 +10,7 @@ from typing import IO, Any
 import orjson
 
 from agent.observe.audit_file import FILE_NAME, files_put_aside
-from agent.observe.audit_search import members_of
+from agent.observe.audit_search import members_of, opened
 
 _BLOCK = 1 << 18
 _LOOKED_THROUGH = 1 << 26  # bytes
@@ -34,9 +33,7 @@ def last_records(directory: Path, entries: Collection[int], few: int, within: in
     numbers = [str(number).encode() for number in entries]
     left = within
     for path in _files_from_the_last(directory):
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:  # the daemon may put it aside, or delete an old one, at any moment
+        if (file := opened(path)) is None:
             continue
         with file:
             end = file.seek(0, 2)
@@ -52,41 +49,48 @@ def last_records(directory: Path, entries: Collection[int], few: int, within: in
 
 
 def last_cycle_of(directory: Path) -> str | None:
-    """Return the cycle of the last record; None where there is none.
-
-    Nor where the trail cannot be read: whoever writes to it tells of that.
-    """
-    with suppress(OSError):
-        for path in _files_from_the_last(directory):
-            with suppress(FileNotFoundError), path.open("rb") as file:
-                for line in _lines_from_the_end(file, file.seek(0, 2), _LOOKED_THROUGH):
-                    if cycle_id := _record(line).get("cycle_id"):
-                        return str(cycle_id)
+    """Return the cycle of the last record; None where there is none. Raises OSError."""
+    for path in _files_from_the_last(directory):
+        if (file := opened(path)) is None:
+            continue
+        with file:
+            for line in _lines_from_the_end(file, file.seek(0, 2), _LOOKED_THROUGH):
+                if cycle_id := _record(line).get("cycle_id"):
+                    return str(cycle_id)
     return None
 
 
-def records_after(directory: Path, is_known: Callable[[str], bool]) -> list[dict[str, Any]]:
-    """Return the records that follow the last one of a cycle that is known, in their order.
+@dataclass(frozen=True, slots=True)
+class LaterRecords:
+    """Records in their order. `after`: the last one of a cycle that is known; None where the trail has none."""
 
-    As far as the trail goes back, and no further than a great many. What cannot be read is left out.
+    records: tuple[dict[str, Any], ...]
+    after: dict[str, Any] | None = None
+
+
+def records_after(directory: Path, is_known: Callable[[str], bool]) -> LaterRecords:
+    """Return the records that follow the last one of a cycle that is known.
+
+    As far as the trail goes back, and no further than a great many. Raises OSError.
     """
     found: list[dict[str, Any]] = []
     asked: dict[str, bool] = {}
     left = _LOOKED_THROUGH
-    with suppress(OSError):
-        for path in _files_from_the_last(directory):
-            with suppress(FileNotFoundError), path.open("rb") as file:
-                end = file.seek(0, 2)
-                for line in _lines_from_the_end(file, end, max(0, left)):
-                    record = _record(line)
-                    cycle_id = str(record.get("cycle_id") or "")
-                    if cycle_id and cycle_id not in asked:
-                        asked[cycle_id] = is_known(cycle_id)
-                    if asked.get(cycle_id):
-                        return found[::-1]
-                    found.append(record)
-                left -= end
-    return found[::-1]
+    for path in _files_from_the_last(directory):
+        if (file := opened(path)) is None:
+            continue
+        with file:
+            end = file.seek(0, 2)
+            for line in _lines_from_the_end(file, end, max(0, left)):
+                record = _record(line)
+                cycle_id = str(record.get("cycle_id") or "")
+                if cycle_id and cycle_id not in asked:
+                    asked[cycle_id] = is_known(cycle_id)
+                if asked.get(cycle_id):
+                    return LaterRecords(tuple(found[::-1]), record)
+                found.append(record)
+            left -= end
+    return LaterRecords(tuple(found[::-1]))
 
 
 def _files_from_the_last(directory: Path) -> list[Path]:

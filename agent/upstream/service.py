@@ -15,6 +15,23 @@ from agent.errors import UsageProblem
 from agent.plan.operations import Address
 from agent.upstream.profile import PROFILES, ExternalUsers, Profile
 
+NOTED_ADDRESS = "address of the upstream"  # a fact: what the ledger holds stands there
+_PORTS = {"http": 80, "https": 443}
+
+
+def plain_address(url: str) -> str:
+    """Return what all spellings of one address have in common (RFC 3986, 6.2); of any other text, that."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    if not parts.hostname or "@" in url or parts.query or parts.fragment:
+        return url
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    place = host if port in {None, _PORTS.get(parts.scheme)} else f"{host}:{port}"
+    return f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

@@ -64,6 +64,31 @@ def test_the_trail_of_another_connection_takes_nobody_from_this_one(
     assert scim.active() == mails(*uids(6))
 
 
+def test_the_trail_of_another_connection_does_not_become_one_s_own_by_and_by(
+    agent: Agent, scim: ScimService, tmp_path: Path
+) -> None:
+    """A job copies it again and again, and at first the service refuses the token."""
+    other = Agent(tmp_path / "other")
+    other.directory.mkdir()
+    for one, name in ((agent, "app-b"), (other, "app-a")):
+        one.configure(scim, guard=OPEN, scope={"groups": [f"name:{name}"]})
+        one.ldif.write_text(people(6) + group("app-a", *uids(3)) + group("app-b", *uids(6)[3:]))
+        one.sync()
+    for new in ("one", "two"):
+        other.ldif.write_text(other.ldif.read_text() + person(new) + group(f"app-a-{new}", new))
+        other.configure(scim, guard=OPEN, scope={"groups": ["name:app-a*"]})
+        other.sync()
+        shutil.copy(other.state / "audit.jsonl", agent.state / "audit.jsonl")
+        if new == "one":
+            scim.faults.append(Fault(lambda _request: True, times=1_000, status=401))
+        for _ in range(3):
+            agent.sync()
+        scim.faults.clear()
+
+    assert scim.active() == mails(*uids(6), "one", "two")
+    assert scim.membership()["app-a-two"] == mails("two")
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"scim_id": 7}, {"verb": ["create user"]}, {"anchor": {}}, {"label": None}, {"source": 1}, {"dn": None}],

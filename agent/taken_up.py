@@ -1,0 +1,207 @@
+"""What the agent has made upstream since the back-up that a state was restored from, as the audit trail has it.
+
+Who that is for is entered as the trail has it, as somebody of whom nothing else is known: the next complete read brings
+the rest, or tells that they are gone. Whether it still stands upstream is looked at like everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from agent.plan.operations import (
+    Address,
+    CreateGroup,
+    CreateUser,
+    DeleteGroup,
+    DeleteUser,
+    RetireAccount,
+    UpdateGroup,
+    UpdateUser,
+)
+from agent.state.database import upsert
+from agent.state.tables import create_attempt, entry, former_account, ledger_group, ledger_user, source
+from agent.upstream.accounts import take_the_place
+from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
+from connectors.base import EntryKind
+
+Record = dict[str, Any]
+Key = tuple[EntryKind, str, str]
+
+_MADE = {CreateUser.verb: EntryKind.USER, CreateGroup.verb: EntryKind.GROUP}
+# The account or group itself is changed. The records of everything else name its entry as it was called then.
+_CHANGED = {UpdateUser.verb: EntryKind.USER, UpdateGroup.verb: EntryKind.GROUP}
+_ENDED = {
+    DeleteUser.verb: EntryKind.USER,
+    RetireAccount.verb: EntryKind.USER,
+    DeleteGroup.verb: EntryKind.GROUP,
+}
+_KINDS = _MADE | _CHANGED | _ENDED
+_CREATED = "created"  # the outcome of a create that found nothing there
+
+
+def is_sound(record: Record) -> bool:
+    """Tell whether a record is of the form that the agent writes."""
+    return all(isinstance(record.get(key), str) for key in ("verb", "source", "anchor", "label", "dn")) and isinstance(
+        record.get("scim_id"), str | None
+    )
+
+
+def what_stands(records: Iterable[Record]) -> list[Record]:
+    """Return the create records of what was made and not deleted or let go of since, by the last create of each.
+
+    They bear the name and the address of today. Ids of users and of groups may be the same.
+    """
+    made: dict[Key, Record] = {}
+    for record in records:
+        verb, done = record["verb"], record.get("result") == "done"
+        # Of an interrupted create nobody knows the id: the anchor stands for it. One that was there is of the account
+        # which was to be replaced.
+        lost = not record["scim_id"] or record.get("result") == "interrupted"
+        if (kind := _KINDS.get(verb)) is None:
+            continue
+        this, begun = (kind, "", record["scim_id"] or ""), (kind, record["source"], record["anchor"])
+        if verb in _MADE and lost:
+            made[begun] = record | {"scim_id": ""}
+        elif verb in _MADE and done:
+            made.pop(begun, None)
+            made.pop(this, None)
+            made[this] = record
+        elif verb in _ENDED and done:
+            made.pop(this, None)
+        elif verb in _CHANGED and done and this in made:
+            made[this] = made[this] | {key: record.get(key) for key in ("label", "address", "dn")}
+    return list(made.values())
+
+
+def take_up(
+    connection: Connection, standing: list[Record], address_of: Callable[[str], Address], *, newer: bool
+) -> int:
+    """Enter what stands into the ledger. Returns how much of it the ledger did not know.
+
+    Of several accounts of one entry the last one that was made is the person's; those before it were set aside.
+
+    newer:  all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
+            the account that the ledger has, and that is left as it is
+    """
+    last = {_entry_key(record): record["scim_id"] for record in standing if record["scim_id"]}
+    users = [record for record in standing if _MADE[record["verb"]] is EntryKind.USER]
+    groups = [record for record in standing if _MADE[record["verb"]] is EntryKind.GROUP]
+    # Whom the ledger has at somebody else's comes last: that one may have got another account meanwhile.
+    if not newer:
+        users = [record for record in users if not _is_old(connection, record)]
+    users.sort(key=lambda record: _is_held(connection, record["scim_id"]))
+    return sum(_take_up_group(connection, record) for record in groups) + sum(
+        _take_up_user(connection, record, address_of, is_last=last.get(_entry_key(record)) == record["scim_id"])
+        for record in users
+    )
+
+
+def _entry_key(record: Record) -> Key:
+    return _MADE[record["verb"]], record["source"], record["anchor"]
+
+
+def _is_held(connection: Connection, scim_id: str | None) -> bool:
+    held = select(ledger_user.c.scim_id).where(ledger_user.c.scim_id == scim_id)
+    return connection.execute(held).first() is not None
+
+
+def _is_old(connection: Connection, record: Record) -> bool:
+    """Tell whether a record was written before the upstream acknowledged the account that its entry has."""
+    of_entry = entry.c.source == record["source"], entry.c.anchor == record["anchor"]
+    held = select(ledger_user.c.acknowledged_at).join(entry, entry.c.id == ledger_user.c.entry_id).where(*of_entry)
+    acknowledged = connection.execute(held).scalar()
+    return acknowledged is not None and not _written_at(record) > acknowledged
+
+
+def _written_at(record: Record) -> datetime:
+    try:
+        at = datetime.fromisoformat(str(record.get("at")))
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _take_up_user(
+    connection: Connection, record: Record, address_of: Callable[[str], Address], *, is_last: bool
+) -> bool:
+    scim_id = record["scim_id"]
+    if not scim_id:
+        return _look_for_it(connection, record)
+    set_aside = select(former_account.c.scim_id).where(former_account.c.scim_id == scim_id)
+    if _is_held(connection, scim_id) or (not is_last and connection.execute(set_aside).first()):
+        return False
+    number = _entry_of(connection, record)
+    address = address_of(str(record.get("address") or ""))
+    if not is_last:
+        row = {
+            "scim_id": scim_id,
+            "entry_id": number,
+            "user_name": record["label"],
+            "domain": address.domain,
+            "external": address.external,
+            "protected": address.protected,
+            "replaced_at": now(),
+        }
+        connection.execute(insert(former_account).values(**row))
+        return True
+    take_the_place(connection, number, scim_id)
+    row = _row(record, number) | {"active": True, **naming(record["label"], address)}
+    connection.execute(insert(ledger_user).values(**row))
+    return True
+
+
+def _take_up_group(connection: Connection, record: Record) -> bool:
+    if not record["scim_id"]:
+        return _look_for_it(connection, record)
+    if connection.execute(select(ledger_group).where(ledger_group.c.scim_id == record["scim_id"])).first():
+        return False
+    number = _entry_of(connection, record)
+    if connection.execute(select(ledger_group).where(ledger_group.c.entry_id == number)).first():
+        return False
+    row = _row(record, number) | {"display_name": record["label"], "in_doubt": True}
+    connection.execute(insert(ledger_group).values(**row))
+    return True
+
+
+def _look_for_it(connection: Connection, record: Record) -> bool:
+    """What is not known to be there is looked for like every create whose answer was lost."""
+    row = {"entry_id": _entry_of(connection, record), "started_at": now(), "name": record["label"]}
+    upsert(connection, create_attempt, [row])
+    return True
+
+
+def _row(record: Record, number: int) -> Record:
+    return {
+        "entry_id": number,
+        "scim_id": record["scim_id"],
+        "digest": UNKNOWN,
+        "origin": (Origin.CREATED if record.get("detail") == _CREATED else Origin.ADOPTED).value,
+        "acknowledged_at": now(),
+    }
+
+
+def _entry_of(connection: Connection, record: Record) -> int:
+    """Return the number of the entry that a record is about, entering it if need be."""
+    of, anchor = record["source"], record["anchor"]
+    known = select(entry.c.id).where(entry.c.source == of, entry.c.anchor == anchor)
+    if (number := connection.execute(known).scalar()) is not None:
+        return int(number)
+    last_read = connection.execute(select(source.c.read_number).where(source.c.name == of)).scalar()
+    row = {
+        "source": of,
+        "anchor": anchor,
+        "kind": _MADE[record["verb"]].value,
+        "dn": record["dn"],
+        "active": True,
+        "attributes": "{}",
+        "members_complete": False,
+        "digest": UNKNOWN,
+        # It was there when it was made. Only a read that is complete and does not mention it proves the contrary.
+        "present": True,
+        "last_seen": last_read or 0,
+    }
+    return int(connection.execute(insert(entry).values(**row).returning(entry.c.id)).scalar_one())
