@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.agent_runner import Agent
+from tests.killing import kill_at
 from tests.ldif_text import group, people, person, person_dn, uids
 from tests.servers.scim_service import Fault, ScimService
 
@@ -82,15 +83,29 @@ def test_what_the_guard_holds_and_what_needs_nothing_are_outcomes(ready: Agent, 
     assert [item["outcome"] for item in provisioned(ready)] == ["nothing to push", "held back by the guard"]
 
 
-def test_one_that_did_not_end_is_shown_as_that(ready: Agent) -> None:
+def test_one_that_did_not_end_is_shown_as_that(ready: Agent, scim: ScimService) -> None:
     ready.ldif.write_text(people(4) + group("app-a", *uids(4)))
-    (ready.state / "audit.jsonl").unlink()
-    (ready.state / "audit.jsonl").mkdir()
+    process = ready.start("provision", "u3@example.com")
 
-    assert ready.run("provision", "u3@example.com").code == 2
+    assert kill_at(scim, process, lambda request: request.method == "POST", carried_out=False)
+
     (shown,) = provisioned(ready)
     assert (shown["outcome"], shown["ended_at"]) == ("did not end", None)
     assert f", {person_dn('u3')}: did not end\n" in ready.run("status").out
+
+
+def test_one_that_could_not_begin_leaves_no_trace(ready: Agent, scim: ScimService) -> None:
+    ready.ldif.write_text(people(4) + group("app-a", *uids(4)))
+    (ready.state / "audit.jsonl").unlink()
+    (ready.state / "audit.jsonl").mkdir()
+    before = len(scim.requests)
+
+    refused = ready.run("provision", "u3@example.com")
+
+    assert refused.code == 2
+    assert "audit trail" in refused.err
+    assert provisioned(ready) == []
+    assert len(scim.requests) == before
 
 
 def test_only_the_last_ones_are_kept(ready: Agent) -> None:
