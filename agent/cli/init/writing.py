@@ -33,7 +33,6 @@ def write(draft: Draft) -> None:
         # Without a directory that LoadCredentialEncrypted= names, systemd starts nothing.
         secrets = credentials_beside(draft.path)
         _make_directory(secrets.with_name(f"{secrets.name}.encrypted"), draft.path)
-    _make_directory(draft.path.absolute().parent, draft.path)
     write_whole(draft.path, draft.text(), 0o640, _group_for(draft.path))
 
 

@@ -14,6 +14,7 @@ import winerror
 
 from agent.connection import Connection, connect
 from agent.errors import ExitCode, RollcallError, UsageProblem
+from agent.operating_system import state_directory_of
 from agent.service.installed import Standing
 from agent.service.windows.names import Service, service_of
 from agent.service.windows.registration import (
@@ -52,7 +53,7 @@ class WindowsService:
         self._refuse_if(self.missing())
         state = connection.settings.agent.state_dir
         for other in all_registered(self._service.home):
-            if other != self._service and _state_of(other) == state:
+            if other != self._service and state_of(other) == state:
                 raise UsageProblem(
                     f"{other.configuration} has the same state directory, {state}. Give {self._service.configuration} "
                     "one of its own ([agent] state_dir)."
@@ -161,7 +162,10 @@ class WindowsService:
             raise UsageProblem(reason)
 
 
-def _state_of(service: Service) -> Path | None:
+def state_of(service: Service) -> Path | None:
+    """Return the state directory of a service; None: its settings cannot be read, and it may be anywhere."""
+    if not service.configuration.exists():
+        return state_directory_of(service.configuration)
     try:
         return connect(service.configuration).settings.agent.state_dir
     except RollcallError:

@@ -21,10 +21,9 @@ import pywintypes
 import servicemanager
 import win32service
 
-from agent.connection import connect
 from agent.errors import RollcallError, UsageProblem
-from agent.operating_system import default_configuration_file, state_directory_of, write_whole
-from agent.service.windows.installed import WindowsService
+from agent.operating_system import default_configuration_file, write_whole
+from agent.service.windows.installed import WindowsService, state_of
 from agent.service.windows.names import SOURCE, Service, service_of
 from agent.service.windows.registration import all_registered, forget_events, register, registered, unregister
 from agent.service.windows.rights import refuse_what_belongs_to_others
@@ -44,7 +43,7 @@ def prepare() -> None:
     single = service_of(default_configuration_file())
     refuse_what_belongs_to_others(single.home)
     known = {service: _Remembered(None, None) for service in [single, *_every()]} | _remembered()
-    states = {service: _state_of(service) for service in known}
+    states = {service: state_of(service) for service in known}
     for service, remembered in known.items():
         alone = list(states.values()).count(states[service]) == 1
         account = remembered.account if remembered.account != service.virtual_account else None
@@ -109,15 +108,6 @@ def _remembered() -> dict[Service, _Remembered]:
 
 def _every() -> list[Service]:
     return all_registered(default_configuration_file().parent)
-
-
-def _state_of(service: Service) -> Path | None:
-    if not service.configuration.exists():
-        return state_directory_of(service.configuration)
-    try:
-        return connect(service.configuration).settings.agent.state_dir
-    except RollcallError:  # it may be anywhere
-        return None
 
 
 def main(arguments: list[str]) -> int:
