@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from tests.agent_runner import Agent
 from tests.servers.openldap import OpenLdap
 from tests.servers.scim2_server import Scim2Server
 from tests.servers.scim_service import ScimService
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: it is not looked through again and again for what could be freed."""
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -24,6 +24,8 @@ _BATCH = 500
 _SHARED = frozenset({NameKind.UID, NameKind.PRIMARY_GROUP})
 Claim = tuple[int, Name]
 
+_same, _holder = name.alias("same"), entry.alias("holder")
+
 
 def qualified(given: Name, source: str) -> Name:
     """Make a uid unique across sources: it means something in its own source only."""
@@ -80,11 +82,10 @@ def meant_by(group: FromClause, owner: FromClause = entry) -> ColumnElement[bool
 
     group: the entry that lists; owner: the entry a row of `name` belongs to
     """
-    same, holder = name.alias("same"), entry.alias("holder")
     others = (
-        select(same.c.entry_id)
-        .join(holder, holder.c.id == same.c.entry_id)
-        .where(same.c.kind == name.c.kind, same.c.value == name.c.value, same.c.entry_id != name.c.entry_id)
+        select(_same.c.entry_id)
+        .join(_holder, _holder.c.id == _same.c.entry_id)
+        .where(_same.c.kind == name.c.kind, _same.c.value == name.c.value, _same.c.entry_id != name.c.entry_id)
         .correlate(name, group, owner)
     )
     return or_(
@@ -92,9 +93,9 @@ def meant_by(group: FromClause, owner: FromClause = entry) -> ColumnElement[bool
         owner.c.source == group.c.source,
         and_(
             ~others.where(
-                holder.c.source == group.c.source, or_(holder.c.present, holder.c.anchor != owner.c.anchor)
+                _holder.c.source == group.c.source, or_(_holder.c.present, _holder.c.anchor != owner.c.anchor)
             ).exists(),
-            ~others.where(holder.c.present).exists(),
+            ~others.where(_holder.c.present).exists(),
         ),
     )
 

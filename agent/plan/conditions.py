@@ -38,6 +38,10 @@ Within = int | None  # the number of the one group that is asked for
 
 _MANY = 3  # attempts, after which a refusal is no passing trouble
 
+# Who claims an account, and whose it is. Made once: each time, an alias would copy all columns of its table.
+_claim, _led, _own = desired_user.alias("claim"), same_person.alias("led"), ledger_user.alias("own")
+_claimant, _owner = entry.alias("claimant"), entry.alias("owner")
+
 # A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
 # that somebody left.
 PUSHABLE = and_(desired_user.c.problem.is_(None), desired_user.c.provisioned, desired_user.c.active)
@@ -142,27 +146,25 @@ def claimed(group_id: Column[int] | None = None) -> ColumnElement[bool]:
     It is not pushed, because the account belongs to an entry that is there; but both may be one person, whom
     [same_person] does not connect (any more). So that nobody is listed under this name is not proven.
     """
-    claim, led, own = desired_user.alias("claim"), same_person.alias("led"), ledger_user.alias("own")
-    claimant, owner = entry.alias("claimant"), entry.alias("owner")
     listed = select(desired_member.c.group_id).where(
         desired_member.c.group_id == group_id,
-        desired_member.c.user_id == claim.c.entry_id,
+        desired_member.c.user_id == _claim.c.entry_id,
         desired_member.c.provisioned,
     )
     return (
-        select(claim.c.entry_id)
-        .join(claimant, claimant.c.id == claim.c.entry_id)
-        .join(owner, owner.c.source != claimant.c.source)
+        select(_claim.c.entry_id)
+        .join(_claimant, _claimant.c.id == _claim.c.entry_id)
+        .join(_owner, _owner.c.source != _claimant.c.source)
         .where(
-            claim.c.user_name_key == ledger_user.c.user_name_key,
-            owner.c.id == ledger_user.c.entry_id,
+            _claim.c.user_name_key == ledger_user.c.user_name_key,
+            _owner.c.id == ledger_user.c.entry_id,
             # Who would not be let in claims nothing; nor does who has an account of its own.
-            claim.c.entry_id.not_in(select(own.c.entry_id).where(own.c.active)),
-            claim.c.active,
-            claim.c.provisioned,
+            _claim.c.entry_id.not_in(select(_own.c.entry_id).where(_own.c.active)),
+            _claim.c.active,
+            _claim.c.provisioned,
             # Who leads the owner has an account of its own.
-            claim.c.entry_id.not_in(select(led.c.leader_id).where(led.c.entry_id == ledger_user.c.entry_id)),
-            true() if group_id is None else listed.correlate(claim, ledger_member).exists(),
+            _claim.c.entry_id.not_in(select(_led.c.leader_id).where(_led.c.entry_id == ledger_user.c.entry_id)),
+            true() if group_id is None else listed.correlate(_claim, ledger_member).exists(),
         )
         .correlate(ledger_user, ledger_member)
         .exists()

@@ -48,6 +48,8 @@ from agent.state.tables import (
 )
 from connectors.base import Completeness
 
+_leader = entry.alias("leader")
+
 
 def users_to_push(locks: Locks) -> Query:
     """Select the users of whom something has to be created or updated."""
@@ -148,10 +150,9 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
 
     unlisted_too:  also those whom no group lists any more, as far as is known
     """
-    leader = entry.alias("leader")
     cause = case(
         (entry.c.present.is_(false()), entry.c.gone_evidence),
-        (leader.c.id.is_not(None), "the same person as " + leader.c.dn + " ([same_person] by), whose account stays"),
+        (_leader.c.id.is_not(None), "the same person as " + _leader.c.dn + " ([same_person] by), whose account stays"),
         (desired_user.c.entry_id.is_(None), UNLISTED),
         (desired_user.c.active.is_(false()), "disabled in the directory"),
         (barred(locks), blocked_domain()),
@@ -175,7 +176,7 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
         .join(entry, entry.c.id == ledger_user.c.entry_id)
         .outerjoin(desired_user, desired_user.c.entry_id == ledger_user.c.entry_id)
         .outerjoin(same_person, same_person.c.entry_id == ledger_user.c.entry_id)
-        .outerjoin(leader, and_(leader.c.id == same_person.c.leader_id, leader.c.id != ledger_user.c.entry_id))
+        .outerjoin(_leader, and_(_leader.c.id == same_person.c.leader_id, _leader.c.id != ledger_user.c.entry_id))
         .where(
             marked(ledger_user.c.entry_id),
             ledger_user.c.active,
