@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from agent import operating_system
 from agent.cli import init
+from agent.cli.init import endpoint
 from agent.cli.init.draft import Draft
+from agent.cli.init.endpoint import choose_endpoint
 from agent.cli.init.questions import Questions
 from agent.cli.init.scope import ask_for_groups, selected
 from agent.cli.init.survey import Group
@@ -121,6 +124,27 @@ def test_what_is_written_reads_as_it_was_answered_and_holds_no_secret() -> None:
     assert table["upstream"]["token_file"] == "upstream.token"
     assert "s3cret" not in draft.text()
     assert "t0ken" not in draft.text()
+
+
+def test_each_further_connection_is_asked_how_it_goes_at_a_port_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in (operating_system, endpoint):
+        monkeypatch.setattr(module, "default_configuration_file", lambda: tmp_path / "agent.toml")
+    (tmp_path / "broken.toml").write_text("[health")
+    (tmp_path / "silent.toml").write_text('[health]\nlisten = ""')
+    asked_at = []
+    for name in ("agent", "sales", "support", "sales"):
+        draft = _draft(tmp_path / f"{name}.toml")
+        choose_endpoint(draft)
+        draft.path.write_text(draft.text())
+        asked_at.append(tomllib.loads(draft.text()).get("health", {}).get("listen", "the usual one"))
+
+    elsewhere = _draft(tmp_path / "elsewhere" / "sales.toml")
+    choose_endpoint(elsewhere)
+
+    assert asked_at == ["the usual one", "127.0.0.1:9465", "127.0.0.1:9466", "127.0.0.1:9465"]
+    assert "health" not in elsewhere.sections
 
 
 class Manager:

@@ -9,6 +9,7 @@ from typing import Any
 from agent.cli import check, plan
 from agent.cli.configuration import open_connection
 from agent.cli.init.draft import Draft
+from agent.cli.init.endpoint import choose_endpoint
 from agent.cli.init.questions import Questions
 from agent.cli.init.scope import ask_for_domains, ask_for_groups
 from agent.cli.init.source import ask_for_base, ask_for_source
@@ -61,6 +62,7 @@ def _asked(ask: Questions, options: argparse.Namespace) -> bool:
         ask_for_base(ask, draft)
     ask_for_upstream(ask, draft)
     ask_for_schedule(ask, draft)
+    choose_endpoint(draft)
     ask.heading(f"{path}")
     ask.say(draft.text())
     ask.say("The secrets go into files of their own: " + ", ".join(str(file) for file in draft.secrets()))
