@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import Self
 
 # The command leads a session, and the terminal that it opens first is the one that Ctrl-C comes from.
-_BEGIN = (
-    "import os, runpy, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); "
-    "sys.argv[0] = 'rollcall'; runpy.run_module('agent', run_name='__main__')"
-)
+_LEAD = "import os, runpy, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); "
+_AGENT = _LEAD + "sys.argv[0] = 'rollcall'; runpy.run_module('agent', run_name='__main__')"
+_ANOTHER = _LEAD + "os.execvp(sys.argv[1], sys.argv[1:])"
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class TerminalSession:
-    """Use as a context manager. `said` is everything that was shown so far."""
+    """Use as a context manager. `said` is everything that was shown so far.
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self._arguments = arguments
+    arguments:  the agent's; with `another`, a whole command
+    """
+
+    def __init__(self, *arguments: str, another: bool = False, **environment: str) -> None:
+        self._command = [sys.executable, "-c", _ANOTHER if another else _AGENT, *arguments]
         self._environment = os.environ | {"TERM": "dumb", "COLUMNS": "200"} | environment
         self._shown = b""
         self._seen = 0
@@ -34,9 +36,8 @@ class TerminalSession:
         self._master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (50, 200))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _BEGIN, *self._arguments],
-            stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=Path(__file__).parents[2],
-            env=self._environment,
+            self._command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=self._environment,
+            cwd=Path(__file__).parents[2],
         )  # fmt: skip
         os.close(slave)
         return self

@@ -37,11 +37,11 @@ def init(agent: Agent) -> TerminalSession:
     return TerminalSession("init", "--config", str(agent.configuration))
 
 
-def up_to_the_groups(session: TerminalSession, directory: OpenLdap) -> None:
+def up_to_the_groups(session: TerminalSession, directory: OpenLdap, authority: str = "") -> None:
     session.answer("kind of directory", "")
     session.answer("short name", "")
     session.answer(ADDRESS, directory.url)
-    session.answer(AUTHORITY, str(directory.certificates.authority))
+    session.answer(AUTHORITY, authority or str(directory.certificates.authority))
     session.answer(ACCOUNT, READER_DN)
     session.answer(PASSWORD, READER_PASSWORD)
     session.answer(BASE, "")

@@ -81,7 +81,7 @@ class Container:
     def run(self, *command: str, timeout: float = 120, check: bool = True) -> str:
         """Run a command as root inside. Returns what it printed, errors too."""
         done = subprocess.run(
-            [*self._inside(), "--", *command],
+            self.inside(*command),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=timeout,
         )  # fmt: skip
         printed = done.stdout.decode(errors="replace")  # a database, for one, is no text
@@ -91,15 +91,13 @@ class Container:
     def code_of(self, *command: str) -> int:
         """Run a command as root inside, and return its exit code."""
         return subprocess.run(
-            [*self._inside(), "--", *command], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            self.inside(*command), stdin=subprocess.DEVNULL, capture_output=True, check=False
         ).returncode
 
     def write(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
         """Write a file inside."""
         content = text.encode() if isinstance(text, str) else text
-        subprocess.run(
-            [*self._inside(), "--", "sh", "-c", f"cat > '{path}' && chmod {mode:o} '{path}'"], input=content, check=True
-        )
+        subprocess.run(self.inside("sh", "-c", f"cat > '{path}' && chmod {mode:o} '{path}'"), input=content, check=True)
 
     def property_of(self, unit: str, name: str) -> str:
         """Return a property of a unit, as systemctl shows it."""
@@ -126,8 +124,10 @@ class Container:
             finally:
                 libc.setns(own.fileno(), _NEW_NETWORK)
 
-    def _inside(self) -> list[str]:
-        return ["nsenter", "--target", str(self._leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+    def inside(self, *command: str) -> list[str]:
+        """Return the command that runs another one as root inside."""
+        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+        return ["nsenter", "--target", str(self._leader), *spaces, "--", *command]
 
     def _has_booted(self) -> bool:
         if not self._leader:
@@ -137,6 +137,6 @@ class Container:
             self._leader = int(found[0]) if found else 0
             return False
         told = subprocess.run(
-            [*self._inside(), "--", "systemctl", "is-system-running"], capture_output=True, text=True, check=False
+            self.inside("systemctl", "is-system-running"), capture_output=True, text=True, check=False
         ).stdout.strip()
         return told in {"running", "degraded"}
