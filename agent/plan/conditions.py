@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BindParameter,
     Column,
     ColumnElement,
     Select,
@@ -34,7 +35,7 @@ from agent.state.tables import (
 )
 
 Query = Select[tuple[object, ...]]
-Within = int | None  # the number of the one group that is asked for
+Within = BindParameter[int] | None  # stands for the number of the one group that is asked for
 
 _MANY = 3  # attempts, after which a refusal is no passing trouble
 

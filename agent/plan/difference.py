@@ -7,7 +7,7 @@ achieved: a membership is sent only when both its ends stand upstream.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ from functools import partial
 from itertools import groupby
 
 import orjson
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Integer, Row, bindparam, select
 
 from agent.plan.conditions import Query, Within, locked, replaced, union_of
 from agent.plan.emptied_groups import is_emptied
@@ -55,6 +55,7 @@ from agent.state.database import State, batched
 from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected
 
 _BATCH = 500
+_GROUP = bindparam("one_group", type_=Integer)
 _Row = Row[tuple[object, ...]]
 
 
@@ -246,23 +247,26 @@ class Difference:
     def _member_rows(self, query: Callable[[Within], Query], verb: str) -> Iterator[tuple[int, Sequence[_Row]]]:
         every = query(None).subquery()
         if self._about is None:
-            for group_id in self._sorted(select(every.c.group_id).distinct()):
-                yield group_id, self._of_group(query, group_id)
+            numbers = self._sorted(select(every.c.group_id).distinct())
+            yield from zip(numbers, self._of_groups(query, numbers), strict=True)
             return
         with self._state.read() as connection:
             mine = connection.execute(select(every).where(every.c.user_id == self._about)).all()
         for group_id in sorted({row.group_id for row in mine}):
-            # Whether it waits depends on the whole.
-            waits = (group_id, verb) in self._waiting
-            rows = self._of_group(query, group_id) if waits else [row for row in mine if row.group_id == group_id]
-            yield group_id, rows
+            if (group_id, verb) in self._waiting:  # which depends on the whole
+                yield group_id, next(self._of_groups(query, [group_id]))
+            else:
+                yield group_id, [row for row in mine if row.group_id == group_id]
 
-    def _of_group(self, query: Callable[[Within], Query], group_id: int) -> Sequence[_Row]:
+    def _of_groups(self, query: Callable[[Within], Query], numbers: Iterable[int]) -> Iterator[Sequence[_Row]]:
         # One group is looked up by its number inside the query: a database asked for one group of the whole
         # answer would work out the whole answer once for every group.
-        pairs = query(group_id).subquery()
-        with self._state.read() as connection:
-            return connection.execute(select(pairs).order_by(pairs.c.user_id)).all()
+        pairs = query(_GROUP).subquery()
+        in_order = select(pairs).order_by(pairs.c.user_id)
+        for number in numbers:
+            with self._state.read() as connection:
+                rows = connection.execute(in_order, {_GROUP.key: number}).all()
+            yield rows
 
     def _empties(self, removal: RemoveMembers, *, foresee: bool) -> bool:
         group_id = removal.subject.entry_id

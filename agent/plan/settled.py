@@ -47,6 +47,9 @@ _BATCH = 500
 def settle_marks(connection: Connection, locks: Locks, grace: Grace) -> None:
     """Take the mark off everything that agrees with the ledger now, and forget rejections that are overcome."""
     _forget_what_is_overcome(connection, locks, grace)
+    held = connection.execute(select(mark.c.entry_id)).scalars().all()
+    if not held:
+        return
     adds, removes = members_to_add(foresee=True, locks=locks).subquery(), members_to_remove(locks=locks).subquery()
     open_ends = union(
         users_to_push(locks),
@@ -62,7 +65,6 @@ def settle_marks(connection: Connection, locks: Locks, grace: Grace) -> None:
         select(removes.c.user_id),
     )
     still_open = set(connection.execute(open_ends).scalars())
-    held = connection.execute(select(mark.c.entry_id)).scalars().all()
     for some in batched((number for number in held if number not in still_open), _BATCH):
         connection.execute(delete(mark).where(mark.c.entry_id.in_(some)))
 

@@ -148,17 +148,19 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert `rows`, or replace the other columns of the rows that have the same primary key."""
-    if not rows:
-        return
+    if rows:
+        connection.execute(_upserting(connection.dialect.name, table, tuple(rows[0])), rows)
+
+
+@cache
+def _upserting(dialect: str, table: Table, columns: tuple[str, ...]) -> Insert:
     key = [column.name for column in table.primary_key]
-    insert = _dialect_insert(connection, table)
-    changed = {name: insert.excluded[name] for name in rows[0] if name not in key}
-    statement: Insert
+    # INSERT … ON CONFLICT is the one statement SQLAlchemy does not put behind a common name.
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    changed = {name: insert.excluded[name] for name in columns if name not in key}
     if changed:
-        statement = insert.on_conflict_do_update(index_elements=key, set_=changed)
-    else:
-        statement = insert.on_conflict_do_nothing(index_elements=key)
-    connection.execute(statement, rows)
+        return insert.on_conflict_do_update(index_elements=key, set_=changed)
+    return insert.on_conflict_do_nothing(index_elements=key)
 
 
 @contextmanager
@@ -180,13 +182,6 @@ def _unusable(path: Path, error: DBAPIError) -> StateProblem:
         "the disk is not full; a damaged file can be moved away: the next cycle then reads everything again "
         "and takes over what it finds upstream."
     )
-
-
-def _dialect_insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    # INSERT … ON CONFLICT is the one statement SQLAlchemy does not put behind a common name.
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
 
 
 def _sqlite_engine(path: Path, *, look_only: bool = False) -> Engine:
