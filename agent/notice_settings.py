@@ -15,6 +15,7 @@ from agent.domain_names import is_loopback
 from agent.errors import UsageProblem
 from agent.settings_secrets import resolve_secret
 from agent.settings_values import Duration, Section, Whole
+from connectors.files import why_no_file
 
 # Loose: who an address belongs to is the mail server's to say; but nothing of it may end a header or a command.
 _ADDRESS = re.compile(r"[^\s@<>\"(),;:\\]{1,64}@[^\s@<>\"(),;:\\]{1,255}")
@@ -113,8 +114,8 @@ def with_notice_secrets(notice: NoticeSettings, where: str, configuration: Path)
                 f"{where}: smtp_user is set, and no password. Put it into a file only this account may read and name "
                 "it as smtp_password_file."
             )
-    if notice.ca_file is not None and not notice.ca_file.is_file():
-        raise UsageProblem(f"{where}.ca_file: the file {notice.ca_file} does not exist. Correct the path.")
+    if notice.ca_file is not None and (why := why_no_file(notice.ca_file)):
+        raise UsageProblem(f"{where}.ca_file: the file {notice.ca_file} {why}. Correct the path or the rights.")
     return notice.model_copy(update={"webhook_url": url, "smtp_password": password})
 
 

@@ -11,16 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.connection import Connection
-from agent.errors import ExitCode, UsageProblem
+from agent.errors import UsageProblem
 from agent.operating_system import credentials_beside, write_whole
 from agent.service.installed import Standing
-from agent.service.rights import files_of, unreadable
-from agent.service.unit import ACCOUNT, WRITTEN, Places, hidden_place, shipped, unit_of, written_unit
-
-_SHOWN = (
-    "LoadState", "ActiveState", "UnitFileState", "ActiveEnterTimestamp", "InactiveEnterTimestamp", "StatusText",
-    "Result", "ExecMainStatus", "ConditionResult",
-)  # fmt: skip
+from agent.service.needs import need_readable_settings, need_state_directory, need_state_of_its_own
+from agent.service.unit import ACCOUNT, WRITTEN, Places, own_state, shipped, unit_of, written_unit
+from agent.service.words import SHOWN, in_plain_words
 
 
 class LinuxService:
@@ -52,11 +48,17 @@ class LinuxService:
                 f"systemctl edit {self._unit.name} opens."
             )
         self._need_account()
-        self._need_rights(connection)
+        need_readable_settings(connection, self._configuration, self._account, self._places)
+        self._need_state_directory(connection.settings.agent.state_dir)
         self._need_directories()
         told = []
-        if not (self._places.of_packages / self._unit.file).exists():
-            file = self._own_file
+        file = self._own_file
+        if (self._places.of_packages / self._unit.file).exists():
+            if self._is_own():  # of a time before the package, whose unit it would hide
+                file.unlink()
+                self._systemctl("daemon-reload")
+                told.append(f"{file} is removed: the package has brought its own.")
+        else:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, written_unit(self._unit, self._places), 0o644)
             self._systemctl("daemon-reload")
@@ -76,7 +78,7 @@ class LinuxService:
         if self._is_own() and "@" not in self._unit.name:  # a template may have other instances
             self._own_file.unlink()
             self._systemctl("daemon-reload")
-        state = "/var/lib/rollcall" + (f"/{self._configuration.stem}" if "@" in self._unit.name else "")
+        state = own_state(self._configuration, self._places)
         kept = f"The settings in {self._places.settings} and the state (mostly {state}) stay: remove them by hand."
         return Standing(well=True, lines=(f"{self._unit.name} is stopped and does not start any more.", kept))
 
@@ -84,6 +86,8 @@ class LinuxService:
         """See ServiceManager."""
         self._refuse_if(self.missing())
         self._refuse_if_absent()
+        if self._properties()["ActiveState"] == "activating":
+            self._systemctl("stop", self._unit.name, may_fail=True)  # else this would wait for the start that is due
         # After failures, or many starts by hand, systemd would refuse this one.
         self._systemctl("reset-failed", self._unit.name, may_fail=True)
         self._systemctl("start", self._unit.name, may_fail=True)
@@ -94,10 +98,9 @@ class LinuxService:
         self._refuse_if(self.missing())
         self._refuse_if_absent()
         self._systemctl("stop", self._unit.name)
-        again = "with the machine" if self._properties()["UnitFileState"] == "enabled" else "never by itself"
-        return Standing(
-            well=True, lines=(f"{self._unit.name} is stopped. It starts again {again}, or by rollcall service start.",)
-        )
+        boots = self._properties()["UnitFileState"] == "enabled"
+        again = "with the machine, or by rollcall service start" if boots else "by rollcall service start alone"
+        return Standing(well=True, lines=(f"{self._unit.name} is stopped. It starts again {again}.",))
 
     def status(self) -> Standing:
         """See ServiceManager. Everybody may ask."""
@@ -108,34 +111,11 @@ class LinuxService:
         return self._told(self._properties())
 
     def _told(self, found: Mapping[str, str]) -> Standing:
-        """Say in plain words how it stands."""
-        name, state = self._unit.name, found["ActiveState"]
-        log = f"See journalctl --unit {name}."
-        if found["LoadState"] == "not-found":
-            return Standing(well=False, lines=(f"{name} is not installed. Run rollcall service install.",))
-        boots = "It starts with the machine." if found["UnitFileState"] == "enabled" else (
-            "It does not start with the machine: rollcall service install."
-        )  # fmt: skip
-        if state == "active":
-            said = (f"It says: {found['StatusText']}.",) if found["StatusText"] else ()
-            since = f"{name} is active, since {found['ActiveEnterTimestamp'] or 'just now'}."
-            return Standing(well=True, lines=(since, *said, boots))
-        if state == "reloading":
-            return Standing(well=True, lines=(f"{name} is active, and takes new settings over.", boots))
-        if state in {"failed", "activating"}:
-            what = "has failed" if state == "failed" else "is on its way, or is started again after a failure"
-            why = (
-                "The settings or the state cannot be used: rollcall check tells why."
-                if found["ExecMainStatus"] == str(int(ExitCode.USAGE))
-                else f"The reason is {found['Result'] or 'not known'}."
-            )
-            return Standing(well=False, lines=(f"{name} {what}. {why} {log}", boots))
-        since = f", since {found['InactiveEnterTimestamp']}" if found["InactiveEnterTimestamp"] else ""
-        if not self._configuration.exists():
-            remedy = f"There is no {self._configuration}, so it would not start: rollcall init."
-        else:
+        if self._configuration.exists():
             remedy = "To start it: rollcall service start."
-        return Standing(well=False, lines=(f"{name} is not active{since}. {remedy}", boots))
+        else:
+            remedy = f"There is no {self._configuration}, so it would not start: rollcall init."
+        return in_plain_words(self._unit.name, found, remedy)
 
     def _need_account(self) -> None:
         with contextlib.suppress(KeyError):
@@ -164,41 +144,14 @@ class LinuxService:
                 directory.mkdir(mode=0o750)
                 os.chown(directory, 0, pwd.getpwnam(self._account).pw_gid)
 
-    def _need_rights(self, connection: Connection) -> None:
-        """See that the service could read its settings, and write its state.
-
-        Secrets that no setting names as a file systemd hands over.
-        """
-        files = files_of(connection, self._configuration)
-        hidden = [f"{path} is below {place}" for path in files if (place := hidden_place(path, self._places))]
-        if hidden:
-            raise UsageProblem(
-                f"Nothing was installed: {', '.join(hidden)}, where the service sees nothing. Move it, to "
-                f"{self._places.settings} for example, and name its new place in {self._configuration}."
-            )
-        self._need_state_directory(connection.settings.agent.state_dir)
-        troubles = unreadable(files, pwd.getpwnam(self._account))
-        if troubles:
-            lines = [f"the account {self._account} cannot read {path}: {why}." for path, why in troubles.items()]
-            raise UsageProblem(
-                "Nothing was installed: " + " ".join(lines) + f" Let it, for example by chgrp {self._account} FILE and "
-                "chmod 0640 FILE; it also has to get through the directories above."
-            )
-
     def _need_state_directory(self, directory: Path) -> None:
-        """See that the unit lets the service write there (ProtectSystem=strict)."""
         shown = self._systemctl("show", self._unit.name, "--property=ReadWritePaths")
         lines = [line.partition("=") for line in shown.splitlines()]
         opened = [
             Path(path.lstrip("-+")) for name, _, value in lines if name == "ReadWritePaths" for path in value.split()
         ]
-        if not any(directory.is_relative_to(place) for place in (self._places.state, *opened)):
-            raise UsageProblem(
-                f"Nothing was installed: state_dir is {directory}, and the service may write only below "
-                f"{self._places.state}. Leave state_dir out, or open the place: systemctl edit {self._unit.name}, with "
-                f"the two lines [Service] and ReadWritePaths={directory}; the directory has to belong to the account "
-                f"{self._account}."
-            )
+        need_state_directory(directory, self._unit, own_state(self._configuration, self._places), opened, self._account)
+        need_state_of_its_own(directory, self._configuration.absolute(), self._places)
 
     @property
     def _own_file(self) -> Path:
@@ -219,9 +172,9 @@ class LinuxService:
             raise UsageProblem(f"{self._unit.name} is not installed. Run rollcall service install.")
 
     def _properties(self) -> Mapping[str, str]:
-        shown = self._systemctl("show", self._unit.name, *(f"--property={name}" for name in _SHOWN))
+        shown = self._systemctl("show", self._unit.name, *(f"--property={name}" for name in SHOWN))
         found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-        return {name: found.get(name, "") for name in _SHOWN}
+        return {name: found.get(name, "") for name in SHOWN}
 
     def _systemctl(self, *arguments: str, may_fail: bool = False) -> str:
         done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from agent.errors import UsageProblem
 
 WRITTEN = "# Written by rollcall service install."
 ACCOUNT = "rollcall"
+_NAME = re.compile(r"[A-Za-z0-9._@-]+")  # of an instance; other characters systemd wants written otherwise
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - not written to
 
 
@@ -38,14 +40,20 @@ class Unit:
 def unit_of(configuration: Path, places: Places) -> Unit:
     """Return the unit that reads this configuration file. Raises UsageProblem where none does."""
     path = configuration.absolute()
-    if path.parent != places.settings or path.suffix != ".toml":
+    if path.parent != places.settings or path.suffix != ".toml" or not _NAME.fullmatch(path.stem):
         raise UsageProblem(
             f"The service reads {places.settings}/agent.toml, or {places.settings}/NAME.toml for one connection of "
-            f"several, and not {path}. Move the file there, or start rollcall run yourself."
+            f"several (NAME of letters from A to Z, digits and . _ - @), and not {path}. Move the file there, or start "
+            "rollcall run yourself."
         )
     if path.stem == "agent":
         return Unit("rollcall.service", "rollcall.service")
     return Unit(f"rollcall@{path.stem}.service", "rollcall@.service")
+
+
+def own_state(configuration: Path, places: Places) -> Path:
+    """Return the StateDirectory= of the unit that reads this configuration file."""
+    return places.state if configuration.stem == "agent" else places.state / configuration.stem
 
 
 def shipped(name: str) -> str:

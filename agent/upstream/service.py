@@ -14,6 +14,7 @@ from agent.domain_names import is_loopback
 from agent.errors import UsageProblem
 from agent.plan.operations import Address
 from agent.upstream.profile import PROFILES, ExternalUsers, Profile
+from connectors.files import why_no_file
 
 NOTED_ADDRESS = "address of the upstream"  # a fact: what the ledger holds stands there
 _PORTS = {"http": 80, "https": 443}
@@ -69,8 +70,8 @@ class Service:
             )
         if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise UsageProblem(f'upstream.url: "{self.url}" would send the token unencrypted. Write https://.')
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise UsageProblem(f"upstream.ca_file: the file {self.ca_file} does not exist. Correct the path.")
+        if self.ca_file is not None and (why := why_no_file(self.ca_file)):
+            raise UsageProblem(f"upstream.ca_file: the file {self.ca_file} {why}. Correct the path or the rights.")
 
     @property
     def base(self) -> str:

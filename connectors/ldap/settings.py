@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from connectors.base import Reach, SourceSettings
 from connectors.distinguished_name import DistinguishedNameError, domain_of, is_under, normalise
 from connectors.entries import EntrySettings
+from connectors.files import why_no_file
 
 # Together they are the longest silence of a request; agent/observe/health.py takes 300 seconds of it for no life.
 _LONGEST = {"connect_timeout": 60, "time_limit": 230}  # seconds
@@ -122,15 +123,15 @@ class DirectorySettings(SourceSettings):
     @field_validator("ca_file")
     @classmethod
     def _authority(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(f"the file {value} does not exist; name the PEM file of the authority")
+        if value is not None and (why := why_no_file(value)):
+            raise ValueError(f"the file {value} {why}; name the PEM file of the authority")
         return value
 
     @field_validator("keytab_file")
     @classmethod
     def _keytab(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(f"the file {value} does not exist; write the account's key into it")
+        if value is not None and (why := why_no_file(value)):
+            raise ValueError(f"the file {value} {why}; write the account's key into it")
         return value
 
     @model_validator(mode="after")

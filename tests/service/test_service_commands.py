@@ -51,8 +51,17 @@ def machine(bare: Machine) -> Machine:
     return bare
 
 
-def run(machine: Machine, verb: str) -> int:
-    return int(main(["service", verb, "--config", str(machine.configuration)]))
+def further(machine: Machine, name: str, state: str) -> None:
+    """Set up a further connection."""
+    settings = machine.places.settings
+    text = machine.configuration.read_text()
+    (settings / f"{name}.toml").write_text(f'{text}[agent]\nstate_dir = "{state}"\n')
+    (settings / f"{name}.credentials").mkdir()
+    (settings / f"{name}.credentials" / "upstream.token").write_text(SECRET)
+
+
+def run(machine: Machine, verb: str, name: str = "agent.toml") -> int:
+    return int(main(["service", verb, "--config", str(machine.places.settings / name)]))
 
 
 def test_with_the_package_install_enables_the_unit_that_is_there(
@@ -71,9 +80,7 @@ def test_with_the_package_install_enables_the_unit_that_is_there(
 
 def test_install_makes_the_directories_for_secrets_that_the_unit_names(machine: Machine) -> None:
     machine.with_package()
-    (machine.places.settings / "partners.toml").write_bytes(machine.configuration.read_bytes())
-    (machine.places.settings / "partners.credentials").mkdir()
-    (machine.places.settings / "partners.credentials" / "upstream.token").write_text(SECRET)
+    further(machine, "partners", "/var/lib/rollcall/partners")
 
     assert run(machine, "install") == 0
     assert main(["service", "install", "--config", str(machine.places.settings / "partners.toml")]) == 0
@@ -146,6 +153,20 @@ def test_a_python_that_the_service_could_not_see_is_refused(
     assert machine.asked() == []
 
 
+def test_a_python_that_is_a_link_to_one_that_the_service_could_not_see_is_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden, link = machine.directory / "home", machine.directory / "python3"
+    hidden.mkdir()
+    shutil.copy(Path("/usr/bin/python3").resolve(), hidden / "python3")
+    link.symlink_to(hidden / "python3")
+    monkeypatch.setattr(rights.sys, "executable", str(link))
+    machine.hidden = (str(hidden),)
+
+    assert run(machine, "install") == 2
+    assert f"see nothing below {hidden}" in capsys.readouterr().err
+
+
 def test_a_file_that_the_service_could_not_see_is_refused(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.with_package()
     machine.hidden = (str(machine.places.settings / "private"),)
@@ -173,6 +194,52 @@ def test_a_state_directory_that_the_unit_does_not_open_is_refused(
     assert run(machine, "install") == 0
 
 
+def test_a_state_directory_of_another_connection_is_refused(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.with_package()
+    further(machine, "sales", "/var/lib/rollcall/sales")
+    further(machine, "support", "/var/lib/rollcall")
+    with machine.configuration.open("a") as file:
+        file.write('[agent]\nstate_dir = "/var/lib/rollcall/sales"\n')
+
+    assert [run(machine, "install", name) for name in ("agent.toml", "support.toml", "sales.toml")] == [2, 2, 2]
+
+    told = capsys.readouterr().err.splitlines()
+    assert "/var/lib/rollcall/sales is the state of" in told[0]
+    assert "may write only below /var/lib/rollcall/support" in told[1]
+    assert "/var/lib/rollcall/sales is the state of" in told[2]
+    assert machine.asked() == []
+
+
+@pytest.mark.parametrize("hidden", ["home", "srv"])
+def test_a_link_to_a_file_that_the_service_could_not_see_is_refused(
+    machine: Machine, capsys: pytest.CaptureFixture[str], hidden: str
+) -> None:
+    machine.with_package()
+    for place in ("home", "srv"):
+        (machine.directory / place).mkdir()
+    machine.hidden = (str(machine.directory / hidden),)
+    link = machine.places.settings / "directory.ldif"
+    link.rename(machine.directory / "home" / "directory.ldif")
+    link.symlink_to(machine.directory / "home" / "directory.ldif")
+
+    assert run(machine, "install") == (2 if hidden == "home" else 0)
+    assert ("where the service sees nothing" in capsys.readouterr().err) is (hidden == "home")
+
+
+def test_the_unit_of_a_time_before_the_package_does_not_hide_that_of_the_package(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(machine, "install") == 0
+    machine.with_package()
+    assert run(machine, "install") == 0
+
+    assert not (machine.places.of_administrators / "rollcall.service").exists()
+    assert "is removed: the package has brought its own" in capsys.readouterr().out
+    assert machine.asked()[2:] == ["daemon-reload", "enable rollcall.service"]
+
+
 def test_uninstall_with_the_package_leaves_its_unit(machine: Machine) -> None:
     machine.with_package()
 
@@ -198,6 +265,10 @@ def test_uninstall_with_the_package_leaves_its_unit(machine: Machine) -> None:
         ({"ActiveState": "failed", "ExecMainStatus": "2", "Result": "exit-code"}, 2, ["has failed", "rollcall check"]),
         ({"ActiveState": "failed", "ExecMainStatus": "0", "Result": "watchdog"}, 2, ["watchdog", "journalctl --unit"]),
         ({"ActiveState": "activating", "ExecMainStatus": "1"}, 2, ["started again after a failure"]),
+        ({"ActiveState": "activating", "ExecMainStatus": "75"}, 2, ["may pass", "every minute", "journalctl"]),
+        ({"ActiveState": "failed", "ExecMainStatus": "203"}, 2, ["is not there, or cannot be run", "service install"]),
+        ({"ActiveState": "activating", "ExecMainStatus": "243"}, 2, ["directory of its secrets", "service install"]),
+        ({"LoadState": "masked"}, 2, ["systemctl unmask rollcall.service"]),
         ({"LoadState": "not-found"}, 2, ["is not installed", "rollcall service install"]),
     ],
 )
@@ -231,6 +302,22 @@ def test_start_and_stop_say_what_came_of_it(machine: Machine, capsys: pytest.Cap
     assert machine.asked() == [f"{verb} rollcall.service" for verb in verbs]
 
 
+def test_a_start_does_not_wait_for_the_one_that_is_due_after_a_failure(machine: Machine) -> None:
+    machine.find(ActiveState="activating", ExecMainStatus="75")
+    run(machine, "start")
+
+    assert machine.asked() == [f"{verb} rollcall.service" for verb in ("stop", "reset-failed", "start")]
+
+
+def test_a_service_that_does_not_start_with_the_machine_is_started_by_hand_alone(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.find(UnitFileState="disabled")
+
+    assert run(machine, "stop") == 0
+    assert "It starts again by rollcall service start alone." in capsys.readouterr().out
+
+
 def test_a_service_without_settings_is_sent_to_init(bare: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(bare, "start") == 2
     assert "rollcall init" in capsys.readouterr().out
@@ -241,6 +328,12 @@ def test_a_connection_of_several_is_an_instance(machine: Machine) -> None:
     machine.service("partners.toml").stop()
 
     assert machine.asked() == ["stop rollcall@partners.service"]
+
+
+@pytest.mark.parametrize("name", ["my team", "büro", "100%", "a/../b"])
+def test_a_name_that_systemd_wants_written_otherwise_is_refused(name: str) -> None:
+    with pytest.raises(UsageProblem, match="letters from A to Z"):
+        service_manager(Path(f"/etc/rollcall/{name}.toml"))
 
 
 def test_a_configuration_that_no_unit_reads_is_refused() -> None:
