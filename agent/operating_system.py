@@ -127,31 +127,6 @@ def _for_this_account(path: str, flags: int) -> int:
     return os.open(path, flags, mode=0o600)
 
 
-def write_whole(path: Path, text: str, mode: int, group: int = -1) -> None:
-    """Write a file so that it is there whole or not at all, with these rights from the beginning.
-
-    On Windows it has the rights of its directory. Raises StateProblem.
-    """
-    unfinished = path.with_name(f".{path.name}.new")
-    try:
-        unfinished.unlink(missing_ok=True)  # of an attempt that was cut off
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if sys.platform != "win32":
-            os.chown(unfinished, -1, group)
-            unfinished.chmod(mode)
-        unfinished.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise StateProblem(
-            f"The file {path} cannot be written: {error.strerror}. Correct the rights of its directory."
-        ) from error
-
-
 @contextmanager
 def single_writer(state_directory: Path) -> Iterator[None]:
     """Hold the operating system's lock on this state; it ends with the process, however that ends.

@@ -70,22 +70,35 @@ def sources_of(tables: tuple[Mapping[str, Any], ...], configuration: Path) -> tu
     return tuple(sources)
 
 
+def secrets_in(table: Mapping[str, Any], configuration: Path) -> tuple[str, ...]:
+    """Return the keys of the secrets that a [[sources]] table may have, by its connector. Raises UsageProblem."""
+    where = f"{configuration}: sources.{table.get('name')}"
+    return _secrets(_connector(str(table.get("connector", "")), where).settings_type)
+
+
+def _secrets(model: type[SourceSettings]) -> tuple[str, ...]:
+    return tuple(
+        field for field, information in model.model_fields.items() if "SecretStr" in str(information.annotation)
+    )
+
+
 def _source(name: str, table: dict[str, Any], where: str, configuration: Path) -> Source:
     connector = _connector(str(table.get("connector", "")), where)
     model = connector.settings_type
     try:
-        for field, information in model.model_fields.items():
-            if "SecretStr" in str(information.annotation):
-                file = table.get(f"{field}_file")
-                secret = resolve_secret(
-                    SecretStr(str(table[field])) if field in table else None,
-                    Path(str(file)) if file else None,
-                    f"{name}.{field}",
-                    f"{where}.{field}_file",
-                    configuration,
-                )
-                if secret is not None:
-                    table[field] = secret
+        for field in _secrets(model):
+            if not isinstance(table.get(field, ""), str):
+                raise UsageProblem(f"{where}.{field}: write a text in quotes, or put it into {field}_file.")
+            file = table.get(f"{field}_file")
+            secret = resolve_secret(
+                SecretStr(table[field]) if field in table else None,
+                Path(str(file)) if file else None,
+                f"{name}.{field}",
+                f"{where}.{field}_file",
+                configuration,
+            )
+            if secret is not None:
+                table[field] = secret
         settings = model(**table)
     except ValidationError as error:
         raise UsageProblem(describe_problems(error, where, model)) from None

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from agent.errors import UsageProblem
-from agent.operating_system import write_whole
+from agent.whole_files import write_whole
 
 _MARK = "dpapi:"
 _ENTROPY = "entropy"

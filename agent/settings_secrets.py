@@ -15,6 +15,8 @@ from agent.sealed_secrets import open_sealed
 # packages use these two.
 _PREFIXES = ("", "rollcall_", "encrypted_")
 
+_LONGEST_NAME = 24
+
 
 def resolve_secret(
     value: SecretStr | None, file: Path | None, credential: str, where: str, configuration: Path
@@ -35,11 +37,16 @@ def resolve_secret(
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageProblem(
-            f"{where}: the file {file} cannot be read: {reason}. Correct the path or its rights."
+            f"{where}: the file {_told(file)} cannot be read: {reason}. Correct the path or its rights."
         ) from None
     if not text:
         raise UsageProblem(f"{where}: the file {file} is empty. Write the secret into it, as one line.")
     return SecretStr(open_sealed(text, file))
+
+
+def _told(file: Path) -> Path:
+    """Shorten long names: somebody may have written the secret itself where its file belongs."""
+    return Path(*(part if len(part) <= _LONGEST_NAME else f"{part[:4]}…" for part in file.parts))
 
 
 def _credential(name: str, configuration: Path) -> Path | None:

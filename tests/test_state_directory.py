@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import StateProblem
 from agent.settings import load_settings
+from agent.state.database import state_is_there
+from tests.unprivileged import as_nobody
 
 SETTINGS = """
 [[sources]]
@@ -54,3 +57,10 @@ def test_a_file_of_nobody_s_service_has_the_one_of_the_machine(tmp_path: Path) -
     (tmp_path / "trial.toml").write_text(SETTINGS)
 
     assert load_settings(tmp_path / "trial.toml").agent.state_dir == tmp_path / "state"
+
+
+def test_who_may_not_look_for_the_state_is_told_so(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    with as_nobody(), pytest.raises(StateProblem, match=r"cannot be looked at: Permission denied\. Run as root"):
+        state_is_there(closed)

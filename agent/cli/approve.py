@@ -14,7 +14,7 @@ from agent.operating_system import account_name
 from agent.plan.approvals import Changed, approve, changed_since
 from agent.plan.guard import Verdict
 from agent.plan.removals import amount_of
-from agent.state.database import FILE_NAME, State
+from agent.state.database import State, state_is_there
 
 _SHOWN = 20
 
@@ -30,7 +30,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     """Record the approval; the next cycle that would hold exactly these removals carries them out."""
     connection = open_connection(options)
     directory = connection.settings.agent.state_dir
-    if not (directory / FILE_NAME).exists():
+    if not state_is_there(directory):
         raise UsageProblem(f"There is no state in {directory} yet, so there is nothing to approve. Run rollcall sync.")
     with state_beside(connection) as state:
         verdict, incomplete = held_now(connection, state), incomplete_reads(connection, state)

@@ -16,7 +16,7 @@ from agent.explanation.story import Question, explain
 from agent.explanation.who import readable
 from agent.held import held_now
 from agent.planning import settings_are_settled
-from agent.state.database import FILE_NAME, state_to_look_at
+from agent.state.database import state_is_there, state_to_look_at
 
 _EXIT = {Found.PERSON: ExitCode.DONE, Found.GROUP: ExitCode.DONE, Found.SEVERAL: ExitCode.USAGE}
 
@@ -43,7 +43,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     readable(options.who)
     connection = open_connection(options)
     directory = connection.settings.agent.state_dir
-    if not (directory / FILE_NAME).exists():
+    if not state_is_there(directory):
         if options.json:
             print_json({"who": options.who, "found": Found.NOBODY.value, "state": None})
         else:

@@ -30,7 +30,7 @@ from agent.population.overview import (
     totals,
     waiting_list,
 )
-from agent.state.database import FILE_NAME, State
+from agent.state.database import State, state_is_there
 from connectors.base import Completeness
 
 
@@ -105,7 +105,7 @@ def describe_decision(made: Decision) -> dict[str, object]:
 
 def _decide(connection: Connection, options: argparse.Namespace) -> ExitCode:
     directory = connection.settings.agent.state_dir
-    if not (directory / FILE_NAME).exists():
+    if not state_is_there(directory):
         raise UsageProblem(
             f"There is no state in {directory} yet, so there is no list to decide about. Run rollcall sync: it "
             "creates nobody who waits for a decision. Then run rollcall external to see the list."

@@ -16,6 +16,7 @@ from agent.cli.init.writing import write_secret
 from agent.cli.terminal import console
 from agent.errors import ExitCode, UsageProblem
 from agent.operating_system import credentials_beside
+from agent.plugins import secrets_in
 
 _OF_SECTIONS = ("upstream.token", "notice.webhook_url", "notice.smtp_password")
 
@@ -62,9 +63,11 @@ def _refuse_where_it_is_not_looked_for(name: str, configuration: Path) -> None:
     if tables is None:
         return
     sources = {str(table.get("name")): table for table in tables.get("sources", [])}
-    if name not in _OF_SECTIONS and section not in sources:
-        names = ", ".join([*_OF_SECTIONS, *(f"{source}.bind_password" for source in sources)])
-        raise UsageProblem(f"No setting in {configuration} looks for {name}. The names are like: {names}.")
+    of_sources = (f"{source}.{key}" for source, table in sources.items() for key in secrets_in(table, configuration))
+    known = [*_OF_SECTIONS, *of_sources]
+    if name not in known:
+        names = ", ".join(known)
+        raise UsageProblem(f"No setting in {configuration} looks for {name}. The names are: {names}.")
     table = sources.get(section) or tables.get(section, {})
     if field in table:
         raise UsageProblem(f"{configuration} itself has {field}, and so looks nowhere else. Remove that line first.")

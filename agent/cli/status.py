@@ -21,7 +21,7 @@ from agent.errors import ExitCode
 from agent.notices import notices_now
 from agent.population.opt_in import decisions
 from agent.provision_report import provisions
-from agent.state.database import FILE_NAME
+from agent.state.database import state_is_there
 from agent.state.tables import cycle, entry, ledger_group, ledger_member, ledger_user, source
 
 _CYCLES = 10
@@ -40,7 +40,7 @@ def command(options: argparse.Namespace) -> ExitCode:
     """Print the state. The exit code is that of the last cycle, so that monitoring can use it."""
     connection = open_connection(options)
     directory = connection.settings.agent.state_dir
-    if not (directory / FILE_NAME).exists():
+    if not state_is_there(directory):
         if options.json:
             print_json({"state": str(directory), "cycles": []})
         else:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from agent.connection import Connection
 from agent.errors import UsageProblem
-from agent.operating_system import credentials_beside, write_whole
+from agent.operating_system import credentials_beside
 from agent.service.installed import Standing
 from agent.service.needs import need_readable_settings, need_state_directory, need_state_of_its_own
 from agent.service.unit import ACCOUNT, WRITTEN, Places, own_state, shipped, unit_of, written_unit
 from agent.service.words import SHOWN, in_plain_words
+from agent.whole_files import write_whole
 
 
 class LinuxService:

@@ -88,6 +88,17 @@ def open_state(directory: Path) -> State:
     return State(engine)
 
 
+def state_is_there(directory: Path) -> bool:
+    """Tell whether there is a state. Raises StateProblem where this account may not look."""
+    path = directory / FILE_NAME
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StateProblem(
+            f"The state {path} cannot be looked at: {error.strerror}. Run as root or as the service account."
+        ) from error
+
+
 @contextmanager
 def state_to_look_at(directory: Path) -> Iterator[State]:
     """Open the state in `directory` for commands that only look, beside whoever works with it.
@@ -120,7 +131,7 @@ def scratch_copy(directory: Path, scratch: Path) -> Iterator[State]:
     The original may be in use: SQLite's backup copies a consistent snapshot of it.
     """
     original = directory / FILE_NAME
-    if original.exists():
+    if state_is_there(directory):
         try:
             with (
                 closing(sqlite3.connect(f"{original.absolute().as_uri()}?mode=ro", uri=True)) as source,

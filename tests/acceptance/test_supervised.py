@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -138,11 +140,15 @@ def test_what_another_start_may_overcome_is_not_taken_for_wrong_settings(agent: 
         wait_for(lambda: "app-a" in scim.membership())
         second = agent.run("run")
     database = agent.state / "rollcall.sqlite3"
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("UPDATE alembic_version SET version_num = '9999'")
+        opened.commit()
+    newer = agent.run("run")
     database.rename(agent.state / "aside")
     database.mkdir()
     unusable = agent.run("run")
     agent.configuration.write_text("[skope]")
     wrong = agent.run("run")
 
-    assert (second.code, unusable.code, wrong.code) == (75, 75, 2)
+    assert (second.code, newer.code, unusable.code, wrong.code) == (75, 2, 75, 2)
     assert "Another Rollcall is working with the state" in second.err

@@ -18,8 +18,9 @@ from agent.cli.init.endpoint import choose_endpoint
 from agent.cli.init.questions import Questions
 from agent.cli.init.scope import ask_for_groups, selected
 from agent.cli.init.survey import Group
+from agent.cli.init.writing import refuse_where_nothing_can_be_written, write
 from agent.connection import Connection
-from agent.errors import ExitCode, UsageProblem
+from agent.errors import ExitCode, StateProblem, UsageProblem
 from agent.service.installed import Standing
 
 GROUPS = [Group(f"cn=app-{number},ou=G,dc=corp", f"app-{number}", number) for number in range(1, 60)]
@@ -206,3 +207,22 @@ def test_a_service_that_does_not_come_up_is_told_by_the_exit_code(monkeypatch: p
     code = init._offer_service(Answers(""), argparse.Namespace(config=Path("/etc/rollcall/agent.toml")))
 
     assert code == ExitCode.USAGE
+
+
+def test_what_was_there_before_stays_where_not_everything_can_be_written(tmp_path: Path) -> None:
+    draft = _draft(tmp_path / "agent.toml")
+    write(draft)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    draft.source["bind_password"], draft.sections["upstream"]["token"] = "another", "another"
+    (tmp_path / ".agent.toml.new").mkdir()  # so the last of the files cannot be written
+
+    with pytest.raises(StateProblem, match=r"agent\.toml cannot be written"):
+        write(draft)
+
+    (tmp_path / ".agent.toml.new").rmdir()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_a_directory_is_no_configuration_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=r"is a directory\. Name the file"):
+        refuse_where_nothing_can_be_written(tmp_path)

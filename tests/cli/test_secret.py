@@ -10,7 +10,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.connection import connect
-from agent.errors import ExitCode
+from agent.errors import ExitCode, UsageProblem
 
 SETTINGS = """
 [[sources]]
@@ -100,8 +100,10 @@ def test_before_there_are_settings_a_secret_can_be_stored(monkeypatch: pytest.Mo
     [
         ("token", "is not the name of a secret"),
         ("../upstream.token", "is not the name of a secret"),
-        ("crop.bind_password", "The names are like: upstream.token"),
-        ("upstream.tokn", "The names are like: upstream.token"),
+        ("crop.bind_password", "The names are: upstream.token"),
+        ("upstream.tokn", "The names are: upstream.token"),
+        ("corp.bind_pasword", "corp.bind_password."),
+        ("corp.token", "corp.bind_password."),
     ],
 )
 def test_a_name_that_nothing_looks_for_is_refused(
@@ -128,3 +130,25 @@ def test_nothing_given_is_nothing_written(monkeypatch: pytest.MonkeyPatch, confi
     assert store(monkeypatch, configuration, "upstream.token", "\n") == ExitCode.USAGE
 
     assert not (configuration.parent / "credentials").exists()
+
+
+def test_a_secret_that_was_written_where_its_file_belongs_is_not_repeated(configuration: Path) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJyb2xsY2FsbCJ9/c2lnbmF0dXJlLXRoYXQtaXMtbG9uZw=="
+    configuration.write_text(SETTINGS.replace("[upstream]\n", f'[upstream]\ntoken_file = "{token}"\n'))
+
+    with pytest.raises(UsageProblem, match=r"token_file: the file .* cannot be read") as told:
+        connect(configuration)
+
+    assert [part for part in token.split("/") if part in str(told.value)] == []
+
+
+def test_a_secret_that_is_no_text_is_refused(configuration: Path) -> None:
+    configuration.write_text(
+        SETTINGS.replace("[upstream]\n", '[upstream]\ntoken = "t"\n', 1).replace(
+            "base_dn", 'bind_password = ["swordfish"]\nbase_dn'
+        )
+    )
+
+    with pytest.raises(UsageProblem, match=r"sources\.corp\.bind_password: write a text in quotes") as told:
+        connect(configuration)
+    assert "swordfish" not in str(told.value)

@@ -36,26 +36,27 @@ def command(options: argparse.Namespace) -> ExitCode:
         )
     ask = Questions(console())
     try:
-        written = _asked(ask, options)
+        draft = _asked(ask, options)
     except (KeyboardInterrupt, EOFError):
         raise UsageProblem("Ended before the end; nothing was written.") from None
-    if not written:
+    if draft is None:
         ask.say("Nothing was written.")
         return ExitCode.USAGE
+    write(draft)
     try:
         return _tried(ask, options)
     except (KeyboardInterrupt, EOFError):
         raise UsageProblem(f"{options.config} is written. Go on with rollcall check and rollcall plan.") from None
 
 
-def _asked(ask: Questions, options: argparse.Namespace) -> bool:
-    """Ask everything, and write it; return whether it was to be written."""
+def _asked(ask: Questions, options: argparse.Namespace) -> Draft | None:
+    """Ask everything; return it if it is to be written."""
     path = options.config
     refuse_where_nothing_can_be_written(path)
     configure_logs("console", "error", [])
     ask.say("Each answer is tried at once. Nothing is written before the end; Ctrl-C ends it.")
     if path.exists() and not ask.confirm(f"{path} is there already. Replace it at the end?", default=False):
-        return False
+        return None
     draft = Draft(path)
     ask_for_source(ask, draft)
     while not _asked_for_scope(ask, draft):
@@ -66,10 +67,7 @@ def _asked(ask: Questions, options: argparse.Namespace) -> bool:
     ask.heading(f"{path}")
     ask.say(draft.text())
     ask.say("The secrets go into files of their own: " + ", ".join(str(file) for file in draft.secrets()))
-    if not ask.confirm("Write this?", default=True):
-        return False
-    write(draft)
-    return True
+    return draft if ask.confirm("Write this?", default=True) else None
 
 
 def _asked_for_scope(ask: Questions, draft: Draft) -> bool:

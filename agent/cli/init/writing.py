@@ -8,13 +8,16 @@ from pathlib import Path
 
 from agent.cli.init.draft import Draft
 from agent.errors import UsageProblem
-from agent.operating_system import credentials_beside, is_of_the_service, may_write_into, write_whole
+from agent.operating_system import credentials_beside, is_of_the_service, may_write_into
 from agent.sealed_secrets import seal
 from agent.service.unit import ACCOUNT
+from agent.whole_files import FileToWrite, write_together
 
 
 def refuse_where_nothing_can_be_written(path: Path) -> None:
     """Say so before anybody answers questions for nothing. Raises UsageProblem."""
+    if path.is_dir():
+        raise UsageProblem(f"{path} is a directory. Name the file to write, like --config {path / 'agent.toml'}.")
     place = path.absolute().parent
     while not os.path.lexists(place):
         place = place.parent
@@ -26,21 +29,27 @@ def refuse_where_nothing_can_be_written(path: Path) -> None:
 
 
 def write(draft: Draft) -> None:
-    """Write everything; the configuration last, so that there is none without its secrets. Raises RollcallError."""
-    for path, secret in draft.secrets().items():
-        write_secret(path, secret, draft.path)
+    """Write everything or nothing; the configuration last, so that there is none without its secrets.
+
+    Raises RollcallError.
+    """
+    files = [_secret_to_write(path, secret, draft.path) for path, secret in draft.secrets().items()]
     if draft.of_the_service and sys.platform != "win32":
         # Without a directory that LoadCredentialEncrypted= names, systemd starts nothing.
         secrets = credentials_beside(draft.path)
         _make_directory(secrets.with_name(f"{secrets.name}.encrypted"), draft.path)
-    write_whole(draft.path, draft.text(), 0o640, _group_for(draft.path))
+    write_together([*files, FileToWrite(draft.path, draft.text(), 0o640, _group_for(draft.path))])
 
 
 def write_secret(path: Path, secret: str, configuration: Path) -> None:
     """Write a secret of this configuration into a file of its own. Raises RollcallError."""
+    write_together([_secret_to_write(path, secret, configuration)])
+
+
+def _secret_to_write(path: Path, secret: str, configuration: Path) -> FileToWrite:
     _make_directory(path.parent, configuration)
     sealed = seal(secret, path.parent, for_the_service=is_of_the_service(configuration))
-    write_whole(path, f"{sealed}\n", 0o600)
+    return FileToWrite(path, f"{sealed}\n", 0o600)
 
 
 def _make_directory(path: Path, configuration: Path) -> None:

@@ -22,11 +22,19 @@ import servicemanager
 import win32service
 
 from agent.errors import RollcallError, UsageProblem
-from agent.operating_system import default_configuration_file, write_whole
+from agent.operating_system import default_configuration_file
 from agent.service.windows.installed import WindowsService, state_of
 from agent.service.windows.names import SOURCE, Service, service_of
-from agent.service.windows.registration import all_registered, forget_events, register, registered, unregister
+from agent.service.windows.registration import (
+    all_registered,
+    can_be_given,
+    forget_events,
+    register,
+    registered,
+    unregister,
+)
 from agent.service.windows.rights import refuse_what_belongs_to_others
+from agent.whole_files import write_whole
 
 
 def stop() -> None:
@@ -46,7 +54,13 @@ def prepare() -> None:
     states = {service: state_of(service) for service in known}
     for service, remembered in known.items():
         alone = list(states.values()).count(states[service]) == 1
-        account = remembered.account if remembered.account != service.virtual_account else None
+        account = remembered.account
+        if account is not None and not can_be_given(account, service):
+            _tell(
+                f"{service.name} ran as {account} before it was removed. It runs as {service.virtual_account} now; to "
+                "change that use services.msc, which asks for the password."
+            )
+            account = None
         register(service, states[service] if alone else None, account, automatic=remembered.automatic)
     _memory().unlink(missing_ok=True)
 

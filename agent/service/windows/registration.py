@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from _win32typing import PySC_HANDLE
 
 _DESCRIPTION = "Keeps a SCIM service equal to the groups of a directory, every member included."
-# As the unit for systemd: ten seconds after a failure, and not for ever; after five minutes it counts anew.
+# Soon after a failure, then every minute, for a trouble that lasts for hours may pass. The last action stands for all that
+# follow (SERVICE_FAILURE_ACTIONS); after five minutes without a failure it counts anew.
 _RECOVERY = {
     "ResetPeriod": 300,
     "RebootMsg": "",
     "Command": "",
-    "Actions": [(win32service.SC_ACTION_RESTART, 10_000)] * 4 + [(win32service.SC_ACTION_NONE, 0)],
+    "Actions": [(win32service.SC_ACTION_RESTART, 10_000), (win32service.SC_ACTION_RESTART, 60_000)],
 }
 _NO_TAG = False  # nor a group in which to be started
 _PRESHUTDOWN = 90_000  # milliseconds
@@ -72,7 +73,7 @@ def register(
 
     Returns what could not be done and is not needed for it to run. Raises UsageProblem and StateProblem.
     """
-    if account is not None and not (account.endswith("$") or account == service.virtual_account):
+    if account is not None and not can_be_given(account, service):
         raise UsageProblem(
             f"{account} is no group managed service account: its name would end in $. For an account with a password "
             "use services.msc, which asks for it."
@@ -92,6 +93,11 @@ def register(
     except pywintypes.error as error:
         troubles.append(f"Its events in the event log have no text: {error.strerror}")
     return troubles
+
+
+def can_be_given(account: str, service: Service) -> bool:
+    """Tell whether a service can be put on the list with this account: without a password, and with no more rights."""
+    return account.endswith("$") or account == service.virtual_account
 
 
 def unregister(service: Service) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from agent.errors import UsageProblem
 from agent.service.windows import host, package, registration
 from agent.service.windows.names import Service, service_of
 
-RESTARTS = [(win32service.SC_ACTION_RESTART, 10_000)] * 4
+RESTARTS = [(win32service.SC_ACTION_RESTART, 10_000), (win32service.SC_ACTION_RESTART, 60_000)]
 
 
 def test_the_entry_says_all_that_windows_has_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +23,7 @@ def test_the_entry_says_all_that_windows_has_to_know(monkeypatch: pytest.MonkeyP
 
     assert list(registration._details(None)) == []
 
-    assert told[win32service.SERVICE_CONFIG_FAILURE_ACTIONS]["Actions"][:4] == RESTARTS
+    assert told[win32service.SERVICE_CONFIG_FAILURE_ACTIONS]["Actions"] == RESTARTS
     assert told[win32service.SERVICE_CONFIG_FAILURE_ACTIONS]["ResetPeriod"] == 300
     assert told[win32service.SERVICE_CONFIG_DELAYED_AUTO_START_INFO] is True
     assert told[win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO] == 90_000
@@ -109,6 +110,37 @@ def test_an_upgrade_touches_no_state_whose_settings_it_cannot_read(home: Path, m
     package.prepare()
 
     assert states == {"Rollcall": home / "state", "Rollcall$hr": None}
+
+
+def test_an_account_that_cannot_be_given_again_does_not_keep_rollcall_from_being_installed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "logs").mkdir()
+    accounts = {
+        "agent": "LocalSystem",
+        "hr": "CORP\\somebody",
+        "eu": "CORP\\rollcall$",
+        "uk": "NT SERVICE\\Rollcall$uk",
+    }
+    entries = {f"{name}.toml": {"account": account, "automatic": True} for name, account in accounts.items()}
+    (home / "services.json").write_text(json.dumps(entries))
+    given: dict[str, str | None] = {}
+
+    def register(service: Service, _state: Path | None, account: str | None, *, automatic: bool | None) -> None:
+        assert automatic
+        given[service.name] = account
+
+    monkeypatch.setattr(package, "register", register)
+    monkeypatch.setattr(package, "all_registered", lambda _home: [])
+
+    assert package.main(["prepare"]) == 0
+
+    kept = {"Rollcall$eu": "CORP\\rollcall$", "Rollcall$uk": "NT SERVICE\\Rollcall$uk"}
+    assert given == {"Rollcall": None, "Rollcall$hr": None} | kept
+    told = (home / "logs" / "msi.log").read_text()
+    assert "Rollcall ran as LocalSystem before it was removed. It runs as NT SERVICE\\Rollcall now" in told
+    assert "Rollcall$hr ran as CORP\\somebody" in told
+    assert not (home / "services.json").exists()
 
 
 def test_what_the_msi_could_not_do_is_written_down(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

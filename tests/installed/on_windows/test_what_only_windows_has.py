@@ -16,9 +16,9 @@ from agent.operating_system import (
     default_state_directory,
     share_no_port,
     single_writer,
-    write_whole,
 )
 from agent.sealed_secrets import open_sealed, seal
+from agent.whole_files import write_whole
 
 HOLDING = """
 import sys
