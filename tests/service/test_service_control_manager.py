@@ -18,16 +18,24 @@ class Heard:
         self.reports.append("running")
 
     def stopping(self, milliseconds: int) -> None:
-        assert milliseconds > 30_000
+        assert milliseconds > 0
         self.reports.append("stopping")
+
+    def stopped(self, code: int) -> None:
+        self.reports.append(f"stopped with {code}")
 
     def trouble(self, text: str) -> None:
         self.reports.append(text)
 
 
+def managed(reports: Heard) -> ServiceControlManager:
+    """One that would not end the process of the tests."""
+    return ServiceControlManager(reports, end=lambda _code: None)
+
+
 def test_running_is_reported_when_ready_and_only_once() -> None:
     heard = Heard()
-    manager = ServiceControlManager(heard)
+    manager = managed(heard)
     manager.obey(lambda: None, lambda: None)
     assert heard.reports == []
 
@@ -41,7 +49,7 @@ def test_running_is_reported_when_ready_and_only_once() -> None:
 
 def test_a_stop_before_the_daemon_listens_is_not_lost() -> None:
     heard, stopped = Heard(), threading.Event()
-    manager = ServiceControlManager(heard)
+    manager = managed(heard)
 
     manager.ask_to_stop()
     manager.obey(stopped.set, lambda: None)
@@ -53,7 +61,7 @@ def test_a_stop_before_the_daemon_listens_is_not_lost() -> None:
 
 def test_stop_and_reload_reach_the_daemon() -> None:
     asked: list[str] = []
-    manager = ServiceControlManager(Heard())
+    manager = managed(Heard())
     manager.obey(lambda: asked.append("stop"), lambda: asked.append("reload"))
 
     manager.ask_to_reload()
@@ -90,3 +98,17 @@ def test_a_daemon_that_shows_life_or_stops_is_left_alone() -> None:
     threading.Event().wait(0.6)
 
     assert codes == []
+
+
+def test_a_stop_that_hangs_is_ended_and_no_failure_that_starts_it_again() -> None:
+    heard, ended = Heard(), threading.Event()
+    manager = ServiceControlManager(heard, stopping=200, end=lambda _code: ended.set())
+    manager.obey(lambda: None, lambda: None)
+    manager.ready("the first cycle begins")
+    manager.ask_to_stop()
+    manager.stopping()
+
+    assert heard.reports == ["running", "stopping", "stopping"]
+    assert ended.wait(10)
+    assert "was asked to stop" in heard.reports[3]
+    assert heard.reports[4:] == ["stopped with 1"]

@@ -89,7 +89,7 @@ class Host(win32serviceutil.ServiceFramework):
             self.trouble(str(error))
             if isinstance(error, UsageProblem | StateOfNewerVersion) and not isinstance(error, AnotherAgentRuns):
                 # Another start would end in the same way: reported as stopped, so that no recovery action follows.
-                self._report_stopped(int(error.exit_code))
+                self.stopped(int(error.exit_code))
             os._exit(int(error.exit_code))
         except BaseException:  # noqa: BLE001 - nobody is above this to raise it to
             # Without the values, which may be secrets: the log masks these, the event log does not.
@@ -106,14 +106,8 @@ class Host(win32serviceutil.ServiceFramework):
         """See Reports."""
         self.ReportServiceStatus(win32service.SERVICE_STOP_PENDING, waitHint=milliseconds)
 
-    def trouble(self, text: str) -> None:
+    def stopped(self, code: int) -> None:
         """See Reports."""
-        servicemanager.LogErrorMsg(f"{self.service.name}: {text}")
-
-    def _event(self, kind: int, message: int) -> None:
-        servicemanager.LogMsg(kind, message, (self.service.name, ""))
-
-    def _report_stopped(self, code: int) -> None:
         win32service.SetServiceStatus(
             self.ssh,
             (
@@ -121,6 +115,13 @@ class Host(win32serviceutil.ServiceFramework):
                 winerror.ERROR_SERVICE_SPECIFIC_ERROR, code, 0, 0,
             ),
         )  # fmt: skip
+
+    def trouble(self, text: str) -> None:
+        """See Reports."""
+        servicemanager.LogErrorMsg(f"{self.service.name}: {text}")
+
+    def _event(self, kind: int, message: int) -> None:
+        servicemanager.LogMsg(kind, message, (self.service.name, ""))
 
 
 def main(arguments: list[str]) -> int:

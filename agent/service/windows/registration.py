@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from _win32typing import PySC_HANDLE
 
 _DESCRIPTION = "Keeps a SCIM service equal to the groups of a directory, every member included."
-# Soon after a failure, then every minute, for a trouble that lasts for hours may pass. The last action stands for all that
+# Soon after a failure, then every minute: what is in its way may pass after hours. The last action stands for all that
 # follow (SERVICE_FAILURE_ACTIONS); after five minutes without a failure it counts anew.
 _RECOVERY = {
     "ResetPeriod": 300,

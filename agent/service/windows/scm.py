@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 _PATIENCE = 600.0  # seconds without a sign of life; as long as the unit's WatchdogSec for systemd
+_HUNG = 1  # exit code
 _STOPPING = 90_000  # milliseconds that a stop may take: the requests in flight end first
 
 
@@ -21,6 +22,9 @@ class Reports(Protocol):
     def stopping(self, milliseconds: int) -> None:
         """It ends within this time."""
 
+    def stopped(self, code: int) -> None:
+        """It has ended, with this code of its own, and as was wanted: nothing starts it again."""
+
     def trouble(self, text: str) -> None:
         """What an administrator should read in the event log."""
 
@@ -31,9 +35,16 @@ class ServiceControlManager:
     A process that ends without having reported that it stops has failed, and the recovery actions start another.
     """
 
-    def __init__(self, reports: Reports, patience: float = _PATIENCE, end: Callable[[int], object] = os._exit) -> None:
+    def __init__(
+        self,
+        reports: Reports,
+        patience: float = _PATIENCE,
+        stopping: int = _STOPPING,
+        end: Callable[[int], object] = os._exit,
+    ) -> None:
         self._reports = reports
         self._patience = patience
+        self._stopping = stopping
         self._end = end
         self._alive_at = time.monotonic()
         self._asked_to_stop = threading.Event()
@@ -50,7 +61,8 @@ class ServiceControlManager:
     def ask_to_stop(self) -> None:
         """Do what the control codes STOP and PRESHUTDOWN ask for; the thread of the dispatcher calls it."""
         self._asked_to_stop.set()
-        self._reports.stopping(_STOPPING)
+        self._reports.stopping(self._stopping)
+        threading.Thread(target=self._end_a_stop_that_hangs, name="stop", daemon=True).start()
         self._stop()
 
     def ask_to_reload(self) -> None:
@@ -79,7 +91,14 @@ class ServiceControlManager:
     def stopping(self) -> None:
         """See Supervisor."""
         self._asked_to_stop.set()
-        self._reports.stopping(_STOPPING)
+        self._reports.stopping(self._stopping)
+
+    def _end_a_stop_that_hangs(self) -> None:
+        """As systemd does after TimeoutStopSec: nothing is lost, and an upgrade could not replace files in use."""
+        time.sleep(self._stopping / 1000)
+        self._reports.trouble(f"The service was asked to stop {self._stopping // 1000} seconds ago, and is ended now.")
+        self._reports.stopped(_HUNG)
+        self._end(_HUNG)
 
     def _watch(self) -> None:
         while not self._asked_to_stop.wait(self._patience / 4):
@@ -88,5 +107,5 @@ class ServiceControlManager:
                     f"The cycle has not gone forward for {self._patience:g} seconds; the service is ended, for the "
                     "recovery actions to start it again."
                 )
-                self._end(1)
+                self._end(_HUNG)
                 return
