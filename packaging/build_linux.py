@@ -26,6 +26,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 PREFIX = "/opt/rollcall"
+_DOCUMENTS = "/usr/share/doc/rollcall"
 
 
 def main() -> None:
@@ -86,13 +87,11 @@ def _package(kind: str, tree: Path, scratch: Path, version: str, architecture: s
 def _description(kind: str, tree: Path, scripts: Path, version: str, architecture: str) -> dict[str, Any]:
     """Return what nfpm reads: JSON is YAML."""
     at = datetime.fromtimestamp(epoch(), UTC).isoformat()
-    documents = [(ROOT / name, f"/usr/share/doc/rollcall/{name}") for name in ("README.md", "CHANGELOG.md")]
-    documents += [(ROOT / "agent.example.toml", "/usr/share/doc/rollcall/agent.example.toml")]
-    documents += [
-        (path, f"/usr/share/doc/rollcall/monitoring/{path.name}") for path in sorted((HERE / "monitoring").iterdir())
-    ]
-    documents += [(path, f"/usr/share/doc/rollcall/guide/{path.name}") for path in sorted((HERE / "guide").iterdir())]
-    documents += [(ROOT / "LICENSE", "/usr/share/doc/rollcall/copyright")]
+    documents = [(ROOT / name, f"{_DOCUMENTS}/{name}") for name in ("README.md", "CHANGELOG.md")]
+    documents += [(ROOT / "agent.example.toml", f"{_DOCUMENTS}/agent.example.toml")]
+    documents += [(path, f"{_DOCUMENTS}/monitoring/{path.name}") for path in sorted((HERE / "monitoring").iterdir())]
+    documents += [(path, f"{_DOCUMENTS}/guide/{path.name}") for path in sorted((HERE / "guide").iterdir())]
+    documents += [(ROOT / "LICENSE", f"{_DOCUMENTS}/copyright")]
     systemd = HERE / "systemd"
     files = [
         *documents,
@@ -110,6 +109,12 @@ def _description(kind: str, tree: Path, scripts: Path, version: str, architectur
             "file_info": {"mode": 0o755, "mtime": at},
         }
     )
+    # What no package has is left behind by rpm when it is removed.
+    own = {parent for _, target in documents for parent in Path(target).parents if parent.is_relative_to(_DOCUMENTS)}
+    contents += [
+        {"dst": str(directory), "type": "dir", "file_info": {"mode": 0o755, "mtime": at}}
+        for directory in sorted({*own, Path(PREFIX)})
+    ]
     for path in sorted(tree.rglob("*")):
         target = f"{PREFIX}/{path.relative_to(tree)}"
         if path.is_dir():

@@ -88,3 +88,6 @@ def test_an_older_rpm_is_refused_and_an_upgrade_keeps_what_was_compiled(tmp_path
         refused = container.run("rpm", "--upgrade", "--nodeps", "--oldpackage", "/var/tmp/older.rpm", check=False)
         assert f"{OLDER} is older" in refused
         assert OLDER not in container.run("rollcall", "--version")
+        container.run("rpm", "--erase", "rollcall")
+        for directory in ("/opt/rollcall", "/usr/share/doc/rollcall"):
+            assert container.code_of("test", "-e", directory) == 1
