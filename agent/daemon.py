@@ -27,7 +27,7 @@ from agent.observe.health import schedule_lives
 from agent.observe.outside import Outside
 from agent.observe.pulse import Pulse
 from agent.operating_system import make_private_directory, single_writer
-from agent.schedule import is_put_off, trigger_of
+from agent.schedule import Trigger, is_put_off
 from agent.service.supervisor import Supervisor, Unsupervised
 from agent.state.database import State, open_state
 
@@ -63,7 +63,6 @@ class Daemon:
     def run(self) -> ExitCode:
         """Run until the supervisor, or a signal, asks to stop. Raises RollcallError when it cannot begin."""
         self._connection = self._load()
-        trigger_of(self._connection.settings.schedule)
         directory = self._connection.settings.agent.state_dir
         make_private_directory(directory)
         self._supervisor.obey(self._ask_to_stop, lambda: self._wishes.put(_Wish.RELOAD))
@@ -142,7 +141,7 @@ class Daemon:
         common = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None, "replace_existing": True}
         scheduler.add_job(
             self._cycle,
-            trigger_of(schedule),
+            Trigger(schedule),
             id=_JOB,
             next_run_time=datetime.now(UTC),
             **common,
@@ -172,7 +171,6 @@ class Daemon:
         """Put new settings in force, if they can be. Returns what became of it."""
         try:
             connection = self._load()
-            trigger_of(connection.settings.schedule)
         except RollcallError as error:
             log.error("the new settings are not used; the old ones stay in force", reason=str(error))  # noqa: TRY400
             return f"the new settings are not used; the old ones stay in force: {error}"
