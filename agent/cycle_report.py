@@ -185,7 +185,9 @@ def refused_now(connection: Connection, before: datetime | None = None) -> list[
         .order_by(rejected.c.first_at, rejected.c.operation)
     )
     if before is not None:
-        query = query.where(or_(rejected.c.last_at.is_(None), rejected.c.last_at < before))
+        # What seems to come from the future was tried before the clock was set back.
+        now, last = datetime.now(UTC), rejected.c.last_at
+        query = query.where(or_(last.is_(None), last < before, last > now))
     return [
         f"{row.operation} {row.dn}: {row.reason} ({describe_wait(row.next_attempt_at, final=row.final)})"
         for row in connection.execute(query.limit(_SHOWN))
