@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Self
@@ -37,10 +37,11 @@ class OutcomeUnknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer. `body` is the JSON object, or an empty one where there is none."""
+    """An HTTP answer. `body` is the JSON object, or an empty one where there is none; `date` is the service's time."""
 
     status: int
     body: Mapping[str, object]
+    date: datetime | None = None
 
     @property
     def ok(self) -> bool:
@@ -121,7 +122,7 @@ class ScimClient:
                     raise UpstreamUnreachable(self._unreachable(error)) from error
             else:
                 if may_be_forbidden and response.status_code == HTTPStatus.FORBIDDEN:
-                    return Answer(response.status_code, self._without_token(self._body(response, response.status_code)))
+                    return self._answer(response)
                 answer = self._understand(response, last=last, method=method)
                 if answer is not None:
                     return answer
@@ -170,7 +171,11 @@ class ScimClient:
                 raise OutcomeUnknown(f"the service answered {status} {_phrase(status)}")
             if not last:
                 return None
-        return Answer(status, self._without_token(self._body(response, status)))
+        return self._answer(response)
+
+    def _answer(self, response: httpx.Response) -> Answer:
+        status = response.status_code
+        return Answer(status, self._without_token(self._body(response, status)), _date(response.headers.get("Date")))
 
     def _body(self, response: httpx.Response, status: int) -> Mapping[str, object]:
         if not response.content:
@@ -250,9 +255,14 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
     if value.strip().isdigit():
         return float(value)
+    when = _date(value)
+    return None if when is None else max(0.0, when.timestamp() - time.time())
+
+
+def _date(value: str | None) -> datetime | None:
+    """Read a date of HTTP (RFC 9110, 5.6.7)."""
     try:
-        when = parsedate_to_datetime(value)
+        when = parsedate_to_datetime(value or "")
     except ValueError:
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, when.timestamp() - time.time())
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

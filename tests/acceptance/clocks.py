@@ -9,7 +9,7 @@ from agent.observe.audit_file import files_put_aside
 from agent.state.tables import UtcDateTime, metadata
 from tests.agent_runner import Agent
 
-_RECONCILED_AT = "full reconciliation begun at"
+_FACTS = ("full reconciliation begun at", "time that the cycles vouch for")
 
 
 def clock_is_set(agent: Agent, by: timedelta) -> None:
@@ -20,10 +20,9 @@ def clock_is_set(agent: Agent, by: timedelta) -> None:
             for column in (column.name for column in table.columns if isinstance(column.type, UtcDateTime)):
                 moved = f"strftime('%Y-%m-%d %H:%M:%f', {column}, ?)"
                 state.execute(f"UPDATE {table.name} SET {column} = {moved} WHERE {column} IS NOT NULL", [back])
-        query = "SELECT value FROM fact WHERE name = ?"
-        for (value,) in state.execute(query, [_RECONCILED_AT]).fetchall():
+        for name, value in state.execute("SELECT name, value FROM fact WHERE name IN (?, ?)", _FACTS).fetchall():
             moved = (datetime.fromisoformat(value) - by).isoformat()
-            state.execute("UPDATE fact SET value = ? WHERE name = ?", [moved, _RECONCILED_AT])
+            state.execute("UPDATE fact SET value = ? WHERE name = ?", [moved, name])
     for path in reversed(files_put_aside(agent.state)) if by < timedelta(0) else files_put_aside(agent.state):
         at = datetime.strptime(path.stem, "audit-%Y%m%d-%H%M%S").replace(tzinfo=UTC) - by
         path.rename(path.with_name(f"audit-{at:%Y%m%d-%H%M%S}.jsonl"))
