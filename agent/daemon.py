@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
 import structlog
@@ -34,6 +34,7 @@ from agent.state.database import State, open_state
 log = structlog.get_logger()
 
 _LONGEST_WAIT = 0.5  # seconds between two looks for a signal
+_LATE = timedelta(seconds=5)  # a scheduler that is only held up by much work begins by itself
 _JOB = "cycle"
 
 
@@ -107,9 +108,17 @@ class Daemon:
                 return self._wishes.get(timeout=_LONGEST_WAIT)
 
     def _go_with_the_clock(self, scheduler: BackgroundScheduler) -> None:
-        """Begin a cycle when the clock was set back: the next one would wait for as long as that."""
+        """Begin a cycle when the clock was set back: the next one would wait for as long as that.
+
+        And when it was set forward, or the machine slept: the scheduler waits by a clock that does not go with it.
+        """
         moment = _next_cycle(scheduler)
-        if moment is not None and is_put_off(self._connection.settings.schedule, moment):
+        if moment is None:
+            return
+        if datetime.now(UTC) - moment > _LATE:
+            log.warning("a cycle is overdue and begins now: the clock was set forward, or this machine slept")
+            scheduler.wakeup()
+        elif is_put_off(self._connection.settings.schedule, moment):
             log.warning("the clock was set back; a cycle begins now", next_would_have_been=moment.isoformat())
             self._schedule(scheduler)
 
