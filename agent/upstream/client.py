@@ -28,6 +28,9 @@ _TEMPORARY = frozenset({500, 502, 503, 504})
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _LONGEST_HOLD = 600.0
+# For each address of the service, one after the other and without a sign of life: 25 may be dead before a daemon that
+# waits is taken for one that hangs.
+_LONGEST_TO_CONNECT = 10.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -78,7 +81,7 @@ class ScimClient:
                 "Accept": "application/scim+json, application/json",
                 "User-Agent": f"rollcall/{__version__}",
             },
-            timeout=service.timeout_seconds,
+            timeout=httpx.Timeout(service.timeout_seconds, connect=min(service.timeout_seconds, _LONGEST_TO_CONNECT)),
             follow_redirects=False,  # a redirect would carry the token to somewhere else
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=context or verification(service),
