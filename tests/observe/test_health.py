@@ -8,7 +8,7 @@ import pytest
 
 from agent.connection import connect
 from agent.observe.figures import Figures, SourceFigures
-from agent.observe.health import life_of, readiness_of
+from agent.observe.health import life_of, readiness_of, schedule_lives
 from agent.observe.pulse import Pulse
 from agent.schedule import due_after
 from agent.settings import ScheduleSettings
@@ -82,7 +82,15 @@ def test_a_next_cycle_that_is_later_than_the_schedule_has_it_is_no_life(
 
     assert life_of(pulse, schedule, datetime.now(UTC) + min(latest, timedelta(seconds=30))).well
     assert not life_of(pulse, schedule, put_off).well
+    assert not schedule_lives(schedule, put_off)
     assert life_of(pulse, schedule, put_off).sentence.startswith("The clock was set back: the next cycle would begin")
+
+
+def test_a_clock_that_is_put_right_by_less_than_a_minute_was_not_set_back() -> None:
+    a_little_later = datetime.now(UTC) + HOURLY.interval + timedelta(seconds=50)
+
+    assert schedule_lives(HOURLY, a_little_later)
+    assert not schedule_lives(HOURLY, a_little_later + timedelta(seconds=15))
 
 
 def test_a_schedule_of_working_days_lives_at_the_weekend() -> None:
