@@ -86,7 +86,7 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
         ledger.user_lost(operation.subject)
         return "was already deleted upstream"
     _expect_success(answer)
-    ledger.user_deactivated(operation.subject)
+    ledger.user_deactivated(operation.subject, answer.date)
     return "deactivated"
 
 
