@@ -13,6 +13,7 @@ from agent.errors import UsageProblem
 from agent.settings import ScheduleSettings
 
 CLOCK_WAVERS = timedelta(minutes=1)  # a clock that is put right by less was not set back
+_SOONEST = timedelta(seconds=1)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NUMBERS = re.compile(r"(?:\*|(?P<first>[0-7])(?:-(?P<last>[0-7]))?)(?:/(?P<step>\d{1,2}))?", re.ASCII)
 
@@ -36,7 +37,8 @@ class Trigger(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
         if due <= now:
             due = _next(self._schedule, now)
         jitter = self._schedule.jitter or timedelta(0)
-        return due + jitter * random.random()  # noqa: S311 - no cryptography
+        # Whatever a time zone does, the scheduler would never come back from a time that is not after now.
+        return max(due, now + _SOONEST) + jitter * random.random()  # noqa: S311 - no cryptography
 
 
 def check_schedule(schedule: ScheduleSettings) -> None:

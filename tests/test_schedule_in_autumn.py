@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apscheduler.triggers.cron import CronTrigger
 
 from agent.schedule import Trigger, due_after
 from agent.settings import ScheduleSettings
@@ -63,6 +64,12 @@ def test_in_no_hour_a_cycle_is_due_before_its_time(night: datetime) -> None:
 
     for moment in (night + minutes for minutes in MINUTES):
         assert timedelta(0) < due_after(schedule, moment) - moment <= timedelta(minutes=15)
+
+
+def test_a_time_that_is_not_after_now_is_never_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CronTrigger, "get_next_fire_time", lambda *_times: AUTUMN)
+
+    assert Trigger(ScheduleSettings(cron="0 * * * *")).get_next_fire_time(AUTUMN, AUTUMN) > AUTUMN
 
 
 def test_who_was_suspended_over_the_night_begins_no_cycle_for_each_that_was_missed() -> None:
