@@ -60,6 +60,23 @@ def test_everything_is_compared_again_with_the_next_cycle(refused: Agent, scim: 
         wait_for(lambda: "u0@example.com" in scim.active())
 
 
+def test_an_approval_that_was_given_by_it_is_none(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim, guard={"users": 0, "users_share": "0%"})
+    agent.ldif.write_text(people(4) + group("app-a", *uids(4)))
+    agent.sync()
+    agent.ldif.write_text(LEFT)
+    digest = agent.sync()["plan_digest"]
+    agent.run("approve", digest)
+    clock_is_set(agent, -YEAR)
+
+    held = agent.sync()
+    agent.run("approve", digest)
+    let_through = agent.sync()
+
+    assert (held["exit_code"], held["plan_digest"]) == (3, digest)
+    assert let_through["counts"]["deactivate user"] == 1
+
+
 def test_an_invitation_that_was_lost_by_it_is_sent_again_only_when_somebody_asks(
     agent: Agent, invite: VendorService
 ) -> None:
