@@ -23,6 +23,7 @@ from agent.population.desired import Population, population_of
 from agent.population.policy import DomainPolicy
 from agent.population.protection import Protection, protection_of
 from agent.population.scope import selection_of
+from agent.schedule import check_schedule
 from agent.settings import Settings, load_settings
 from agent.state.database import schema_version
 from agent.upstream.profile import ExternalUsers, profile_of
@@ -103,6 +104,7 @@ def connection_of(settings: Settings, path: Path) -> Connection:
     upstream = settings.upstream
     profile = profile_of(upstream.profile)
     try:
+        check_schedule(settings.schedule)
         population = population_of(settings)
         protection = protection_of(settings.guard.protected)
         rules = tuple(

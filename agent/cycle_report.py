@@ -20,6 +20,7 @@ from agent.restored_state import KNOWN_END
 from agent.state.database import State, upsert
 from agent.state.facts import fact_of, write_fact
 from agent.state.tables import cycle, desired_group, desired_user, entry, rejected
+from agent.state.vouched import note_time, vouched_time
 from agent.upstream.push import PushReport
 from connectors.base import Completeness, Extent, SourceSettings
 
@@ -136,8 +137,11 @@ def record_cycle(
             "report": json.dumps(report.as_json()),
         }
         upsert(connection, cycle, [row])
-        # With which the audit trail ends is kept: the last one that wrote.
-        old = cycle.c.started_at < datetime.now(UTC) - _KEPT, cycle.c.id != (fact_of(connection, KNOWN_END) or "")
+        note_time(connection)
+        # With which the audit trail ends is kept: the last one that wrote. Where a cycle began is moved when the clock
+        # was set back, where it ended is not.
+        when = func.coalesce(cycle.c.ended_at, cycle.c.started_at)
+        old = when < vouched_time(connection) - _KEPT, cycle.c.id != (fact_of(connection, KNOWN_END) or "")
         connection.execute(delete(cycle).where(*old))
     return report
 
@@ -185,7 +189,9 @@ def refused_now(connection: Connection, before: datetime | None = None) -> list[
         .order_by(rejected.c.first_at, rejected.c.operation)
     )
     if before is not None:
-        query = query.where(or_(rejected.c.last_at.is_(None), rejected.c.last_at < before))
+        # What seems to come from the future was tried before the clock was set back.
+        now, last = datetime.now(UTC), rejected.c.last_at
+        query = query.where(or_(last.is_(None), last < before, last > now))
     return [
         f"{row.operation} {row.dn}: {row.reason} ({describe_wait(row.next_attempt_at, final=row.final)})"
         for row in connection.execute(query.limit(_SHOWN))

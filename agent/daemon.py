@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
 import structlog
@@ -27,13 +27,14 @@ from agent.observe.health import schedule_lives
 from agent.observe.outside import Outside
 from agent.observe.pulse import Pulse
 from agent.operating_system import make_private_directory, single_writer
-from agent.schedule import is_put_off, trigger_of
+from agent.schedule import Trigger, is_put_off
 from agent.service.supervisor import Supervisor, Unsupervised
 from agent.state.database import State, open_state
 
 log = structlog.get_logger()
 
 _LONGEST_WAIT = 0.5  # seconds between two looks for a signal
+_LATE = timedelta(seconds=5)  # a scheduler that is only held up by much work begins by itself
 _JOB = "cycle"
 
 
@@ -63,7 +64,6 @@ class Daemon:
     def run(self) -> ExitCode:
         """Run until the supervisor, or a signal, asks to stop. Raises RollcallError when it cannot begin."""
         self._connection = self._load()
-        trigger_of(self._connection.settings.schedule)
         directory = self._connection.settings.agent.state_dir
         make_private_directory(directory)
         self._supervisor.obey(self._ask_to_stop, lambda: self._wishes.put(_Wish.RELOAD))
@@ -108,9 +108,17 @@ class Daemon:
                 return self._wishes.get(timeout=_LONGEST_WAIT)
 
     def _go_with_the_clock(self, scheduler: BackgroundScheduler) -> None:
-        """Begin a cycle when the clock was set back: the next one would wait for as long as that."""
+        """Begin a cycle when the clock was set back: the next one would wait for as long as that.
+
+        And when it was set forward, or the machine slept: the scheduler waits by a clock that does not go with it.
+        """
         moment = _next_cycle(scheduler)
-        if moment is not None and is_put_off(self._connection.settings.schedule, moment):
+        if moment is None:
+            return
+        if datetime.now(UTC) - moment > _LATE:
+            log.warning("a cycle is overdue and begins now: the clock was set forward, or this machine slept")
+            scheduler.wakeup()
+        elif is_put_off(self._connection.settings.schedule, moment):
             log.warning("the clock was set back; a cycle begins now", next_would_have_been=moment.isoformat())
             self._schedule(scheduler)
 
@@ -142,7 +150,7 @@ class Daemon:
         common = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None, "replace_existing": True}
         scheduler.add_job(
             self._cycle,
-            trigger_of(schedule),
+            Trigger(schedule),
             id=_JOB,
             next_run_time=datetime.now(UTC),
             **common,
@@ -172,7 +180,6 @@ class Daemon:
         """Put new settings in force, if they can be. Returns what became of it."""
         try:
             connection = self._load()
-            trigger_of(connection.settings.schedule)
         except RollcallError as error:
             log.error("the new settings are not used; the old ones stay in force", reason=str(error))  # noqa: TRY400
             return f"the new settings are not used; the old ones stay in force: {error}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection as Transaction
 
@@ -172,7 +172,11 @@ def retry_of(*, full: bool, at_once: bool) -> Retry:
 def _reconciliation_due(connection: Connection, state: State) -> bool:
     """Tell whether everything has to be compared again. It is in the state, so that restarts do not put it off."""
     last = read_fact(state, _RECONCILED_AT)
-    return last is None or datetime.now(UTC) - datetime.fromisoformat(last) >= connection.settings.schedule.full_every
+    if last is None:
+        return True
+    since = datetime.now(UTC) - datetime.fromisoformat(last)
+    # One of the future was begun before the clock was set back, nobody knows when.
+    return not timedelta(0) <= since < connection.settings.schedule.full_every
 
 
 def guard(

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from agent.errors import UsageProblem
 from agent.settings import ScheduleSettings
 
 CLOCK_WAVERS = timedelta(minutes=1)  # a clock that is put right by less was not set back
+_SOONEST = timedelta(seconds=1)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NUMBERS = re.compile(r"(?:\*|(?P<first>[0-7])(?:-(?P<last>[0-7]))?)(?:/(?P<step>\d{1,2}))?", re.ASCII)
 
 
-def trigger_of(schedule: ScheduleSettings) -> BaseTrigger:
-    """Make APScheduler's trigger. Raises UsageProblem for a cron line it does not understand."""
-    jitter = int(schedule.jitter.total_seconds()) if schedule.jitter else None
-    if schedule.cron is None:
-        return IntervalTrigger(seconds=int(schedule.interval.total_seconds()), jitter=jitter)
-    trigger = _cron(schedule.cron)
-    trigger.jitter = jitter
-    return trigger
+class Trigger(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
+    """Tells APScheduler when the next cycle begins; always after now, and in UTC.
+
+    APScheduler's own triggers add the jitter to local time, in which the hour that comes twice in autumn comes first
+    once more: the next run lies in the past then, and the scheduler looks for a later one without an end.
+    """
+
+    def __init__(self, schedule: ScheduleSettings) -> None:
+        """Prepare it. Raises UsageProblem for a cron line that is none."""
+        check_schedule(schedule)
+        self._schedule = schedule
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """Say when the next cycle begins after that one; what was missed meanwhile is not made up for."""
+        now = now.astimezone(UTC)
+        due = _next(self._schedule, (previous_fire_time or now).astimezone(UTC))
+        if due <= now:
+            due = _next(self._schedule, now)
+        jitter = self._schedule.jitter or timedelta(0)
+        # Whatever a time zone does, the scheduler would never come back from a time that is not after now.
+        return max(due, now + _SOONEST) + jitter * random.random()  # noqa: S311 - no cryptography
+
+
+def check_schedule(schedule: ScheduleSettings) -> None:
+    """Raise UsageProblem for a cron line that is none, or that never comes to pass."""
+    if schedule.cron is not None:
+        _next_by_cron(schedule.cron, datetime.now(UTC))
 
 
 def due_after(schedule: ScheduleSettings, moment: datetime) -> datetime:
@@ -32,16 +52,31 @@ def due_after(schedule: ScheduleSettings, moment: datetime) -> datetime:
 
     By a cron line that may be days later: who works from Monday to Friday is not late on Sunday.
     """
-    if schedule.cron is None:
-        due = moment + schedule.interval
-    else:
-        due = _cron(schedule.cron).get_next_fire_time(None, moment) or moment
-    return due + (schedule.jitter or timedelta(0))
+    return _next(schedule, moment.astimezone(UTC)) + (schedule.jitter or timedelta(0))
 
 
 def is_put_off(schedule: ScheduleSettings, next_cycle: datetime) -> bool:
     """Tell whether the next cycle is later than it can be by the schedule: then the clock was set back meanwhile."""
     return next_cycle > due_after(schedule, datetime.now(UTC)) + CLOCK_WAVERS
+
+
+def _next(schedule: ScheduleSettings, moment: datetime) -> datetime:
+    if schedule.cron is None:
+        return moment + schedule.interval
+    return _next_by_cron(schedule.cron, moment)
+
+
+def _next_by_cron(line: str, moment: datetime) -> datetime:
+    """Return the first time that a line names after a moment of UTC, in UTC."""
+    # APScheduler counts on in the time zone of what it is given: in a local one it would lose which of two equal hours
+    # it is in.
+    found: datetime | None = _cron(line).get_next_fire_time(None, moment + timedelta(microseconds=1))
+    if found is None:
+        raise UsageProblem(
+            f'schedule.cron: "{line}" names no day that ever comes, so no cycle would run. Correct the day and the '
+            "month, or write * for them."
+        )
+    return found.astimezone(UTC)
 
 
 def _cron(line: str) -> CronTrigger:

@@ -1,6 +1,7 @@
 """Prometheus' alert rules, evaluated: as much of PromQL as packaging/monitoring needs to compare figures.
 
-Instant vectors, time(), minus, comparisons, and / or / unless with `on`, brackets. All else is refused, rate() too.
+Instant vectors, time(), minus, comparisons, and / or / unless with `on`, brackets, and changes() of a metric over some
+minutes or hours, of which there is a sample in each minute. All else is refused, rate() too.
 Matching and precedence are those of https://prometheus.io/docs/prometheus/latest/querying/operators/.
 """
 
@@ -15,17 +16,17 @@ Labels = frozenset[tuple[str, str]]
 Vector = dict[Labels, float]
 Samples = Mapping[str, Vector]
 
-_TOKEN = re.compile(r'\s*(time\(\)|[a-z_]+|\d+|==|>=|<=|[<>(){},=-]|"[^"]*")')
+_TOKEN = re.compile(r'\s*(time\(\)|[a-z_]+|\d+[mh]|\d+|==|>=|<=|[<>(){}\[\],=-]|"[^"]*")')
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq, ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
 
 
 class _Evaluation:
-    def __init__(self, expression: str, samples: Samples, now: float) -> None:
+    def __init__(self, expression: str, at: Callable[[int], Samples], minute: int) -> None:
         self._tokens = _TOKEN.findall(expression)
         assert "".join(self._tokens) == re.sub(r"\s", "", expression), f"not understood: {expression}"
-        self._samples, self._now = samples, now
+        self._at, self._minute = at, minute
 
     def result(self) -> Vector:
         value = self._either()
@@ -112,11 +113,13 @@ class _Evaluation:
             self._expect(")")
             return value
         if token == "time()":
-            return self._now
+            return self._minute * 60.0
         if token.isdecimal():
             return float(token)
+        if token == "changes":
+            return self._changes()
         assert token == "up" or token.startswith("rollcall_"), f"{token} is no metric"
-        vector = self._samples.get(token, {})
+        vector = self._at(self._minute).get(token, {})
         if self._next_is("{"):
             label, sign, value = (self._tokens.pop(0) for _ in range(3))
             assert sign == "="
@@ -124,14 +127,34 @@ class _Evaluation:
             return {labels: one for labels, one in vector.items() if (label, value.strip('"')) in labels}
         return dict(vector)
 
+    def _changes(self) -> Vector:
+        """Count how often each series changed within the range, over gaps as well, as Prometheus does."""
+        self._expect("(")
+        name = self._tokens.pop(0)
+        self._expect("[")
+        minutes = _minutes(self._tokens.pop(0))
+        self._expect("]")
+        self._expect(")")
+        changes: Vector = {}
+        last: Vector = {}
+        for minute in range(max(0, self._minute - minutes), self._minute + 1):
+            for labels, value in self._at(minute).get(name, {}).items():
+                changes[labels] = changes.get(labels, 0.0) + (last.get(labels, value) != value)
+                last[labels] = value
+        return changes
+
+
+def _minutes(duration: str) -> int:
+    return {"m": 1, "h": 60}[duration[-1]] * int(duration[:-1])
+
 
 def fires(rule: Mapping[str, Any], at: Callable[[int], Samples], minutes: int) -> list[bool]:
     """Evaluate a rule once a minute. Returns for each whether it fires for anything: after being true for its `for`."""
-    patience = {"m": 1, "h": 60}[rule["for"][-1]] * int(rule["for"][:-1]) if "for" in rule else 0
+    patience = _minutes(rule["for"]) if "for" in rule else 0
     since: dict[Labels, int] = {}
     fired = []
     for minute in range(minutes):
-        true = _Evaluation(rule["expr"], at(minute), minute * 60.0).result()
+        true = _Evaluation(rule["expr"], at, minute).result()
         since = {labels: since.get(labels, minute) for labels in true}
         fired.append(any(minute - began >= patience for began in since.values()))
     return fired

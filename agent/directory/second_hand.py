@@ -81,11 +81,11 @@ def delete_second_hand(connection: Connection, event: EntryDeleted, read_number:
     if row is None:
         return 0
     now = datetime.now(UTC)
-    missed = row.gone_evidence or ""
-    if event.exists or (missed and now - datetime.fromisoformat(missed.removeprefix(_MISSED)) >= BELIEVED_AFTER):
+    missed = datetime.fromisoformat(row.gone_evidence.removeprefix(_MISSED)) if row.gone_evidence else None
+    if event.exists or (missed and now - missed >= BELIEVED_AFTER):
         lose(connection, [row.id], event.evidence, read_number)
         return 1
-    if not missed:
+    if missed is None or missed > now:  # by a clock that was ahead
         connection.execute(
             update(entry).where(entry.c.id == row.id).values(gone_evidence=f"{_MISSED}{now.isoformat()}")
         )

@@ -24,6 +24,7 @@ from agent.plan.operations import Operation
 from agent.settings import AuditSettings
 from agent.state.database import State
 from agent.state.tables import pending_write
+from agent.state.vouched import vouched_time
 from agent.upstream.push import Outcome
 
 
@@ -41,7 +42,7 @@ class AuditTrail:
 
     def __init__(self, state: State, directory: Path, settings: AuditSettings, background: Background) -> None:
         self._state = state
-        self._file = AuditFile(directory, settings.max_size, settings.keep)
+        self._file = _file(state, directory, settings)
         self._background = background
         self._begun: dict[int, _Begun] = {}
         self._number = 0
@@ -112,13 +113,18 @@ def recover(state: State, directory: Path, settings: AuditSettings) -> None:
         for record in records_of(directory, [])
         if record.get("cycle_id") in cycles
     }
-    with AuditFile(directory, settings.max_size, settings.keep) as file:
+    with _file(state, directory, settings) as file:
         for record in left:
             if (record["cycle_id"], record["number"]) not in written:
                 file.append(_line(cut_off(record)))
     with state.write() as transaction:
         for record in left:
             transaction.execute(delete(pending_write).where(_is(record)))
+
+
+def _file(state: State, directory: Path, settings: AuditSettings) -> AuditFile:
+    with state.read() as reader:
+        return AuditFile(directory, settings.max_size, settings.keep, vouched_time(reader))
 
 
 def _is(record: Record) -> ColumnElement[bool]:

@@ -35,12 +35,15 @@ class AuditFile:
 
     max_size:  bytes after which the file is put aside
     keep:      how long it is kept then
+    now:       the time that is believed for that, if it is not the clock's
     """
 
-    def __init__(self, directory: Path, max_size: int, keep: timedelta | Literal["for ever"]) -> None:
+    def __init__(
+        self, directory: Path, max_size: int, keep: timedelta | Literal["for ever"], now: datetime | None = None
+    ) -> None:
         self.path = directory / FILE_NAME
         self._max_size = self._limit = max_size
-        self._keep = keep
+        self._keep, self._now = keep, now
 
     def __enter__(self) -> Self:
         self._open()
@@ -108,7 +111,7 @@ class AuditFile:
     def _forget_the_old(self) -> None:
         if self._keep == "for ever":
             return
-        before = datetime.now(UTC) - self._keep
+        before = (self._now or datetime.now(UTC)) - self._keep
         try:
             for path in files_put_aside(self.path.parent):
                 if (at := _put_aside_at(path)) and at < before:

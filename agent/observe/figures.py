@@ -44,6 +44,8 @@ class LastCycle:
     seconds: float
     removals_held: int
     problems: int
+    started_at: datetime
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def _last(reader: Transaction) -> LastCycle | None:
     if row is None:
         return None
     counts = json.loads(row.report)["counts"]
-    return LastCycle(row.exit_code, row.seconds, counts.get("removals held", 0), counts.get("problems", 0))
+    held, problems = counts.get("removals held", 0), counts.get("problems", 0)
+    return LastCycle(row.exit_code, row.seconds, held, problems, row.started_at, row.ended_at)
 
 
 def _complete_at(reader: Transaction) -> datetime | None:

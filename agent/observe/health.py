@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from agent.observe.figures import Figures, SourceFigures
+from agent.observe.figures import Figures, LastCycle, SourceFigures
 from agent.observe.pulse import Pulse
 from agent.schedule import CLOCK_WAVERS, due_after, is_put_off
 from agent.settings import ScheduleSettings, Settings
 
 _OVERDUE = timedelta(minutes=1)  # after that the schedule is held to be dead
-# A source or a service that does not answer is given up before; the service manager's watchdog waits twice as long.
-_LONGEST_SILENCE = 300.0  # seconds
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 _TO_DO = "rollcall status tells the reason."
 
@@ -36,7 +34,7 @@ def schedule_lives(schedule: ScheduleSettings, next_cycle: datetime | None) -> b
 
 def life_of(pulse: Pulse, schedule: ScheduleSettings, next_cycle: datetime | None) -> Judgement:
     """Tell whether the schedule lives, and the cycle that runs goes forward."""
-    if pulse.running and pulse.silence >= _LONGEST_SILENCE:
+    if pulse.hangs:
         sentence = f"The cycle that runs has not gone forward for {int(pulse.silence)} seconds. Restart the service."
         return Judgement("daemon", well=False, sentence=sentence)
     if pulse.running:
@@ -53,12 +51,17 @@ def life_of(pulse: Pulse, schedule: ScheduleSettings, next_cycle: datetime | Non
     return Judgement("daemon", well=True, sentence=f"The next cycle begins at {when}.")
 
 
-def readiness_of(figures: Figures, settings: Settings) -> tuple[Judgement, ...]:
-    """Tell of the cycles and of each source whether what is known is fresh enough."""
+def readiness_of(figures: Figures, settings: Settings, going_on_since: datetime | None = None) -> tuple[Judgement, ...]:
+    """Tell of the cycles and of each source whether what is known is fresh enough.
+
+    going_on_since:  when the cycle began that runs and goes forward
+
+    What a cycle has read does not grow old before that cycle has ended, though its push takes hours.
+    """
     patience = settings.health.ready_within or settings.notice.stale_after
     return (
         _cycles(figures.complete_at, settings.schedule, patience),
-        *(_source(item, settings.schedule, patience) for item in figures.sources),
+        *(_source(item, figures.last, settings.schedule, patience, going_on_since) for item in figures.sources),
     )
 
 
@@ -69,15 +72,32 @@ def _cycles(complete_at: datetime | None, schedule: ScheduleSettings, patience: 
     return _by_age("cycle", told, complete_at, schedule, patience)
 
 
-def _source(item: SourceFigures, schedule: ScheduleSettings, patience: timedelta) -> Judgement:
+def _source(
+    item: SourceFigures,
+    last: LastCycle | None,
+    schedule: ScheduleSettings,
+    patience: timedelta,
+    going_on_since: datetime | None,
+) -> Judgement:
     about = f"source {item.name}"
     if item.fresh_at is None or not item.complete:
         return Judgement(about, well=False, sentence=f"It has never been read completely. {_TO_DO}")
-    return _by_age(about, f"Read completely at {item.fresh_at:{_MOMENT}}", item.fresh_at, schedule, patience)
+    told = f"Read completely at {item.fresh_at:{_MOMENT}}"
+    if going_on_since is not None and going_on_since <= item.fresh_at <= datetime.now(UTC):
+        return Judgement(about, well=True, sentence=f"{told}, by the cycle that runs.", since=item.fresh_at)
+    used_until = last.ended_at if last is not None and last.started_at <= item.fresh_at else item.fresh_at
+    return _by_age(about, told, item.fresh_at, schedule, patience, used_until=used_until)
 
 
-def _by_age(about: str, told: str, since: datetime, schedule: ScheduleSettings, patience: timedelta) -> Judgement:
-    now, latest = datetime.now(UTC), due_after(schedule, since) + patience
+def _by_age(
+    about: str,
+    told: str,
+    since: datetime,
+    schedule: ScheduleSettings,
+    patience: timedelta,
+    used_until: datetime | None = None,
+) -> Judgement:
+    now, latest = datetime.now(UTC), due_after(schedule, used_until or since) + patience
     if since - now > CLOCK_WAVERS:
         sentence = f"{told}, which is yet to come: the clock was set back. Correct it, or wait for the next cycle."
         return Judgement(about, well=False, sentence=sentence, since=since)

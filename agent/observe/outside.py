@@ -98,7 +98,7 @@ class Outside:
                 case "/healthz":
                     return _healthz(self._life(), as_json=as_json)
                 case "/readyz":
-                    return _readyz(readiness_of(self._read(), self._connection.settings), as_json=as_json)
+                    return _readyz(self._readiness(self._read()), as_json=as_json)
                 case "/metrics":
                     return Answer(HTTPStatus.OK, CONTENT_TYPE, self._metrics())
         except StateProblem:
@@ -111,12 +111,15 @@ class Outside:
     def _life(self) -> Judgement:
         return life_of(self._pulse, self._connection.settings.schedule, self._next_cycle())
 
+    def _readiness(self, figures: Figures) -> tuple[Judgement, ...]:
+        return readiness_of(figures, self._connection.settings, self._pulse.going_on_since)
+
     def _metrics(self) -> bytes:
         figures: Figures | None = None
         with contextlib.suppress(StateProblem):
             figures = self._read()
         connection = self._connection
-        readiness = readiness_of(figures, connection.settings) if figures else ()
+        readiness = self._readiness(figures) if figures else ()
         alive = self._life().well
         return exposition(Seen(connection, self._pulse.counts.tally(), figures, alive, readiness))
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from agent.cycle_report import CycleReport
 from agent.errors import ExitCode
 from agent.observe.counts import Counts
 from agent.observe.progress import Progress
+
+# A source or a service that does not answer is given up before; the service manager's watchdog waits twice as long.
+_LONGEST_SILENCE = 300.0  # seconds
 
 
 class Pulse(Progress):
@@ -17,6 +21,7 @@ class Pulse(Progress):
 
     beats:    counts the signs of life
     running:  a cycle is under way
+    began_at: when the last one began
     clock:    seconds; tests put their own in
     """
 
@@ -24,6 +29,7 @@ class Pulse(Progress):
         self.counts = Counts()
         self.beats = 0
         self.running = False
+        self.began_at: datetime | None = None
         self._clock = clock
         self._beat_at = clock()
 
@@ -32,10 +38,21 @@ class Pulse(Progress):
         """Seconds since the last sign of life."""
         return self._clock() - self._beat_at
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the cycle that runs has given no sign of life for too long."""
+        return self.running and self.silence >= _LONGEST_SILENCE
+
+    @property
+    def going_on_since(self) -> datetime | None:
+        """When the cycle began that runs and goes forward; None: there is none."""
+        return self.began_at if self.running and not self.hangs else None
+
     @contextmanager
     def cycle(self) -> Iterator[None]:
         """Surround a cycle."""
         self.alive()
+        self.began_at = datetime.now(UTC)
         self.running = True
         try:
             yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -101,9 +102,9 @@ def _tell(connection: Connection, state: State, channels: Sequence[Channel], fou
     deliveries = [_Delivery(channel, due[channel.name]) for channel in channels if due[channel.name]]
     for delivery in deliveries:
         delivery.start()
-    end = datetime.now(UTC) + timedelta(seconds=_DEADLINE)
+    end = time.monotonic() + _DEADLINE
     for delivery in deliveries:
-        delivery.join(max(0.0, (end - datetime.now(UTC)).total_seconds()))
+        delivery.join(max(0.0, end - time.monotonic()))
     with state.write() as transaction:
         for delivery in deliveries:
             for arrived in list(delivery.arrived):
@@ -144,6 +145,8 @@ class _Delivery(threading.Thread):
 def _due(transaction: Transaction, connection: Connection, channel: str, found: Troubles) -> list[_Due]:
     """Remember what is wrong now, forget what passed before anybody was told, and return what is to be sent."""
     now = datetime.now(UTC)
+    for moment in (table.c.since, table.c.told_at):  # by a clock that was ahead
+        transaction.execute(update(table).where(moment > now).values({moment: now}))
     known = {str(row.cause): row for row in transaction.execute(select(table).where(table.c.channel == channel))}
     upstream, due = _host_of(connection), []
     for item in found.now:

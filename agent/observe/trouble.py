@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from sqlalchemy import Connection as Transaction
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from agent.connection import Connection
 from agent.errors import RollcallError, UpstreamError, UpstreamRefusedToken
 from agent.plan.guard import Verdict
 from agent.plan.removals import amount_of, causes_of
-from agent.state.tables import rejected, source
+from agent.state.tables import cycle, rejected, source
 from agent.state.tables import trouble as trouble_known
 from agent.upstream.push import PushReport
 from agent.upstream.token import expiry_of
@@ -112,17 +112,24 @@ def _guard(verdict: Verdict) -> Trouble:
 
 
 def _stale_sources(reader: Transaction, connection: Connection) -> list[Trouble]:
-    before = datetime.now(UTC) - connection.settings.notice.stale_after
+    now, patience = datetime.now(UTC), connection.settings.notice.stale_after
+    fresh_at = source.c.fresh_at
+    # What the last cycle has read was fresh when its push began, however long that took.
+    begun = select(func.max(cycle.c.started_at)).scalar_subquery()
+    stale = and_(fresh_at < now - patience, or_(begun.is_(None), fresh_at < begun))
     rows = reader.execute(
         select(source.c.name, source.c.fresh_at, source.c.reason)
-        .where(source.c.name.in_(connection.source_names), source.c.fresh_at < before)
+        .where(source.c.name.in_(connection.source_names), or_(stale, fresh_at > now))
         .order_by(source.c.name)
     )
     return [
         Trouble(
             f"source {row.name}",
-            f"Source {row.name} has not been read completely since {row.fresh_at.strftime(_MINUTE)}.",
+            f"Source {row.name} has not been read completely since "
+            f"{'the clock was set back' if row.fresh_at > now else row.fresh_at.strftime(_MINUTE)}.",
             (row.reason or "see rollcall status", "What it does not show stays as it is upstream."),
+            # Nobody knows how long ago that is which seems to be yet to come.
+            patience=patience if row.fresh_at > now else timedelta(0),
         )
         for row in rows
     ]

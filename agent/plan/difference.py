@@ -15,7 +15,7 @@ from functools import partial
 from itertools import groupby
 
 import orjson
-from sqlalchemy import Connection, Integer, Row, bindparam, select
+from sqlalchemy import Connection, Integer, Row, bindparam, or_, select
 
 from agent.plan.conditions import Query, Within, locked, replaced, union_of
 from agent.plan.emptied_groups import is_emptied
@@ -347,8 +347,11 @@ def _rejected_and_waiting(state: State, retry: Retry) -> dict[tuple[int, str], s
     """Return the digest of what waits for its next attempt, by entry and operation."""
     if retry is Retry.FOR_GOOD_TOO:
         return {}
-    columns = rejected.c.entry_id, rejected.c.operation, rejected.c.digest
-    waiting = select(*columns).where(rejected.c.next_attempt_at > datetime.now(UTC))
+    columns, now = (rejected.c.entry_id, rejected.c.operation, rejected.c.digest), datetime.now(UTC)
+    waiting = select(*columns).where(rejected.c.next_attempt_at > now)
+    # What seems to be refused in the future was dated by a clock that was ahead: that wait would take as long as that.
+    of_the_future = rejected.c.last_at.is_not(None) & (rejected.c.last_at > now)
+    waiting = waiting.where(or_(~of_the_future, rejected.c.digest == ANYTHING))
     if retry is Retry.AT_ONCE:
         waiting = waiting.where(rejected.c.final)
     with state.read() as connection:

@@ -17,9 +17,11 @@ from agent.state.tables import (
     ledger_member,
     ledger_user,
 )
+from agent.state.vouched import vouched_time
 
 # What was there before Rollcall came is somebody else's to delete.
 CREATED = "created"
+_AT_MOST = timedelta(days=1)  # between two cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ def users_to_delete(connection: Connection, grace: Grace) -> list[Row[tuple[obje
 
     Whoever is disabled and still listed is kept: people come back from a long leave.
     """
+    now = vouched_time(connection, and_after=_AT_MOST)
     due = [
-        ledger_user.c.external.is_(external) & (ledger_user.c.deactivated_at <= datetime.now(UTC) - after)
+        ledger_user.c.external.is_(external) & (ledger_user.c.deactivated_at <= now - after)
         for external, after in ((False, grace.users), (True, grace.external_users))
         if after is not None
     ]
@@ -94,6 +97,7 @@ def groups_to_delete(
     """
     if grace.groups is None:
         return []
+    now = vouched_time(connection, and_after=_AT_MOST)
     members = exists().where(ledger_member.c.group_id == ledger_group.c.entry_id)
     former = exists().where(former_member.c.group_id == ledger_group.c.entry_id)
     return list(
@@ -106,7 +110,7 @@ def groups_to_delete(
             )
             .outerjoin(desired_group, desired_group.c.entry_id == ledger_group.c.entry_id)
             .where(
-                ledger_group.c.left_at <= datetime.now(UTC) - grace.groups,
+                ledger_group.c.left_at <= now - grace.groups,
                 ledger_group.c.origin == CREATED,
                 ledger_group.c.guarded.is_(false()),
                 true() if in_doubt_too else ledger_group.c.in_doubt.is_(false()),

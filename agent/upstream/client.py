@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Self
@@ -28,6 +28,9 @@ _TEMPORARY = frozenset({500, 502, 503, 504})
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _LONGEST_HOLD = 600.0
+# For each address of the service, one after the other and without a sign of life: 25 may be dead before a daemon that
+# waits is taken for one that hangs.
+_LONGEST_TO_CONNECT = 10.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -37,10 +40,11 @@ class OutcomeUnknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer. `body` is the JSON object, or an empty one where there is none."""
+    """An HTTP answer. `body` is the JSON object, or an empty one where there is none; `date` is the service's time."""
 
     status: int
     body: Mapping[str, object]
+    date: datetime | None = None
 
     @property
     def ok(self) -> bool:
@@ -77,7 +81,7 @@ class ScimClient:
                 "Accept": "application/scim+json, application/json",
                 "User-Agent": f"rollcall/{__version__}",
             },
-            timeout=service.timeout_seconds,
+            timeout=httpx.Timeout(service.timeout_seconds, connect=min(service.timeout_seconds, _LONGEST_TO_CONNECT)),
             follow_redirects=False,  # a redirect would carry the token to somewhere else
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=context or verification(service),
@@ -121,7 +125,7 @@ class ScimClient:
                     raise UpstreamUnreachable(self._unreachable(error)) from error
             else:
                 if may_be_forbidden and response.status_code == HTTPStatus.FORBIDDEN:
-                    return Answer(response.status_code, self._without_token(self._body(response, response.status_code)))
+                    return self._answer(response)
                 answer = self._understand(response, last=last, method=method)
                 if answer is not None:
                     return answer
@@ -170,7 +174,11 @@ class ScimClient:
                 raise OutcomeUnknown(f"the service answered {status} {_phrase(status)}")
             if not last:
                 return None
-        return Answer(status, self._without_token(self._body(response, status)))
+        return self._answer(response)
+
+    def _answer(self, response: httpx.Response) -> Answer:
+        status = response.status_code
+        return Answer(status, self._without_token(self._body(response, status)), _date(response.headers.get("Date")))
 
     def _body(self, response: httpx.Response, status: int) -> Mapping[str, object]:
         if not response.content:
@@ -250,9 +258,14 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
     if value.strip().isdigit():
         return float(value)
+    when = _date(value)
+    return None if when is None else max(0.0, when.timestamp() - time.time())
+
+
+def _date(value: str | None) -> datetime | None:
+    """Read a date of HTTP (RFC 9110, 5.6.7)."""
     try:
-        when = parsedate_to_datetime(value)
+        when = parsedate_to_datetime(value or "")
     except ValueError:
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, when.timestamp() - time.time())
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

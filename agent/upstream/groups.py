@@ -10,7 +10,14 @@ from agent.upstream.adoption import verify_match, verify_new
 from agent.upstream.client import OutcomeUnknown, ScimClient
 from agent.upstream.ledger import Ledger
 from agent.upstream.ledger_rows import Origin
-from agent.upstream.lookup import GROUPS, Found, by_external_id, group_by_name, make_sure_of_the_token
+from agent.upstream.lookup import (
+    GROUPS,
+    Found,
+    by_external_id,
+    group_by_name,
+    make_sure_of_the_time,
+    make_sure_of_the_token,
+)
 from agent.upstream.refusal import Refused
 from agent.upstream.users import PATCH_SCHEMA
 
@@ -85,6 +92,7 @@ def delete_group(client: ScimClient, ledger: Ledger, operation: DeleteGroup) -> 
         )
     answer = there
     if there.status != HTTPStatus.NOT_FOUND:
+        make_sure_of_the_time(there)
         answer = client.request("DELETE", group_address(operation.scim_id), may_be_forbidden=True)
         make_sure_of_the_token(client, answer)
     if not answer.ok and answer.status != HTTPStatus.NOT_FOUND:

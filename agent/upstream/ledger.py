@@ -130,9 +130,12 @@ class Ledger:
         since = None if active else now()
         self._user_changed(subject, digest=digest, active=active, deactivated_at=since, **naming(user_name, address))
 
-    def user_deactivated(self, subject: Subject) -> None:
-        """The upstream holds this user as inactive. The digest is void: a return is always an update."""
-        self._user_changed(subject, digest=UNKNOWN, active=False, deactivated_at=now())
+    def user_deactivated(self, subject: Subject, told: datetime | None = None) -> None:
+        """The upstream holds this user as inactive. The digest is void: a return is always an update.
+
+        told:  the upstream's time
+        """
+        self._user_changed(subject, digest=UNKNOWN, active=False, deactivated_at=now(told))
 
     def user_let_go(self, subject: Subject) -> None:
         """A user whose account is not ours to deactivate has lost every membership."""

@@ -25,6 +25,10 @@ def naming(user_name: str, address: Address) -> dict[str, object]:
     return {"user_name": user_name, **keys, **asdict(address)}
 
 
-def now() -> datetime:
-    """Return the time that is put down."""
-    return datetime.now(UTC)
+def now(told: datetime | None = None) -> datetime:
+    """Return the time that is put down: not before the one that the upstream has told.
+
+    What is dated by a clock that is behind would be old as soon as the clock is put right.
+    """
+    here = datetime.now(UTC)
+    return here if told is None else max(here, told)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ USERS = "/Users"
 GROUPS = "/Groups"
 _PAGE = 100
 _PAGES = 100_000
+_MAY_DIFFER = timedelta(days=1)
 # 500 and 501 are what some services answer to a filter they do not know.
 _AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
@@ -100,6 +102,20 @@ def make_sure_of_the_token(client: ScimClient, answer: Answer) -> None:
     """After a 403 that may be about one object: if it is the token that is refused, so is this, and the push stops."""
     if answer.status == HTTPStatus.FORBIDDEN:
         client.request("GET", USERS, params={"count": "1"})
+
+
+def make_sure_of_the_time(answer: Answer) -> None:
+    """Before something is deleted for being old: the service and this machine agree on the day. Raises Refused.
+
+    Where the service tells no time (RFC 9110, 6.6.1), nothing is known.
+    """
+    now = datetime.now(UTC)
+    if answer.date is not None and abs(answer.date - now) > _MAY_DIFFER:
+        raise Refused(
+            f"the clock of this machine says {now:%Y-%m-%d %H:%M} UTC, and that of the upstream "
+            f"{answer.date:%Y-%m-%d %H:%M} UTC. What is deleted is deleted for its age, so nothing is as long as they "
+            "differ by more than a day. Correct the clock of this machine, or tell the service's people"
+        )
 
 
 def primary_address(resource: Resource) -> str:

@@ -17,6 +17,7 @@ from agent.upstream.lookup import (
     USERS,
     Found,
     by_external_id,
+    make_sure_of_the_time,
     make_sure_of_the_token,
     primary_address,
     user_by_name,
@@ -85,7 +86,7 @@ def deactivate_user(client: ScimClient, ledger: Ledger, operation: DeactivateUse
         ledger.user_lost(operation.subject)
         return "was already deleted upstream"
     _expect_success(answer)
-    ledger.user_deactivated(operation.subject)
+    ledger.user_deactivated(operation.subject, answer.date)
     return "deactivated"
 
 
@@ -108,6 +109,7 @@ def delete_user(client: ScimClient, ledger: Ledger, operation: DeleteUser) -> st
             recorded=True,
         )
     if answer.ok:
+        make_sure_of_the_time(answer)
         answer = client.request("DELETE", user_path(operation.scim_id), may_be_forbidden=True)
         make_sure_of_the_token(client, answer)
     if answer.status != HTTPStatus.NOT_FOUND:

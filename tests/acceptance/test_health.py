@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
-from apscheduler.schedulers.background import BackgroundScheduler
 
-from agent.connection import connect
-from agent.daemon import Daemon
-from agent.service.supervisor import Unsupervised
 from tests.acceptance.outside import Outside
 from tests.acceptance.telling import in_the_state
 from tests.acceptance.test_daemon import running, wait_for
@@ -117,41 +109,6 @@ def test_cycles_of_before_the_clock_was_set_back_are_not_the_last_ones(outside: 
         cycles = [cycle["cycle_id"] for cycle in agent.run("status", "--json").document["cycles"]]
 
     assert cycles[1:] == before
-
-
-def test_a_clock_that_is_set_back_delays_no_cycle(
-    outside: Outside, agent: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[BackgroundScheduler] = []
-
-    def make(**options: Any) -> BackgroundScheduler:
-        made.append(BackgroundScheduler(**options))
-        return made[0]
-
-    monkeypatch.setattr("agent.daemon.BackgroundScheduler", make)
-    outside.configure(schedule={"every": "1h"})
-    asked = _Asked()
-    thread = threading.Thread(target=Daemon(lambda: connect(agent.configuration), asked).run)
-    thread.start()
-    try:
-        wait_for(lambda: outside.answers() and outside.metric("cycles_total", exit_code="0") == 1)
-        # To the scheduler it is the same: the next cycle is as far away as the clock was set back.
-        made[0].modify_job("cycle", next_run_time=datetime.now(UTC) + timedelta(hours=10))
-        wait_for(lambda: outside.metric("cycles_total", exit_code="0") == 2)
-        time.sleep(1)  # it is one cycle and no storm
-        assert outside.metric("cycles_total", exit_code="0") == 2
-        assert outside.answers("/healthz")
-    finally:
-        asked.stop()
-        thread.join(timeout=20)
-
-
-class _Asked(Unsupervised):
-    """Asks the daemon to stop without a signal."""
-
-    def obey(self, stop: Callable[[], None], reload: Callable[[], None]) -> None:
-        del reload
-        self.stop = stop
 
 
 def test_an_upstream_that_is_away_makes_it_not_ready_once_the_limit_is_over(

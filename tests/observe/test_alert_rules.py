@@ -77,6 +77,39 @@ def test_a_first_push_that_does_not_go_forward_is_told_at_once() -> None:
     assert alerts(20, ready=0, cycle_lag_seconds=None, alive=0) == {"RollcallHangs", "RollcallNoCompleteCycle"}
 
 
+def killed_again_and_again(minutes_up: int) -> Callable[[int], dict[str, float | None]]:
+    """Have it killed after so many minutes, and be away for one, before any cycle is complete."""
+
+    def at(minute: int) -> dict[str, float | None]:
+        if minute % (minutes_up + 1) == minutes_up:
+            return dict.fromkeys(WELL) | {"up": 0}
+        began = minute - minute % (minutes_up + 1)
+        return {"ready": 0, "cycle_lag_seconds": None, "started_timestamp_seconds": began * 60}
+
+    return at
+
+
+def test_a_daemon_that_is_killed_again_and_again_is_told_within_an_hour_and_until_it_stays() -> None:
+    crashing = killed_again_and_again(5)
+
+    def at(minute: int) -> dict[str, float | None]:
+        return crashing(minute) if minute < 120 else {"started_timestamp_seconds": 7200}
+
+    fired = alert("RollcallRestarts", at, 320)
+
+    assert (fired[10], fired[60], any(fired[60:120]), fired[319]) == (False, True, True, False)
+    assert [name for name in EVALUATED if any(alert(name, crashing, 6 * 60))] == ["RollcallRestarts"]
+
+
+def test_a_service_that_is_started_anew_a_few_times_is_none_that_is_killed() -> None:
+    by_hand = {3: 0, 20: 1, 40: 2, 300: 3}
+
+    def at(minute: int) -> dict[str, float | None]:
+        return {"started_timestamp_seconds": 60 * max((m for m in by_hand if m <= minute), default=0)}
+
+    assert not any(alert("RollcallRestarts", at, 360))
+
+
 def test_a_stale_source_hides_no_upstream_that_refuses_the_token() -> None:
     both = alerts(60, ready=0, source_fresh=0, cycles_failed_in_a_row=3, last_cycle_exit_code=5)
 

@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.observe.health import life_of
+from agent.connection import connect
+from agent.observe.figures import Figures, SourceFigures
+from agent.observe.health import life_of, readiness_of, schedule_lives
 from agent.observe.pulse import Pulse
 from agent.schedule import due_after
 from agent.settings import ScheduleSettings
+from tests.agent_runner import Agent
+from tests.servers.scim_service import ScimService
 
 HOURLY = ScheduleSettings(every=timedelta(hours=1))
 SOON = datetime.now(UTC) + timedelta(minutes=59)
@@ -78,10 +82,46 @@ def test_a_next_cycle_that_is_later_than_the_schedule_has_it_is_no_life(
 
     assert life_of(pulse, schedule, datetime.now(UTC) + min(latest, timedelta(seconds=30))).well
     assert not life_of(pulse, schedule, put_off).well
+    assert not schedule_lives(schedule, put_off)
     assert life_of(pulse, schedule, put_off).sentence.startswith("The clock was set back: the next cycle would begin")
+
+
+def test_a_clock_that_is_put_right_by_less_than_a_minute_was_not_set_back() -> None:
+    a_little_later = datetime.now(UTC) + HOURLY.interval + timedelta(seconds=50)
+
+    assert schedule_lives(HOURLY, a_little_later)
+    assert not schedule_lives(HOURLY, a_little_later + timedelta(seconds=15))
 
 
 def test_a_schedule_of_working_days_lives_at_the_weekend() -> None:
     schedule = ScheduleSettings(cron="0 6 * * 1")
 
     assert life_of(Pulse(), schedule, due_after(schedule, datetime.now(UTC))).well
+
+
+def figures_of(*fresh: datetime) -> Figures:
+    sources = tuple(SourceFigures(f"s{number}", at, complete=True) for number, at in enumerate(fresh))
+    return Figures(sources, None, None, 0, 0, 0, {}, 0, 0)
+
+
+def test_only_what_the_cycle_that_runs_has_read_is_spared_and_only_while_it_goes_forward(
+    agent: Agent, scim: ScimService
+) -> None:
+    agent.configure(scim)
+    settings = connect(agent.configuration).settings
+    clock = Clock()
+    pulse = Pulse(clock)
+    old = datetime.now(UTC) - timedelta(hours=5)
+
+    def fresh() -> list[bool]:
+        judged = readiness_of(figures_of(old, old + timedelta(hours=2)), settings, pulse.going_on_since)
+        return [one.well for one in judged[1:]]
+
+    between = fresh()
+    with pulse.cycle():
+        pulse.began_at = old + timedelta(hours=1)
+        going_on = fresh()
+        clock.now += 301
+        hanging = fresh()
+
+    assert (between, going_on, hanging) == ([False, False], [False, True], [False, False])

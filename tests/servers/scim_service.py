@@ -14,6 +14,8 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -59,6 +61,7 @@ class ScimService:
         self.ignores_filters = False
         self.unlisted: set[str] = set()  # ids that no listing shows
         self.unknown_member = 400  # the answer to an addition of somebody who is not there; 200: it is ignored
+        self.ahead: timedelta | None = timedelta(0)  # of its clock; None: it tells no time
         self.refuses: Callable[[dict[str, Any]], str | None] = lambda _user: None
         self._lock = threading.RLock()
 
@@ -237,6 +240,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword != "Date":
+            super().send_header(keyword, value)
+        elif self.scim.ahead is not None:
+            super().send_header(keyword, format_datetime(datetime.now(UTC) + self.scim.ahead, usegmt=True))
 
     def log_message(self, *_arguments: object) -> None:
         """Requests are recorded, not printed."""
