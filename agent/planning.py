@@ -23,10 +23,11 @@ from agent.plan.plan import Plan, draw_up
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
+from agent.restored_sources import everything_was_read
 from agent.restored_state import installation_of, is_older, is_to_be_looked_at, note_the_end, take_up_what_was_made
 from agent.source_read import read_source
 from agent.state.database import State
-from agent.state.facts import read_fact, write_fact
+from agent.state.facts import fact_of, read_fact, write_fact
 from agent.upstream.accounts import judge_addresses, pass_on
 from agent.upstream.observed_members import doubt_every_group
 from agent.upstream.protected import note_guarded
@@ -135,6 +136,10 @@ def _settle(transaction: Transaction, connection: Connection, state: State, *, s
         pass_on(transaction, before, now)
     if everything:
         forget_unlisted(transaction)
+    was_restored = fact_of(transaction, _RECONCILED) == _RESTORED
+    if not owing and (was_restored or everything):
+        asks = any(source.settings.asks_second_hand for source in connection.sources)
+        everything_was_read(transaction, sources, asks_catalogue=asks)
     settle(transaction, connection.population, sources_with_old_keys(transaction, same_person, sources, owing))
     note_guarded(transaction, connection.protection, everybody=everything)
     note_groups_that_left(transaction)

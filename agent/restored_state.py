@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 
 from agent.errors import StateProblem
 from agent.observe.audit_tail import last_cycle_of, records_after
+from agent.restored_sources import entries_with_objects, judge_later
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
@@ -93,15 +94,15 @@ def take_up_what_was_made(
 
     What counts are the records of this installation about this upstream alone: the ids of another service, or of
     another connection, name strangers here. Under the address that the state has noted stands what the ledger holds, so
-    after a change of the address what was made there is compared with what stands here like all of that. Nothing can be
-    told of whose source is not among `sources` any more. Raises StateProblem.
+    after a change of the address what was made there is compared with what stands here like all of that. Whose source
+    is not among `sources` is judged when all those were read. Raises StateProblem.
     """
     ends = {fact_of(connection, KNOWN_END), fact_of(connection, _SEEN_END)}
     with _readable(directory):
         later = records_after(directory, lambda cycle_id: cycle_id in ends or _has_ended(connection, cycle_id))
         write_fact(connection, _SEEN_END, last_cycle_of(directory) or "")
     write_fact(connection, UNSEEN, "yes")
-    ours = [record for record in later.records if is_sound(record) and record["source"] in sources]
+    ours = [record for record in later.records if is_sound(record)]
     own = later.after if later.after and _is_own(connection, str(later.after["cycle_id"])) else None
     ours = _of_this_installation(own, ours, installation)
     if own and (name := _name_since(ours, installation)) != installation:
@@ -118,9 +119,12 @@ def take_up_what_was_made(
         else:
             elsewhere.append(address)
     write_fact(connection, ELSEWHERE, _about_elsewhere(elsewhere))
-    taken = take_up(connection, what_stands(about), service.address_of, newer=later.after is not None)
+    standing = what_stands(about)
+    held = entries_with_objects(connection)
+    taken = take_up(connection, standing, service.address_of, sources, newer=later.after is not None)
+    judge_later(connection, {*taken} - held, sources)
     if taken:
-        log.warning("taken up from the audit trail", made_since_the_backup=taken)
+        log.warning("taken up from the audit trail", made_since_the_backup=len(taken))
 
 
 def _of_this_installation(own: Record | None, records: list[Record], installation: str) -> list[Record]:

@@ -6,12 +6,13 @@ the rest, or tells that they are gone. Whether it still stands upstream is looke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from agent.directory.unread import enter_unread
 from agent.plan.operations import (
     Address,
     CreateGroup,
@@ -23,7 +24,7 @@ from agent.plan.operations import (
     UpdateUser,
 )
 from agent.state.database import upsert
-from agent.state.tables import create_attempt, entry, former_account, ledger_group, ledger_user, source
+from agent.state.tables import create_attempt, entry, former_account, ledger_group, ledger_user
 from agent.upstream.accounts import take_the_place
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from connectors.base import EntryKind
@@ -78,14 +79,20 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
 
 
 def take_up(
-    connection: Connection, standing: list[Record], address_of: Callable[[str], Address], *, newer: bool
-) -> int:
-    """Enter what stands into the ledger. Returns how much of it the ledger did not know.
+    connection: Connection,
+    standing: list[Record],
+    address_of: Callable[[str], Address],
+    sources: Collection[str],
+    *,
+    newer: bool,
+) -> list[int]:
+    """Enter what stands into the ledger. Returns the entries of that of which the ledger did not know.
 
     Of several accounts of one entry the last one that was made is the person's; those before it were set aside.
 
-    newer:  all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
-            the account that the ledger has, and that is left as it is
+    sources: those that are configured
+    newer:   all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
+             the account that the ledger has, and that is left as it is
     """
     last = {_entry_key(record): record["scim_id"] for record in standing if record["scim_id"]}
     users = [record for record in standing if _MADE[record["verb"]] is EntryKind.USER]
@@ -94,10 +101,11 @@ def take_up(
     if not newer:
         users = [record for record in users if not _is_old(connection, record)]
     users.sort(key=lambda record: _is_held(connection, record["scim_id"]))
-    return sum(_take_up_group(connection, record) for record in groups) + sum(
-        _take_up_user(connection, record, address_of, is_last=last.get(_entry_key(record)) == record["scim_id"])
-        for record in users
-    )
+    taken = [_take_up_group(connection, record, sources) for record in groups]
+    for record in users:
+        is_last = last.get(_entry_key(record)) == record["scim_id"]
+        taken.append(_take_up_user(connection, record, address_of, sources, is_last=is_last))
+    return [number for number in taken if number is not None]
 
 
 def _entry_key(record: Record) -> Key:
@@ -126,15 +134,20 @@ def _written_at(record: Record) -> datetime:
 
 
 def _take_up_user(
-    connection: Connection, record: Record, address_of: Callable[[str], Address], *, is_last: bool
-) -> bool:
+    connection: Connection,
+    record: Record,
+    address_of: Callable[[str], Address],
+    sources: Collection[str],
+    *,
+    is_last: bool,
+) -> int | None:
     scim_id = record["scim_id"]
     if not scim_id:
-        return _look_for_it(connection, record)
+        return _look_for_it(connection, record, sources)
     set_aside = select(former_account.c.scim_id).where(former_account.c.scim_id == scim_id)
     if _is_held(connection, scim_id) or (not is_last and connection.execute(set_aside).first()):
-        return False
-    number = _entry_of(connection, record)
+        return None
+    number = _entry_of(connection, record, sources)
     address = address_of(str(record.get("address") or ""))
     if not is_last:
         row = {
@@ -147,31 +160,31 @@ def _take_up_user(
             "replaced_at": now(),
         }
         connection.execute(insert(former_account).values(**row))
-        return True
+        return number
     take_the_place(connection, number, scim_id)
     row = _row(record, number) | {"active": True, **naming(record["label"], address)}
     connection.execute(insert(ledger_user).values(**row))
-    return True
+    return number
 
 
-def _take_up_group(connection: Connection, record: Record) -> bool:
+def _take_up_group(connection: Connection, record: Record, sources: Collection[str]) -> int | None:
     if not record["scim_id"]:
-        return _look_for_it(connection, record)
+        return _look_for_it(connection, record, sources)
     if connection.execute(select(ledger_group).where(ledger_group.c.scim_id == record["scim_id"])).first():
-        return False
-    number = _entry_of(connection, record)
+        return None
+    number = _entry_of(connection, record, sources)
     if connection.execute(select(ledger_group).where(ledger_group.c.entry_id == number)).first():
-        return False
+        return None
     row = _row(record, number) | {"display_name": record["label"], "in_doubt": True}
     connection.execute(insert(ledger_group).values(**row))
-    return True
+    return number
 
 
-def _look_for_it(connection: Connection, record: Record) -> bool:
+def _look_for_it(connection: Connection, record: Record, sources: Collection[str]) -> int:
     """What is not known to be there is looked for like every create whose answer was lost."""
-    row = {"entry_id": _entry_of(connection, record), "started_at": now(), "name": record["label"]}
-    upsert(connection, create_attempt, [row])
-    return True
+    number = _entry_of(connection, record, sources)
+    upsert(connection, create_attempt, [{"entry_id": number, "started_at": now(), "name": record["label"]}])
+    return number
 
 
 def _row(record: Record, number: int) -> Record:
@@ -184,24 +197,6 @@ def _row(record: Record, number: int) -> Record:
     }
 
 
-def _entry_of(connection: Connection, record: Record) -> int:
-    """Return the number of the entry that a record is about, entering it if need be."""
-    of, anchor = record["source"], record["anchor"]
-    known = select(entry.c.id).where(entry.c.source == of, entry.c.anchor == anchor)
-    if (number := connection.execute(known).scalar()) is not None:
-        return int(number)
-    last_read = connection.execute(select(source.c.read_number).where(source.c.name == of)).scalar()
-    row = {
-        "source": of,
-        "anchor": anchor,
-        "kind": _MADE[record["verb"]].value,
-        "dn": record["dn"],
-        "active": True,
-        "attributes": "{}",
-        "members_complete": False,
-        "digest": UNKNOWN,
-        # It was there when it was made. Only a read that is complete and does not mention it proves the contrary.
-        "present": True,
-        "last_seen": last_read or 0,
-    }
-    return int(connection.execute(insert(entry).values(**row).returning(entry.c.id)).scalar_one())
+def _entry_of(connection: Connection, record: Record, configured: Collection[str]) -> int:
+    kind = _MADE[record["verb"]]
+    return enter_unread(connection, record["source"], record["anchor"], kind, record["dn"], configured)
