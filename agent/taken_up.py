@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 
 from agent.directory.unread import enter_unread
 from agent.plan.operations import (
@@ -24,7 +24,15 @@ from agent.plan.operations import (
     UpdateUser,
 )
 from agent.state.database import upsert
-from agent.state.tables import create_attempt, entry, former_account, ledger_group, ledger_user
+from agent.state.tables import (
+    create_attempt,
+    entry,
+    former_account,
+    former_member,
+    ledger_group,
+    ledger_member,
+    ledger_user,
+)
 from agent.upstream.accounts import take_the_place
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from connectors.base import EntryKind
@@ -88,7 +96,8 @@ def take_up(
 ) -> list[int]:
     """Enter what stands into the ledger. Returns the entries of that of which the ledger did not know.
 
-    Of several accounts of one entry the last one that was made is the person's; those before it were set aside.
+    Of several accounts of one entry the last one that was made is the person's; those before it were set aside. Of
+    several groups, those before it were deleted by somebody else.
 
     sources: those that are configured
     newer:   all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
@@ -98,8 +107,10 @@ def take_up(
     users = [record for record in standing if _MADE[record["verb"]] is EntryKind.USER]
     groups = [record for record in standing if _MADE[record["verb"]] is EntryKind.GROUP]
     # Whom the ledger has at somebody else's comes last: that one may have got another account meanwhile.
+    groups = [record for record in groups if record["scim_id"] in {"", last.get(_entry_key(record))}]
     if not newer:
-        users = [record for record in users if not _is_old(connection, record)]
+        users = [record for record in users if not _is_old(connection, record, ledger_user)]
+        groups = [record for record in groups if not _is_old(connection, record, ledger_group)]
     users.sort(key=lambda record: _is_held(connection, record["scim_id"]))
     taken = [_take_up_group(connection, record, sources) for record in groups]
     for record in users:
@@ -117,10 +128,10 @@ def _is_held(connection: Connection, scim_id: str | None) -> bool:
     return connection.execute(held).first() is not None
 
 
-def _is_old(connection: Connection, record: Record) -> bool:
-    """Tell whether a record was written before the upstream acknowledged the account that its entry has."""
+def _is_old(connection: Connection, record: Record, table: Table) -> bool:
+    """Tell whether a record was written before the upstream acknowledged what its entry has."""
     of_entry = entry.c.source == record["source"], entry.c.anchor == record["anchor"]
-    held = select(ledger_user.c.acknowledged_at).join(entry, entry.c.id == ledger_user.c.entry_id).where(*of_entry)
+    held = select(table.c.acknowledged_at).join(entry, entry.c.id == table.c.entry_id).where(*of_entry)
     acknowledged = connection.execute(held).scalar()
     return acknowledged is not None and not _written_at(record) > acknowledged
 
@@ -173,8 +184,9 @@ def _take_up_group(connection: Connection, record: Record, sources: Collection[s
     if connection.execute(select(ledger_group).where(ledger_group.c.scim_id == record["scim_id"])).first():
         return None
     number = _entry_of(connection, record, sources)
-    if connection.execute(select(ledger_group).where(ledger_group.c.entry_id == number)).first():
-        return None
+    # Who is in it is read upstream.
+    for column in (ledger_member.c.group_id, former_member.c.group_id, ledger_group.c.entry_id):
+        connection.execute(delete(column.table).where(column == number))
     row = _row(record, number) | {"display_name": record["label"], "in_doubt": True}
     connection.execute(insert(ledger_group).values(**row))
     return number
