@@ -7,6 +7,7 @@ who came then and has left the directory by now would keep the account for ever.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _INSTALLATION = "name of this installation"
 ELSEWHERE = "restored, and what the trail has of other addresses"  # a fact: a sentence
 UNSEEN = "restored, and what stands upstream not looked at"
 _FEW = 3
+_REFUSED = (errno.EACCES, errno.EPERM)
 
 log = structlog.get_logger()
 
@@ -168,10 +170,15 @@ def _readable(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        remedy = (
+            "Run as the service account, or correct the owner and the rights of the file"
+            if error.errno in _REFUSED
+            else "Put the file there again as it was, or repair the disk"
+        )
         raise StateProblem(
             f"The audit trail {error.filename or directory} cannot be opened: {error.strerror}. It alone tells "
-            "whether the state was restored, so nothing was read from the sources, and nothing was sent. Run as "
-            "the service account, or correct the owner and the rights of the file; the next cycle goes on."
+            "whether the state was restored, so nothing was read from the sources, and nothing was sent. "
+            f"{remedy}; the next cycle goes on."
         ) from error
 
 
