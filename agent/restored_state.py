@@ -22,7 +22,7 @@ from agent.restored_sources import entries_with_objects, judge_later
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
-from agent.taken_up import Record, is_sound, take_up, what_stands
+from agent.taken_up import Record, is_sound, only_of_today, take_up, what_stands
 from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
 KNOWN_END = "last cycle of this state in the audit trail"  # a fact
@@ -117,11 +117,13 @@ def take_up_what_was_made(
         address = plain_address(str(record.get("upstream") or noted))
         # What was begun elsewhere has no id by which it could be told from a stranger's.
         if address == here or (noted and address == plain_address(noted) and record["scim_id"]):
-            about.append(record)
+            about.append(record | {"upstream": address})
         else:
             elsewhere.append(address)
     write_fact(connection, ELSEWHERE, _about_elsewhere(elsewhere))
     standing = what_stands(about)
+    if noted and plain_address(noted) != here:
+        standing = only_of_today(connection, standing, here)
     held = entries_with_objects(connection)
     taken = take_up(connection, standing, service.address_of, sources, newer=later.after is not None)
     judge_later(connection, {*taken} - held, sources)

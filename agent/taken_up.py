@@ -33,7 +33,7 @@ from agent.state.tables import (
     ledger_member,
     ledger_user,
 )
-from agent.upstream.accounts import take_the_place
+from agent.upstream.accounts import forget_account, take_the_place
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from connectors.base import EntryKind
 
@@ -62,9 +62,10 @@ def is_sound(record: Record) -> bool:
 def what_stands(records: Iterable[Record]) -> list[Record]:
     """Return the create records of what was made and not deleted or let go of since, by the last create of each.
 
-    They bear the name and the address of today. Ids of users and of groups may be the same.
+    They bear the name and the address of today. Ids of users and of groups may be the same, and so may those of two
+    services (`upstream`).
     """
-    made: dict[Key, Record] = {}
+    made: dict[tuple[Key, str], Record] = {}
     for record in records:
         verb, done = record["verb"], record.get("result") == "done"
         # Of an interrupted create nobody knows the id: the anchor stands for it. One that was there is of the account
@@ -72,7 +73,8 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
         lost = not record["scim_id"] or record.get("result") == "interrupted"
         if (kind := _KINDS.get(verb)) is None:
             continue
-        this, begun = (kind, "", record["scim_id"] or ""), (kind, record["source"], record["anchor"])
+        of = str(record.get("upstream") or "")
+        this, begun = ((kind, "", record["scim_id"] or ""), of), ((kind, record["source"], record["anchor"]), of)
         if verb in _MADE and lost:
             made[begun] = record | {"scim_id": ""}
         elif verb in _MADE and done:
@@ -84,6 +86,36 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
         elif verb in _CHANGED and done and this in made:
             made[this] = made[this] | {key: record.get(key) for key in ("label", "address", "dn")}
     return list(made.values())
+
+
+def only_of_today(connection: Connection, standing: list[Record], here: str) -> list[Record]:
+    """After a change of the address: return the records whose ids do not stand for somebody else at this one.
+
+    What the ledger has under such an id it has let go of by then, for it is of the address before. Ids of which no
+    record of this address tells are compared with what stands here by the push (agent/upstream/recognition.py).
+    """
+    today = {
+        (_MADE[record["verb"]], record["scim_id"]): record
+        for record in standing
+        if record["upstream"] == here and record["scim_id"]
+    }
+    for (kind, scim_id), record in today.items():
+        table = ledger_user if kind is EntryKind.USER else ledger_group
+        member = ledger_member.c.user_id if kind is EntryKind.USER else ledger_member.c.group_id
+        of_entry = entry.c.source == record["source"], entry.c.anchor == record["anchor"]
+        owner = connection.execute(select(entry.c.id).where(*of_entry)).scalar()
+        for number in connection.execute(select(table.c.entry_id).where(table.c.scim_id == scim_id)).scalars().all():
+            if number != owner:
+                for column in (member, table.c.entry_id):
+                    connection.execute(delete(column.table).where(column == number))
+        aside = select(former_account.c.entry_id).where(former_account.c.scim_id == scim_id)
+        if kind is EntryKind.USER and connection.execute(aside).scalar() not in {None, owner}:
+            forget_account(connection, scim_id)
+    return [
+        record
+        for record in standing
+        if record["upstream"] == here or (_MADE[record["verb"]], record["scim_id"]) not in today
+    ]
 
 
 def take_up(
