@@ -165,10 +165,11 @@ def _is_old(connection: Connection, record: Record, table: Table) -> bool:
     of_entry = entry.c.source == record["source"], entry.c.anchor == record["anchor"]
     held = select(table.c.acknowledged_at).join(entry, entry.c.id == table.c.entry_id).where(*of_entry)
     acknowledged = connection.execute(held).scalar()
-    return acknowledged is not None and not _written_at(record) > acknowledged
+    return acknowledged is not None and not written_at(record) > acknowledged
 
 
-def _written_at(record: Record) -> datetime:
+def written_at(record: Record) -> datetime:
+    """Return when a record was written; if it does not say so, long ago."""
     try:
         at = datetime.fromisoformat(str(record.get("at")))
     except ValueError:
