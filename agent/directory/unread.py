@@ -18,6 +18,7 @@ from connectors.distinguished_name import DistinguishedNameError, normalise
 
 _UNREAD = ""  # the digest of an entry whose content is not known
 _NO_ATTRIBUTES = "{}"
+NOT_READ = "nothing of it was read since the state was restored, and only the audit trail tells of it"
 
 
 def enter_unread(
@@ -54,17 +55,14 @@ def enter_unread(
 
 
 def is_unread(row: Row[tuple[Any, ...]]) -> bool:
-    """Tell whether no read has brought this entry yet."""
-    return (row.digest, row.attributes, row.content_read) == (_UNREAD, _NO_ATTRIBUTES, 0)
+    """Tell whether no read has brought this entry yet, nor told that it is gone."""
+    return bool(row.present) and (row.digest, row.attributes, row.content_read) == (_UNREAD, _NO_ATTRIBUTES, 0)
 
 
 def unread(dn: str, of: str) -> str:
     """Say what that means for a person."""
     where = "the global catalogue" if of == CATALOGUE else f"source {of}"
-    return (
-        f"{dn} has not been read since the state was restored: only the audit trail tells of it so far. What stands "
-        f"upstream is left as it is until {where} shows it, or tells that it is gone."
-    )
+    return f"{dn}: {NOT_READ}. What stands upstream is left as it is until {where} shows it, or tells that it is gone."
 
 
 def is_listed(connection: Connection, number: int) -> bool:
