@@ -13,8 +13,8 @@ from agent.taken_up import what_stands
 from tests.acceptance.test_restored_accounts import record
 from tests.acceptance.test_restored_state import OPEN, mails, restore
 from tests.agent_runner import Agent
-from tests.ldif_text import group, person, uids
-from tests.servers.scim_service import ScimService
+from tests.ldif_text import anchor_of, group, person, uids
+from tests.servers.scim_service import Fault, Request, ScimService
 
 
 class Counting(ScimService):
@@ -108,3 +108,28 @@ def test_what_ended_at_one_service_stands_at_the_other_under_the_same_number() -
     assert what_stands([made, record(RetireAccount.verb, "7", **there)]) == [made]
     assert what_stands([record("create user", "7", **there), made, record("delete user", "7", **there)]) == [made]
     assert what_stands([made, record(RetireAccount.verb, "7", **here)]) == []
+
+
+def test_whoever_was_only_begun_at_the_other_service_is_not_looked_for_here(
+    agent: Agent, trial: Counting, production: Counting
+) -> None:
+    """Another connection may have made an account for the same person, and that one is its own."""
+    one_by_one(agent, trial, "u0", "u1")
+    shutil.copytree(agent.state, agent.directory / "backup")
+    agent.ldif.write_text(agent.ldif.read_text() + person("new") + group("app-new", "new"))
+    trial.faults.append(Fault(_makes_new, times=9, drop="before"))
+    agent.sync()
+    restore(agent)
+    of_another = {"userName": "new@example.com", "externalId": anchor_of("new"), "active": True}
+    production.users["another"] = {"id": "another", **of_another}
+    holds(agent, "u0", "u1")
+    agent.configure(production, guard=OPEN, upstream={"workers": 1})
+
+    for _ in range(3):
+        agent.sync()
+
+    assert production.users["another"] == {"id": "another", **of_another}
+
+
+def _makes_new(request: Request) -> bool:
+    return request.method == "POST" and (request.body or {}).get("userName") == "new@example.com"

@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.test_restored_state import OPEN, mails, restore
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, uids
-from tests.servers.scim_service import ScimService
+from tests.servers.scim_service import Fault, ScimService
 
 WITHOUT = people(6) + group("app-a", *uids(4))
 WITH_IT = WITHOUT + group("app-c", "u4", "u5")
@@ -95,3 +95,36 @@ def test_a_group_that_the_state_knows_as_newer_keeps_what_it_has(agent: Agent, s
 
     assert json.dumps(scim.groups, sort_keys=True) == standing
     assert [report["exit_code"] for report in reports] == [0, 0, 0]
+
+
+def test_what_was_taken_up_once_is_known_also_in_a_trail_of_which_nothing_else_is(
+    agent: Agent, scim: ScimService
+) -> None:
+    """Of the state that took it up a back-up was made; then the clock was set back, and a group was made anew."""
+    agent.configure(scim, guard=OPEN)
+    agent.ldif.write_text(WITH_IT)
+    agent.sync()
+    back_up(agent)
+    trail = agent.state / "audit.jsonl"
+    known = trail.read_text()
+    agent.ldif.write_text(WITH_IT + group("app-d", "u0"))
+    agent.sync()
+    restore(agent)
+    trail.write_text(trail.read_text().removeprefix(known))
+    taken_up = trail.read_text()
+    scim.faults.append(Fault(lambda _request: True, times=1_000, status=401))
+    agent.sync()
+    scim.faults.clear()
+    assert trail.read_text() == taken_up
+    back_up(agent)
+    deleted_by_hand(agent, scim, "app-c")
+    since = [json.loads(line) for line in trail.read_text().removeprefix(taken_up).splitlines()]
+    early = [json.dumps(record | {"at": "2026-01-01T00:00:00+00:00"}) + "\n" for record in since]
+    trail.write_text(taken_up + "".join(early))
+    restore(agent)
+    agent.ldif.write_text(WITHOUT + group("app-d", "u4", "u5"))
+
+    for _ in range(3):
+        agent.sync()
+
+    assert scim.membership()["app-c"] == set()
