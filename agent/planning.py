@@ -27,7 +27,7 @@ from agent.restored_sources import everything_was_read
 from agent.restored_state import installation_of, is_older, is_to_be_looked_at, note_the_end, take_up_what_was_made
 from agent.source_read import read_source
 from agent.state.database import State
-from agent.state.facts import fact_of, read_fact, write_fact
+from agent.state.facts import read_fact, write_fact
 from agent.upstream.accounts import judge_addresses, pass_on
 from agent.upstream.observed_members import doubt_every_group
 from agent.upstream.protected import note_guarded
@@ -91,7 +91,7 @@ def resolve(
     with state.write() as transaction:
         if everything:
             _compare_everything(transaction, connection)
-        _settle(transaction, connection, state, settled=settled, everything=everything)
+        _settle(transaction, connection, state, settled=settled, everything=everything, restored=restored)
     plan = draw_up(difference_of(connection, state, retry_of(full=full, at_once=retry_at_once)))
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan.removals), everything, restored)
 
@@ -122,7 +122,9 @@ def _compare_everything(transaction: Transaction, connection: Connection) -> Non
     write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
 
 
-def _settle(transaction: Transaction, connection: Connection, state: State, *, settled: bool, everything: bool) -> None:
+def _settle(
+    transaction: Transaction, connection: Connection, state: State, *, settled: bool, everything: bool, restored: bool
+) -> None:
     """Work out the desired state of what is marked, after the sources were read."""
     sources, same_person = connection.source_names, connection.population.same_person
     owing = {name for name in sources if owes_full_read(state, name)}
@@ -136,10 +138,9 @@ def _settle(transaction: Transaction, connection: Connection, state: State, *, s
         pass_on(transaction, before, now)
     if everything:
         forget_unlisted(transaction)
-    was_restored = fact_of(transaction, _RECONCILED) == _RESTORED
-    if not owing and (was_restored or everything):
+    if not owing:
         asks = any(source.settings.asks_second_hand for source in connection.sources)
-        everything_was_read(transaction, sources, asks_catalogue=asks)
+        everything_was_read(transaction, sources, asks_catalogue=asks, forget=everything and not restored)
     settle(transaction, connection.population, sources_with_old_keys(transaction, same_person, sources, owing))
     note_guarded(transaction, connection.protection, everybody=everything)
     note_groups_that_left(transaction)

@@ -8,11 +8,11 @@ The trail does not tell the two apart, so it is judged when everything was read,
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, delete, exists, select, union
+from sqlalchemy import Connection, Row, and_, delete, exists, or_, select, union
 
 from agent.directory.presence import lose
 from agent.directory.second_hand import CATALOGUE
@@ -60,27 +60,53 @@ def judge_later(connection: Connection, numbers: Collection[int], configured: Co
     write_fact(connection, LEFT_ALONE, "")
 
 
-def everything_was_read(connection: Connection, configured: Collection[str], *, asks_catalogue: bool) -> None:
+def everything_was_read(
+    connection: Connection, configured: Collection[str], *, asks_catalogue: bool, forget: bool
+) -> None:
     """Let go of what was taken up for entries of which nobody can say whether they are still there.
 
     asks_catalogue:  a source looks people of other domains up
+    forget:          what was told of that the last time need not be told any more
     """
+    numbers = _to_judge(connection)
+    if not numbers:
+        if forget:
+            write_fact(connection, LEFT_ALONE, "")
+        return
     left: list[_Row] = []
-    if numbers := _to_judge(connection):
-        rows = [
-            row
-            for some in batched(numbers, _BATCH)
-            for row in connection.execute(select(entry).where(entry.c.id.in_(some), entry.c.present))
-            if row.source not in configured
-        ]
-        for of in {row.source for row in rows} - ({CATALOGUE} if asks_catalogue else set()):
-            of_it = [row for row in rows if row.source == of]
-            groups = any(row.kind == EntryKind.GROUP.value for row in of_it)
-            gone_on = of == CATALOGUE or (not groups and _is_read_under_another_name(connection, of, configured))
-            left += [row for row in of_it if not gone_on or (is_unread(row) and is_listed(connection, row.id))]
-        _let_go_of(connection, left)
-        write_fact(connection, _TO_JUDGE, "")
+    rows = _read_by_nobody(connection, numbers, configured)
+    for of in {row.source for row in rows} - ({CATALOGUE} if asks_catalogue else set()):
+        of_it = [row for row in rows if row.source == of]
+        groups = any(row.kind == EntryKind.GROUP.value for row in of_it)
+        gone_on = of == CATALOGUE or (not groups and _is_read_under_another_name(connection, of, configured))
+        left += [row for row in of_it if not gone_on or (is_unread(row) and is_listed(connection, row.id))]
+    _let_go_of(connection, left)
+    write_fact(connection, _TO_JUDGE, "")
     write_fact(connection, LEFT_ALONE, _about(left))
+
+
+def _read_by_nobody(connection: Connection, numbers: Sequence[int], configured: Collection[str]) -> list[_Row]:
+    """Return those of some entries that no configured source has.
+
+    That one is gone was told by the source when it was still read: by now somebody has made something for it. Of those
+    whom the global catalogue knows it is told by the lists.
+    """
+    again = entry.alias("again")
+    elsewhere = exists().where(
+        again.c.anchor == entry.c.anchor,
+        again.c.source.in_(list(configured)),
+        again.c.present,
+        again.c.id != entry.c.id,
+    )
+    unread = (
+        entry.c.source.not_in(list(configured)),
+        or_(entry.c.present, and_(entry.c.source != CATALOGUE, ~elsewhere)),
+    )
+    return [
+        row
+        for some in batched(numbers, _BATCH)
+        for row in connection.execute(select(entry).where(entry.c.id.in_(some), *unread))
+    ]
 
 
 def _to_judge(connection: Connection) -> list[int]:

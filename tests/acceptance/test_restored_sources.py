@@ -13,7 +13,7 @@ from tests.acceptance.forest import ANN, APP_ALL, BEN, HERE, Forest, forest
 from tests.acceptance.test_restored_state import OPEN, mails, ready, restore
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, person, uids
-from tests.servers.scim_service import ScimService
+from tests.servers.scim_service import Fault, ScimService
 from tests.servers.scripted_catalogue import EMEA_PEOPLE
 from tests.servers.scripted_ldap import Message
 
@@ -88,12 +88,13 @@ def test_a_source_that_was_taken_out_since_keeps_its_people_and_that_is_told(
     partners = agent.directory / "partners.ldif"
     agent.configure(scim, CORP, *([PARTNERS] if in_the_backup else []), guard=OPEN)
     agent.ldif.write_text(EVERYBODY)
-    partners.write_text(person("p0") + group("app-p", "p0"))
-    agent.sync()
+    for more in (person("p4"), ""):
+        partners.write_text(person("p0") + more + group("app-p", "p0"))
+        agent.sync()
     back_up(agent)
     agent.configure(scim, CORP, PARTNERS, guard=OPEN)
     partners.write_text(
-        person("p0") + person("p1") + person("p2") + person("p3") + group("app-p", "p0", "p1") + group("app-q", "p2")
+        "".join(person(f"p{number}") for number in range(5)) + group("app-p", "p0", "p1") + group("app-q", "p2", "p4")
     )
     agent.ldif.write_text(EVERYBODY + group("app-r", "p3", "u0"))
     agent.sync()
@@ -101,7 +102,7 @@ def test_a_source_that_was_taken_out_since_keeps_its_people_and_that_is_told(
     agent.sync()
     standing, active = scim.membership(), scim.active()
     assert standing["app-r"] == mails("p3", "u0")
-    assert active == mails(*uids(6), "p0", "p1", "p2", "p3")
+    assert active == mails(*uids(6), *(f"p{number}" for number in range(5)))
     restore(agent)
 
     reports = [agent.sync() for _ in range(3)]
@@ -110,6 +111,28 @@ def test_a_source_that_was_taken_out_since_keeps_its_people_and_that_is_told(
     assert [report["exit_code"] for report in reports] == [0, 0, 0]
     for report in reports:
         assert any("of source partners, which is not read any more" in notice for notice in report["notices"])
+
+
+def test_what_is_left_alone_is_told_until_everything_has_been_looked_at(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim, CORP, guard=OPEN)
+    agent.ldif.write_text(EVERYBODY)
+    agent.sync()
+    back_up(agent)
+    agent.configure(scim, CORP, PARTNERS, guard=OPEN)
+    (agent.directory / "partners.ldif").write_text(person("p0") + group("app-p", "p0"))
+    agent.sync()
+    agent.configure(scim, CORP, guard=OPEN)
+    restore(agent)
+    scim.faults.append(Fault(lambda request: request.path.split("?")[0].endswith("/Users"), times=1_000, status=500))
+
+    reports = [agent.sync() for _ in range(3)]
+    scim.faults.clear()
+    reports += [agent.sync() for _ in range(2)]
+
+    for report in reports:
+        assert any("2 users and groups made since the back-up" in notice for notice in report["notices"])
+    agent.sync("--full")
+    assert agent.sync()["notices"] == []
 
 
 def test_of_a_source_that_is_read_in_part_under_another_name_nobody_is_taken_for_gone(
