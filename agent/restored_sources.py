@@ -96,7 +96,6 @@ def _read_by_nobody(connection: Connection, numbers: Sequence[int], configured: 
         again.c.anchor == entry.c.anchor,
         again.c.source.in_(list(configured)),
         again.c.present,
-        again.c.id != entry.c.id,
     )
     unread = (
         entry.c.source.not_in(list(configured)),
