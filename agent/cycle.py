@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import structlog
 
 from agent.connection import Connection
+from agent.could_not_run import remembered
 from agent.cycle_report import CycleReport, begin_cycle, record_cycle
 from agent.notices import notices_of_cycle
 from agent.observe.progress import Progress
@@ -52,7 +53,11 @@ def run_cycle(
     """
     stop, progress = stop or threading.Event(), progress or Progress()
     cycle_id, started, clock = uuid.uuid4().hex[:12], datetime.now(UTC), time.monotonic()
-    with structlog.contextvars.bound_contextvars(cycle_id=cycle_id), failure_told(connection, state):
+    with (
+        structlog.contextvars.bound_contextvars(cycle_id=cycle_id),
+        failure_told(connection, state),
+        remembered(state),
+    ):
         log.info("cycle begins", full=full)
         begin_cycle(state, cycle_id, started)
         resolved = resolve(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
+from agent.could_not_run import one_has_run
 from agent.directory.mirror import SourceOutcome
 from agent.directory.unknown import any_unknown, unknown_members
 from agent.errors import ExitCode, UpstreamError
@@ -137,6 +138,7 @@ def record_cycle(
             "report": json.dumps(report.as_json()),
         }
         upsert(connection, cycle, [row])
+        one_has_run(connection)
         note_time(connection)
         # With which the audit trail ends is kept: the last one that wrote. Where a cycle began is moved when the clock
         # was set back, where it ended is not.

@@ -11,6 +11,7 @@ from agent.connection import Connection as Settled
 from agent.idle_lines import idle_lines
 from agent.plan.locks import Locks
 from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
+from agent.restored_sources import LEFT_ALONE
 from agent.restored_state import ELSEWHERE, UNSEEN
 from agent.state.facts import fact_of
 from agent.state.tables import desired_user, ledger_user
@@ -132,7 +133,7 @@ def _about_the_back_up(reader: Connection) -> list[str]:
         "compared in every cycle until it does. See the log for what it answers."
     )
     unseen = [sentence] if fact_of(reader, UNSEEN) else []
-    return [*unseen, *(told for told in (fact_of(reader, ELSEWHERE),) if told)]
+    return [*unseen, *(told for told in (fact_of(reader, ELSEWHERE), fact_of(reader, LEFT_ALONE)) if told)]
 
 
 def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:

@@ -7,7 +7,9 @@ who came then and has left the directory by now would keep the account for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +18,12 @@ import structlog
 from sqlalchemy import Connection, select
 
 from agent.errors import StateProblem
-from agent.observe.audit_tail import last_cycle_of, records_after
+from agent.observe.audit_tail import LaterRecords, last_record_of, records_after
+from agent.restored_sources import entries_with_objects, judge_later
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
-from agent.taken_up import Record, is_sound, take_up, what_stands
+from agent.taken_up import Record, is_sound, only_of_today, take_up, what_stands, written_at
 from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
 KNOWN_END = "last cycle of this state in the audit trail"  # a fact
@@ -29,6 +32,7 @@ _INSTALLATION = "name of this installation"
 ELSEWHERE = "restored, and what the trail has of other addresses"  # a fact: a sentence
 UNSEEN = "restored, and what stands upstream not looked at"
 _FEW = 3
+_REFUSED = (errno.EACCES, errno.EPERM)
 
 log = structlog.get_logger()
 
@@ -54,14 +58,30 @@ def is_older(state: State, directory: Path) -> bool:
 
     Then the ledger does not hold what that cycle did. Raises StateProblem where the trail cannot be read.
     """
-    with _readable(directory):
-        last = last_cycle_of(directory)
-    with state.read() as connection:
-        seen = last is None or fact_of(connection, _SEEN_END) == last
-        older = not seen and not _is_own(connection, str(last))
-    if older:
-        log.warning("the state is older than the audit trail: everything is compared", last_cycle=last)
-    return older
+    with _readable(directory), state.read() as connection:
+        last = last_record_of(directory)
+        if last is None or _is_seen(connection, last):
+            return False
+        if _is_before_the_state(connection, last) and _later(connection, directory, _is_known).after is None:
+            return False
+    log.warning("the state is older than the audit trail: everything is compared", last_cycle=last["cycle_id"])
+    return True
+
+
+def _is_seen(connection: Connection, last: Record) -> bool:
+    cycle_id = str(last["cycle_id"])
+    return fact_of(connection, _SEEN_END) == cycle_id or _is_own(connection, cycle_id)
+
+
+def _is_before_the_state(connection: Connection, last: Record) -> bool:
+    """Tell whether the state has seen cycles end since the trail does.
+
+    If it knows nothing in the trail, then that is what was left of it when its last part was taken away, or is from so
+    long ago that nobody remembers the cycle. A trail that goes on after a back-up has what the back-up knows, too.
+    """
+    ended = select(cycle.c.ended_at).where(cycle.c.ended_at.is_not(None)).order_by(cycle.c.started_at.desc())
+    last_ended = connection.execute(ended.limit(1)).scalar()
+    return last_ended is not None and written_at(last) < last_ended
 
 
 def is_to_be_looked_at(state: State) -> bool:
@@ -72,11 +92,12 @@ def is_to_be_looked_at(state: State) -> bool:
 def note_the_end(state: State, directory: Path) -> None:
     """Remember how far the state knows the trail, for its cycles are not kept for ever. Raises StateProblem."""
     with _readable(directory):
-        last = last_cycle_of(directory)
-    if last is not None and read_fact(state, KNOWN_END) != last:
+        record = last_record_of(directory)
+    last = str(record["cycle_id"]) if record else ""
+    if last and last not in {read_fact(state, KNOWN_END), read_fact(state, _SEEN_END)}:
         with state.write() as connection:
-            if _is_known(connection, last):
-                write_fact(connection, KNOWN_END, last)
+            # What is not known, and does not make the state an older one, is not looked through again.
+            write_fact(connection, KNOWN_END if _is_known(connection, last) else _SEEN_END, last)
 
 
 def everything_was_looked_at(connection: Connection, *, restored: bool) -> None:
@@ -93,62 +114,86 @@ def take_up_what_was_made(
 
     What counts are the records of this installation about this upstream alone: the ids of another service, or of
     another connection, name strangers here. Under the address that the state has noted stands what the ledger holds, so
-    after a change of the address what was made there is compared with what stands here like all of that. Nothing can be
-    told of whose source is not among `sources` any more. Raises StateProblem.
+    after a change of the address what was made there is compared with what stands here like all of that. Whose source
+    is not among `sources` is judged when all those were read. Raises StateProblem.
     """
-    ends = {fact_of(connection, KNOWN_END), fact_of(connection, _SEEN_END)}
     with _readable(directory):
-        later = records_after(directory, lambda cycle_id: cycle_id in ends or _has_ended(connection, cycle_id))
-        write_fact(connection, _SEEN_END, last_cycle_of(directory) or "")
+        later = _later(connection, directory, _has_ended)
+        last = last_record_of(directory)
+        own = later.after if later.after and _is_own(connection, str(later.after["cycle_id"])) else None
+        noted, here = plain_address(fact_of(connection, NOTED_ADDRESS) or ""), plain_address(service.base)
+        trail = _Trail(own, installation, noted, here)
+        standing = what_stands(trail.about(later))
+    write_fact(connection, _SEEN_END, str(last["cycle_id"]) if last else "")
     write_fact(connection, UNSEEN, "yes")
-    ours = [record for record in later.records if is_sound(record) and record["source"] in sources]
-    own = later.after if later.after and _is_own(connection, str(later.after["cycle_id"])) else None
-    ours = _of_this_installation(own, ours, installation)
-    if own and (name := _name_since(ours, installation)) != installation:
-        write_fact(connection, _INSTALLATION, name)
-    noted, here = fact_of(connection, NOTED_ADDRESS) or "", plain_address(service.base)
-    about: list[Record] = []
-    elsewhere: list[str] = []
-    for record in ours:
-        # Older versions did not write the address down.
-        address = plain_address(str(record.get("upstream") or noted))
-        # What was begun elsewhere has no id by which it could be told from a stranger's.
-        if address == here or (noted and address == plain_address(noted) and record["scim_id"]):
-            about.append(record)
-        else:
-            elsewhere.append(address)
-    write_fact(connection, ELSEWHERE, _about_elsewhere(elsewhere))
-    taken = take_up(connection, what_stands(about), service.address_of, newer=later.after is not None)
+    write_fact(connection, ELSEWHERE, _about_elsewhere(trail.elsewhere))
+    if own and trail.name != installation:
+        write_fact(connection, _INSTALLATION, trail.name)
+    if noted and noted != here:
+        standing = only_of_today(connection, standing, here)
+    held = entries_with_objects(connection)
+    taken = take_up(connection, standing, service.address_of, sources, newer=later.after is not None)
+    judge_later(connection, {*taken} - held, sources)
     if taken:
-        log.warning("taken up from the audit trail", made_since_the_backup=taken)
+        log.warning("taken up from the audit trail", made_since_the_backup=len(taken))
 
 
-def _of_this_installation(own: Record | None, records: list[Record], installation: str) -> list[Record]:
-    """Return the records that this installation has written.
+def _later(connection: Connection, directory: Path, knows: Callable[[Connection, str], bool]) -> LaterRecords:
+    ends = {fact_of(connection, KNOWN_END), fact_of(connection, _SEEN_END)}
+    return records_after(directory, lambda cycle_id: cycle_id in ends or knows(connection, cycle_id))
 
-    A trail that goes on from a cycle which the state knows is its own; older versions gave no names. If not even the
-    record of that cycle bears the name of the state, the back-up was made by such a version, and got another name when
-    it was brought up again.
 
-    own:  the record of a cycle of this state that they follow
+class _Trail:
+    """The records of this installation among some, and what had to be left out of them.
+
+    own:    the record of a cycle of this state that they follow
+    noted:  the address under which the ledger knows what it holds
+
+    After the records were gone through:
+
+    name:       what the installation calls itself by now, so that this state and its later back-ups have one name
+    elsewhere:  how many records are about which other address
     """
-    if own is None:
-        return [record for record in records if installation and record.get("installation") == installation]
-    if own.get("installation") != installation:
-        return records
-    return [record for record in records if (record.get("installation") or installation) == installation]
+
+    def __init__(self, own: Record | None, installation: str, noted: str, here: str) -> None:
+        self._own, self._installation = own, installation
+        self._noted, self._here = noted, here
+        self.name = installation
+        self.elsewhere: Counter[str] = Counter()
+
+    def about(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield what is about the upstream of today, or of the address that was noted, with that address."""
+        for record in records:
+            if not is_sound(record) or not self._is_ours(record):
+                continue
+            if isinstance(name := record.get("installation"), str) and name:
+                self.name = name
+            # Older versions did not write the address down.
+            address = plain_address(str(record.get("upstream") or self._noted))
+            # What was begun elsewhere has no id by which it could be told from a stranger's.
+            if address == self._here or (self._noted and address == self._noted and record["scim_id"]):
+                yield record | {"upstream": address}
+            else:
+                self.elsewhere[address] += 1
+
+    def _is_ours(self, record: Record) -> bool:
+        """Tell whether this installation has written a record.
+
+        A trail that goes on from a cycle which the state knows is its own; older versions gave no names. If not even
+        the record of that cycle bears the name of the state, the back-up was made by such a version, and got another
+        name when it was brought up again.
+        """
+        if self._own is None:
+            return bool(self._installation) and record.get("installation") == self._installation
+        if self._own.get("installation") != self._installation:
+            return True
+        return (record.get("installation") or self._installation) == self._installation
 
 
-def _name_since(ours: list[Record], installation: str) -> str:
-    """Return the name that the records bear by now, so that this state and its later back-ups have one name."""
-    names = (record.get("installation") for record in reversed(ours))
-    return next((name for name in names if isinstance(name, str) and name), installation)
-
-
-def _about_elsewhere(addresses: list[str]) -> str:
+def _about_elsewhere(addresses: Counter[str]) -> str:
     if not addresses:
         return ""
-    number = "1 record" if len(addresses) == 1 else f"{len(addresses)} records"
+    number = "1 record" if addresses.total() == 1 else f"{addresses.total()} records"
     others = sorted(set(addresses) - {""})
     named = ", ".join(others[:_FEW]) + (", …" if len(others) > _FEW else "")
     return (
@@ -164,10 +209,15 @@ def _readable(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        remedy = (
+            "Run as the service account, or correct the owner and the rights of the file"
+            if error.errno in _REFUSED
+            else "Put the file there again as it was, or repair the disk"
+        )
         raise StateProblem(
             f"The audit trail {error.filename or directory} cannot be opened: {error.strerror}. It alone tells "
-            "whether the state was restored, so nothing was read from the sources, and nothing was sent. Run as "
-            "the service account, or correct the owner and the rights of the file; the next cycle goes on."
+            "whether the state was restored, so nothing was read from the sources, and nothing was sent. "
+            f"{remedy}; the next cycle goes on."
         ) from error
 
 

@@ -6,12 +6,13 @@ the rest, or tells that they are gone. Whether it still stands upstream is looke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 
+from agent.directory.unread import enter_unread
 from agent.plan.operations import (
     Address,
     CreateGroup,
@@ -23,8 +24,16 @@ from agent.plan.operations import (
     UpdateUser,
 )
 from agent.state.database import upsert
-from agent.state.tables import create_attempt, entry, former_account, ledger_group, ledger_user, source
-from agent.upstream.accounts import take_the_place
+from agent.state.tables import (
+    create_attempt,
+    entry,
+    former_account,
+    former_member,
+    ledger_group,
+    ledger_member,
+    ledger_user,
+)
+from agent.upstream.accounts import forget_account, take_the_place
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from connectors.base import EntryKind
 
@@ -53,9 +62,10 @@ def is_sound(record: Record) -> bool:
 def what_stands(records: Iterable[Record]) -> list[Record]:
     """Return the create records of what was made and not deleted or let go of since, by the last create of each.
 
-    They bear the name and the address of today. Ids of users and of groups may be the same.
+    They bear the name and the address of today. Ids of users and of groups may be the same, and so may those of two
+    services (`upstream`).
     """
-    made: dict[Key, Record] = {}
+    made: dict[tuple[Key, str], Record] = {}
     for record in records:
         verb, done = record["verb"], record.get("result") == "done"
         # Of an interrupted create nobody knows the id: the anchor stands for it. One that was there is of the account
@@ -63,7 +73,8 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
         lost = not record["scim_id"] or record.get("result") == "interrupted"
         if (kind := _KINDS.get(verb)) is None:
             continue
-        this, begun = (kind, "", record["scim_id"] or ""), (kind, record["source"], record["anchor"])
+        of = str(record.get("upstream") or "")
+        this, begun = ((kind, "", record["scim_id"] or ""), of), ((kind, record["source"], record["anchor"]), of)
         if verb in _MADE and lost:
             made[begun] = record | {"scim_id": ""}
         elif verb in _MADE and done:
@@ -77,27 +88,67 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
     return list(made.values())
 
 
+def only_of_today(connection: Connection, standing: list[Record], here: str) -> list[Record]:
+    """After a change of the address: return the records whose ids do not stand for somebody else at this one.
+
+    What the ledger has under such an id it has let go of by then, for it is of the address before. Ids of which no
+    record of this address tells are compared with what stands here by the push (agent/upstream/recognition.py).
+    """
+    today = {
+        (_MADE[record["verb"]], record["scim_id"]): record
+        for record in standing
+        if record["upstream"] == here and record["scim_id"]
+    }
+    for (kind, scim_id), record in today.items():
+        table = ledger_user if kind is EntryKind.USER else ledger_group
+        member = ledger_member.c.user_id if kind is EntryKind.USER else ledger_member.c.group_id
+        of_entry = entry.c.source == record["source"], entry.c.anchor == record["anchor"]
+        owner = connection.execute(select(entry.c.id).where(*of_entry)).scalar()
+        for number in connection.execute(select(table.c.entry_id).where(table.c.scim_id == scim_id)).scalars().all():
+            if number != owner:
+                for column in (member, table.c.entry_id):
+                    connection.execute(delete(column.table).where(column == number))
+        aside = select(former_account.c.entry_id).where(former_account.c.scim_id == scim_id)
+        if kind is EntryKind.USER and connection.execute(aside).scalar() not in {None, owner}:
+            forget_account(connection, scim_id)
+    return [
+        record
+        for record in standing
+        if record["upstream"] == here or (_MADE[record["verb"]], record["scim_id"]) not in today
+    ]
+
+
 def take_up(
-    connection: Connection, standing: list[Record], address_of: Callable[[str], Address], *, newer: bool
-) -> int:
-    """Enter what stands into the ledger. Returns how much of it the ledger did not know.
+    connection: Connection,
+    standing: list[Record],
+    address_of: Callable[[str], Address],
+    sources: Collection[str],
+    *,
+    newer: bool,
+) -> list[int]:
+    """Enter what stands into the ledger. Returns the entries of that of which the ledger did not know.
 
-    Of several accounts of one entry the last one that was made is the person's; those before it were set aside.
+    Of several accounts of one entry the last one that was made is the person's; those before it were set aside. Of
+    several groups, those before it were deleted by somebody else.
 
-    newer:  all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
-            the account that the ledger has, and that is left as it is
+    sources: those that are configured
+    newer:   all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
+             the account that the ledger has, and that is left as it is
     """
     last = {_entry_key(record): record["scim_id"] for record in standing if record["scim_id"]}
     users = [record for record in standing if _MADE[record["verb"]] is EntryKind.USER]
     groups = [record for record in standing if _MADE[record["verb"]] is EntryKind.GROUP]
     # Whom the ledger has at somebody else's comes last: that one may have got another account meanwhile.
+    groups = [record for record in groups if record["scim_id"] in {"", last.get(_entry_key(record))}]
     if not newer:
-        users = [record for record in users if not _is_old(connection, record)]
+        users = [record for record in users if not _is_old(connection, record, ledger_user)]
+        groups = [record for record in groups if not _is_old(connection, record, ledger_group)]
     users.sort(key=lambda record: _is_held(connection, record["scim_id"]))
-    return sum(_take_up_group(connection, record) for record in groups) + sum(
-        _take_up_user(connection, record, address_of, is_last=last.get(_entry_key(record)) == record["scim_id"])
-        for record in users
-    )
+    taken = [_take_up_group(connection, record, sources) for record in groups]
+    for record in users:
+        is_last = last.get(_entry_key(record)) == record["scim_id"]
+        taken.append(_take_up_user(connection, record, address_of, sources, is_last=is_last))
+    return [number for number in taken if number is not None]
 
 
 def _entry_key(record: Record) -> Key:
@@ -109,15 +160,16 @@ def _is_held(connection: Connection, scim_id: str | None) -> bool:
     return connection.execute(held).first() is not None
 
 
-def _is_old(connection: Connection, record: Record) -> bool:
-    """Tell whether a record was written before the upstream acknowledged the account that its entry has."""
+def _is_old(connection: Connection, record: Record, table: Table) -> bool:
+    """Tell whether a record was written before the upstream acknowledged what its entry has."""
     of_entry = entry.c.source == record["source"], entry.c.anchor == record["anchor"]
-    held = select(ledger_user.c.acknowledged_at).join(entry, entry.c.id == ledger_user.c.entry_id).where(*of_entry)
+    held = select(table.c.acknowledged_at).join(entry, entry.c.id == table.c.entry_id).where(*of_entry)
     acknowledged = connection.execute(held).scalar()
-    return acknowledged is not None and not _written_at(record) > acknowledged
+    return acknowledged is not None and not written_at(record) > acknowledged
 
 
-def _written_at(record: Record) -> datetime:
+def written_at(record: Record) -> datetime:
+    """Return when a record was written; if it does not say so, long ago."""
     try:
         at = datetime.fromisoformat(str(record.get("at")))
     except ValueError:
@@ -126,15 +178,20 @@ def _written_at(record: Record) -> datetime:
 
 
 def _take_up_user(
-    connection: Connection, record: Record, address_of: Callable[[str], Address], *, is_last: bool
-) -> bool:
+    connection: Connection,
+    record: Record,
+    address_of: Callable[[str], Address],
+    sources: Collection[str],
+    *,
+    is_last: bool,
+) -> int | None:
     scim_id = record["scim_id"]
     if not scim_id:
-        return _look_for_it(connection, record)
+        return _look_for_it(connection, record, sources)
     set_aside = select(former_account.c.scim_id).where(former_account.c.scim_id == scim_id)
     if _is_held(connection, scim_id) or (not is_last and connection.execute(set_aside).first()):
-        return False
-    number = _entry_of(connection, record)
+        return None
+    number = _entry_of(connection, record, sources)
     address = address_of(str(record.get("address") or ""))
     if not is_last:
         row = {
@@ -147,31 +204,32 @@ def _take_up_user(
             "replaced_at": now(),
         }
         connection.execute(insert(former_account).values(**row))
-        return True
+        return number
     take_the_place(connection, number, scim_id)
     row = _row(record, number) | {"active": True, **naming(record["label"], address)}
     connection.execute(insert(ledger_user).values(**row))
-    return True
+    return number
 
 
-def _take_up_group(connection: Connection, record: Record) -> bool:
+def _take_up_group(connection: Connection, record: Record, sources: Collection[str]) -> int | None:
     if not record["scim_id"]:
-        return _look_for_it(connection, record)
+        return _look_for_it(connection, record, sources)
     if connection.execute(select(ledger_group).where(ledger_group.c.scim_id == record["scim_id"])).first():
-        return False
-    number = _entry_of(connection, record)
-    if connection.execute(select(ledger_group).where(ledger_group.c.entry_id == number)).first():
-        return False
+        return None
+    number = _entry_of(connection, record, sources)
+    # Who is in it is read upstream.
+    for column in (ledger_member.c.group_id, former_member.c.group_id, ledger_group.c.entry_id):
+        connection.execute(delete(column.table).where(column == number))
     row = _row(record, number) | {"display_name": record["label"], "in_doubt": True}
     connection.execute(insert(ledger_group).values(**row))
-    return True
+    return number
 
 
-def _look_for_it(connection: Connection, record: Record) -> bool:
+def _look_for_it(connection: Connection, record: Record, sources: Collection[str]) -> int:
     """What is not known to be there is looked for like every create whose answer was lost."""
-    row = {"entry_id": _entry_of(connection, record), "started_at": now(), "name": record["label"]}
-    upsert(connection, create_attempt, [row])
-    return True
+    number = _entry_of(connection, record, sources)
+    upsert(connection, create_attempt, [{"entry_id": number, "started_at": now(), "name": record["label"]}])
+    return number
 
 
 def _row(record: Record, number: int) -> Record:
@@ -184,24 +242,6 @@ def _row(record: Record, number: int) -> Record:
     }
 
 
-def _entry_of(connection: Connection, record: Record) -> int:
-    """Return the number of the entry that a record is about, entering it if need be."""
-    of, anchor = record["source"], record["anchor"]
-    known = select(entry.c.id).where(entry.c.source == of, entry.c.anchor == anchor)
-    if (number := connection.execute(known).scalar()) is not None:
-        return int(number)
-    last_read = connection.execute(select(source.c.read_number).where(source.c.name == of)).scalar()
-    row = {
-        "source": of,
-        "anchor": anchor,
-        "kind": _MADE[record["verb"]].value,
-        "dn": record["dn"],
-        "active": True,
-        "attributes": "{}",
-        "members_complete": False,
-        "digest": UNKNOWN,
-        # It was there when it was made. Only a read that is complete and does not mention it proves the contrary.
-        "present": True,
-        "last_seen": last_read or 0,
-    }
-    return int(connection.execute(insert(entry).values(**row).returning(entry.c.id)).scalar_one())
+def _entry_of(connection: Connection, record: Record, configured: Collection[str]) -> int:
+    kind = _MADE[record["verb"]]
+    return enter_unread(connection, record["source"], record["anchor"], kind, record["dn"], configured)

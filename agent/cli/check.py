@@ -12,7 +12,7 @@ from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, print_json
 from agent.connection import Connection
 from agent.cycle_report import problems_now
-from agent.errors import ExitCode, RollcallError
+from agent.errors import ExitCode, RollcallError, StateProblem
 from agent.idle_lines import idle_lines
 from agent.observe.message import Channel, NotDelivered
 from agent.observe.telling import channels_of, send_test
@@ -116,6 +116,13 @@ def _sources(connection: Connection) -> list[Finding]:
 
 
 def _scope(connection: Connection, *, bars: bool) -> list[Finding]:
+    try:
+        return _rehearsed(connection, bars=bars)
+    except StateProblem as problem:
+        return [Finding("scope", ok=False, message=f"no cycle can run. {problem}")]
+
+
+def _rehearsed(connection: Connection, *, bars: bool) -> list[Finding]:
     with rehearsal(connection, bars=bars) as (state, resolved), state.read() as reader:
         findings = [
             Finding("sources", ok=False, message=outcome.reason)

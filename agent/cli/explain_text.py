@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from agent.cli.terminal import EXIT_MEANING
+from agent.directory.unread import NOT_READ
 from agent.errors import ExitCode
 from agent.explanation.explanation import Explanation, Found
 from agent.explanation.facts import Account, EntrySeen, GroupPath, Membership, Sent, SourceSeen
@@ -93,7 +94,8 @@ def _sections(told: Explanation) -> Iterator[tuple[str, list[str]]]:
 def _entries(entries: Sequence[EntrySeen]) -> list[str]:
     lines = []
     for item in entries:
-        state = "gone" if item.gone is not None else "enabled" if item.active else "disabled"
+        state = "enabled" if item.active else "disabled"
+        state = "gone" if item.gone is not None else "not read yet" if item.unread else state
         leads = ", leads the others" if item.leads and len(entries) > 1 else ""
         lines.append(f"{item.dn}: {item.kind} of source {item.source}, {state}, anchor {item.anchor}{leads}")
         if item.gone is not None:
@@ -148,6 +150,8 @@ def _paths(paths: Sequence[GroupPath], more: int, *, short: str | None = None) -
 
 def _membership(item: Membership) -> list[str]:
     selected = f"selected by {', '.join(item.lines)}" if item.lines else "not selected any more"
+    if item.kept == NOT_READ:
+        return [f"{item.group}: there upstream; {item.kept}"]
     listed = "listed" if item.listed else "not listed any more"
     if item.listed and (item.rule or not item.let_in):
         listed += f", {'let in' if item.let_in else 'held back'} by {item.rule or 'the policy'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from agent.cli.configuration import open_connection, state_beside
 from agent.cli.external import describe_decision
 from agent.cli.terminal import EXIT_MEANING, console, print_json
 from agent.connection import Connection
+from agent.could_not_run import why_no_cycle_runs
 from agent.cycle_report import problems_now, rejections_now, unresolved_now
 from agent.directory.second_hand import CATALOGUE
 from agent.directory.unknown import unknown_members
@@ -52,8 +54,8 @@ def command(options: argparse.Namespace) -> ExitCode:
         print_json({"state": str(directory), **document})
     else:
         _show(console(), document)
-    cycles = document["cycles"]
-    return ExitCode(cycles[0]["exit_code"]) if cycles else ExitCode.DONE
+    last = [item for item in (document["could_not_run"], *document["cycles"][:1]) if item]
+    return ExitCode(last[0]["exit_code"]) if last else ExitCode.DONE
 
 
 def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
@@ -79,7 +81,9 @@ def _document(reader: Transaction, connection: Connection) -> dict[str, Any]:
         for row in reader.execute(select(source).order_by(source.c.name))
     ]
     known_second_hand = select(func.count()).select_from(entry).where(entry.c.source == CATALOGUE, entry.c.present)
+    failure = why_no_cycle_runs(reader)
     return {
+        "could_not_run": asdict(failure) | {"sentence": failure.sentence} if failure else None,
         "cycles": [json.loads(row) for row in rows],
         "provisioned": [report.as_json() for report in provisions(reader)],
         "sources": sources,
@@ -139,6 +143,8 @@ def _show(out: Console, document: dict[str, Any]) -> None:
     for item in document["provisioned"]:
         writes = f"; {item['counts']['writes']} writes" if item["counts"] else ""
         out.print(f"provision {item['cycle_id']} at {item['started_at']}, {item['dn']}: {item['outcome']}{writes}")
+    if failure := document["could_not_run"]:
+        out.print(f"- {failure['sentence']}", style="bold red")
     for item in document["cycles"]:
         meaning = EXIT_MEANING[ExitCode(item["exit_code"])]
         out.print(f"cycle {item['cycle_id']} at {item['started_at']}: {meaning}; {item['counts']['writes']} writes")

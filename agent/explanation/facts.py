@@ -59,6 +59,7 @@ class EntrySeen:
     leads:       of a person with several entries, the one whose anchor is sent
     gone:        why it is not there any more; None: it is there
     unreadable:  why it stays as it was, whatever the source shows by now
+    unread:      nothing was read of it since the state was restored
     """
 
     dn: str
@@ -69,6 +70,7 @@ class EntrySeen:
     leads: bool
     gone: str | None
     unreadable: str | None
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

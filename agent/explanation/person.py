@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, false, func, or_, select
 
+from agent.directory.unread import is_unread
 from agent.explanation.facts import EntrySeen
 from agent.population.desired import Population
 from agent.population.mapping import MappedUser
@@ -98,6 +99,7 @@ def entries_seen(reader: Connection, known: PersonKnown) -> tuple[EntrySeen, ...
             unreadable=reader.execute(
                 select(unreadable.c.reason).where(unreadable.c.source == row.source, unreadable.c.anchor == row.anchor)
             ).scalar(),
+            unread=row.present and is_unread(row),
         )
         for row in known.entries
     )

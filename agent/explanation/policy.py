@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from agent.directory.unread import NOT_READ, is_unread
 from agent.explanation.facts import Membership, PolicySeen
 from agent.explanation.guarded import Held
 from agent.explanation.person import PersonKnown, label_of
@@ -42,6 +43,7 @@ def memberships_seen(
     reader: Connection, population: Population, known: PersonKnown, groups: Sequence[_Row], held: Held
 ) -> tuple[Membership, ...]:
     """Describe the groups of a person, and what the policy makes of each."""
+    unread = NOT_READ if is_unread(known.leader) else None
     found = [
         Membership(
             group=label_of(row),
@@ -53,7 +55,7 @@ def memberships_seen(
             upstream=bool(row.upstream),
             in_doubt=bool(row.in_doubt),
             problem=row.problem or _refused(reader, row),
-            kept=_kept(known, row) if row.upstream and not row.listed else None,
+            kept=(unread or _kept(known, row)) if row.upstream and not row.listed else None,
             held=held.of_group(row.group_scim_id),
         )
         for row in groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.directory.unread import NOT_READ, is_unread
 from agent.domain_names import address_key
 from agent.explanation.facts import MappingSeen, Sent, Value
 from agent.explanation.person import PersonKnown
@@ -17,14 +18,16 @@ _LONGEST = 200
 
 def mapping_seen(population: Population, locks: Locks, known: PersonKnown) -> MappingSeen:
     """Fill in every template by the settings of today."""
+    own = [
+        Sent("externalId", "the anchor", known.leader.anchor, (), ()),
+        Sent("active", "the state of the account in the directory", str(known.person.active).lower(), (), ()),
+    ]
+    if is_unread(known.leader):
+        return MappingSeen(tuple(own[:1]), f"Nothing of it is sent for now: {NOT_READ}.")
     results = {"userName": known.mapped.user_name, "emails": known.mapped.email}
     lines = [
         _sent(population, known, attribute, template, results.get(attribute))
         for attribute, template in population.mapping.lines
-    ]
-    own = [
-        Sent("externalId", "the anchor", known.leader.anchor, (), ()),
-        Sent("active", "the state of the account in the directory", str(known.person.active).lower(), (), ()),
     ]
     return MappingSeen((*lines, *own), _compared(known, theirs=_is_theirs(population, locks, known)))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from agent.directory.unread import is_unread
 from agent.explanation.account import account_seen, attempts_seen, former_accounts_seen, refusals_seen
 from agent.explanation.explanation import Explanation, Found
 from agent.explanation.facts import CycleSeen, SourceSeen, Verdict
@@ -120,7 +121,7 @@ def _person(reader: Connection, state: State, question: Question, told: Explanat
         attempts=attempts,
         attempts_complete=complete,
         refusals=refusals_seen(reader, known.numbers),
-        next=steps,
+        next=() if is_unread(known.leader) else steps,
     )
     case = Case(
         population=population,

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from agent.directory.unread import NOT_READ, is_unread
 from agent.explanation.facts import Membership, Refusal, SourceSeen, Step, Verdict
 from agent.explanation.person import PersonKnown
 from agent.explanation.policy import NOT_WHOLE
@@ -21,6 +22,7 @@ from agent.population.desired import Population
 from connectors.base import Completeness
 
 _SHOWN = 5
+_TO_BE_READ = "The next complete read tells the rest, or that it is gone. See how the sources were read (below)."
 _OUT = frozenset({"deactivate user", "let go user"})
 _Account = Row[tuple[Any, ...]]
 
@@ -52,6 +54,8 @@ class Reason:
 def verdict_on(case: Case) -> Verdict:
     """Say it."""
     reason, account = why_not(case), case.known.account
+    if account is not None and account.active and is_unread(case.known.leader):
+        return _not_read_yet(case, account)
     if account is None:
         return _without_account(case, reason)
     if not account.active:
@@ -68,7 +72,7 @@ def why_not(case: Case) -> Reason | None:
             f"If that is not so, look at what source {leader.source} reads (below): the person may have left its bases "
             "or filters, or the account may not read the entry any more.",
         )
-    if desired is None:
+    if desired is None or is_unread(leader):
         return _out_of_scope(case)
     if not desired.active:
         decides = next((entry for entry in case.known.ordered if entry.kind == "user"), case.known.ordered[0])
@@ -84,6 +88,8 @@ def why_not(case: Case) -> Reason | None:
 
 
 def _out_of_scope(case: Case) -> Reason:
+    if is_unread(case.known.leader):
+        return Reason(NOT_READ, _TO_BE_READ)
     if case.in_reach:
         return Reason("it was put into a selected group since the last cycle", "The next cycle takes it up.")
     groups = case.listed_by
@@ -191,6 +197,11 @@ def _in_use(case: Case, account: _Account) -> Verdict:
     if case.refusals:
         remedies.append(f"The last change was refused, {_tried(case.refusals[0])}. {_again(case.refusals[0])}")
     return Verdict(provisioned=True, sentence=f"{sentence}.", remedy=" ".join(filter(None, remedies)))
+
+
+def _not_read_yet(case: Case, account: _Account) -> Verdict:
+    stands = f"active as SCIM id {account.scim_id}, {_in_groups(case.memberships)}"
+    return _verdict(f"{case.known.label} is left as it stands upstream ({stands}) for now: {NOT_READ}", _TO_BE_READ)
 
 
 def _to_leave(case: Case) -> str:

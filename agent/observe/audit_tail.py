@@ -48,49 +48,61 @@ def last_records(directory: Path, entries: Collection[int], few: int, within: in
     return LastRecords(tuple(found))
 
 
-def last_cycle_of(directory: Path) -> str | None:
-    """Return the cycle of the last record; None where there is none. Raises OSError."""
-    for path in _files_from_the_last(directory):
-        if (file := opened(path)) is None:
-            continue
-        with file:
-            for line in _lines_from_the_end(file, file.seek(0, 2), _LOOKED_THROUGH):
-                if cycle_id := _record(line).get("cycle_id"):
-                    return str(cycle_id)
-    return None
+def last_record_of(directory: Path) -> dict[str, Any] | None:
+    """Return the last record that names its cycle; None where there is none. Raises OSError."""
+    return _last_record(directory, lambda _cycle_id: True).after
 
 
 @dataclass(frozen=True, slots=True)
 class LaterRecords:
-    """Records in their order. `after`: the last one of a cycle that is known; None where the trail has none."""
+    """The records that follow a certain one. Iterate over them, once or again, in their order: that raises OSError.
 
-    records: tuple[dict[str, Any], ...]
-    after: dict[str, Any] | None = None
+    after:   the record that they follow; None: they are all that the trail has
+    places:  the files they are in, and where in each they begin
+    """
+
+    after: dict[str, Any] | None
+    places: tuple[tuple[Path, int], ...]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for path, start in self.places:
+            if (file := opened(path)) is None:
+                continue
+            with file:
+                file.seek(start)
+                yield from (_record(line) for line in file)
 
 
 def records_after(directory: Path, is_known: Callable[[str], bool]) -> LaterRecords:
-    """Return the records that follow the last one of a cycle that is known.
+    """Return the records that follow the last one of a cycle that is known, however far back that is. Raises OSError.
 
-    As far as the trail goes back, and no further than a great many. Raises OSError.
+    The trail is looked through from its end for that one, and nothing of the rest is kept: it may be long.
     """
-    found: list[dict[str, Any]] = []
     asked: dict[str, bool] = {}
-    left = _LOOKED_THROUGH
+
+    def asked_once(cycle_id: str) -> bool:
+        if cycle_id not in asked:
+            asked[cycle_id] = is_known(cycle_id)
+        return asked[cycle_id]
+
+    return _last_record(directory, asked_once)
+
+
+def _last_record(directory: Path, is_meant: Callable[[str], bool]) -> LaterRecords:
+    places: list[tuple[Path, int]] = []
     for path in _files_from_the_last(directory):
         if (file := opened(path)) is None:
             continue
         with file:
             end = file.seek(0, 2)
-            for line in _lines_from_the_end(file, end, max(0, left)):
+            begin = end + 1  # of the line after the one that is looked at
+            for line in _lines_from_the_end(file, end, end):
                 record = _record(line)
-                cycle_id = str(record.get("cycle_id") or "")
-                if cycle_id and cycle_id not in asked:
-                    asked[cycle_id] = is_known(cycle_id)
-                if asked.get(cycle_id):
-                    return LaterRecords(tuple(found[::-1]), record)
-                found.append(record)
-            left -= end
-    return LaterRecords(tuple(found[::-1]))
+                if (cycle_id := record.get("cycle_id")) and is_meant(str(cycle_id)):
+                    return LaterRecords(record, ((path, min(begin, end)), *places[::-1]))
+                begin -= len(line) + 1
+        places.append((path, 0))
+    return LaterRecords(None, tuple(places[::-1]))
 
 
 def _files_from_the_last(directory: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from sqlalchemy import exists as sql_exists
 
 from agent.directory.marks import mark
 from agent.directory.resolution import flatten, groups_reached_by_marks
+from agent.directory.unread import is_unread, unread
 from agent.domain_names import address_key
 from agent.population.conflicts import settle_group_conflicts, settle_user_conflicts
 from agent.population.correlation import correlate
@@ -210,7 +211,8 @@ def _settle_users(
 
 def _mapped(population: Population, row: Row[tuple[Any, ...]], person: Person) -> MappedUser:
     mapped = population.mapping.user(row.anchor, row.dn, person.attributes, active=person.active)
-    return replace(mapped, problem=person.problem or mapped.problem)
+    problem = unread(row.dn, row.source) if is_unread(row) else mapped.problem
+    return replace(mapped, problem=person.problem or problem)
 
 
 def _desired(

@@ -12,9 +12,11 @@ import pytest
 from agent.plan.operations import UpdateGroup
 from agent.taken_up import what_stands
 from tests.acceptance.guests import BY_UID, GUEST, MOVED, NEW, OLD, OPEN, SHUT, STAFF, STAFF_NAME, cycle
+from tests.acceptance.test_restored_state import OPEN as OPEN_GUARD
 from tests.acceptance.test_restored_state import restore
 from tests.agent_runner import Agent
-from tests.ldif_text import group, person
+from tests.ldif_text import anchor_of, group, person
+from tests.servers.scim_service import ScimService
 from tests.servers.vendor_service import VendorService
 
 LISTED = STAFF + group("app-a", "guest", "staff")
@@ -40,6 +42,10 @@ def back_up(agent: Agent) -> None:
 def record(verb: str, scim_id: str | None, result: str = "done", **more: str) -> dict[str, Any]:
     about = {"source": "corp", "anchor": "a", "label": "x", "dn": "d", "address": None}
     return {"verb": verb, "scim_id": scim_id, "result": result, **about, **more}
+
+
+def names_of(scim: ScimService) -> dict[str, str]:
+    return {scim_id: str(user["userName"]) for scim_id, user in scim.users.items()}
 
 
 def guests(service: VendorService) -> set[str]:
@@ -84,6 +90,58 @@ def test_of_two_accounts_that_stand_the_last_one_that_was_made_is_the_person_s(
 
     assert guests(service) == {OLD}
     assert service.breaches == []
+
+
+def test_an_account_that_the_state_has_set_aside_already_stays_so(agent: Agent, service: VendorService) -> None:
+    """It was the person's again for a while since."""
+    cycle(agent, service, GUEST + LISTED, changed_address="replace")
+    cycle(agent, service, MOVED + LISTED, guard=SHUT, changed_address="replace")
+    back_up(agent)
+    for content in (GUEST, MOVED):
+        cycle(agent, service, content + LISTED, guard=SHUT, changed_address="replace")
+    assert guests(service) == {OLD, NEW}
+    restore(agent)
+
+    for _ in range(3):
+        cycle(agent, service, MOVED + LISTED, guard=OPEN, changed_address="replace")
+        assert NEW in guests(service)
+
+    assert guests(service) == {NEW}
+    assert service.breaches == []
+
+
+@pytest.mark.parametrize("now", ["there", "gone"])
+def test_an_account_that_passed_to_an_heir_since_is_the_heir_s(agent: Agent, scim: ScimService, now: str) -> None:
+    """And whose it was is back, with an account of their own. The state knows them by the one of before."""
+    agent.configure(scim, guard=OPEN_GUARD)
+    first = person("ann") + person("ben")
+    heir = person("ann").replace(anchor_of("ann"), anchor_of("heir"))
+    back = person("ann", mail="a.berg@example.com").replace("uid=ann,", "uid=berg,")
+    listed = group("app-a", "ben", "ann")
+    agent.ldif.write_text(first + listed)
+    agent.sync()
+    back_up(agent)
+    for content in (person("ben") + heir + listed, person("ben") + heir + back + group("app-a", "ben", "ann", "berg")):
+        agent.ldif.write_text(content)
+        for _ in range(2):
+            agent.sync()
+    standing, accounts = scim.membership(), {name: scim_id for scim_id, name in names_of(scim).items()}
+    assert scim.active() == {"ann@example.com", "ben@example.com", "a.berg@example.com"}
+    restore(agent)
+    before = len(scim.requests)
+    if now == "gone":
+        agent.ldif.write_text(person("ben") + back + group("app-a", "ben", "berg"))
+
+    for _ in range(3):
+        agent.sync()
+
+    assert {name: scim_id for scim_id, name in names_of(scim).items()} == accounts
+    if now == "there":
+        assert scim.membership() == standing
+        # Nobody is taken for new, which would be refused where nothing may be taken over.
+        assert not [one for one in scim.requests[before:] if one.method == "POST"]
+    else:
+        assert scim.active() == {"ben@example.com", "a.berg@example.com"}
 
 
 def test_an_account_that_was_taken_over_is_in_the_trail_with_the_address_it_has(

@@ -109,6 +109,28 @@ def test_a_trail_that_goes_on_after_a_gap_displaces_nobody_the_state_knows_as_ne
         assert "u1@example.com" in scim.active()
 
 
+def test_of_a_cycle_that_the_back_up_has_half_everything_is_taken_up(ready: Agent, scim: ScimService) -> None:
+    """It was made in the middle of one, and another one has written something since."""
+    ready.ldif.write_text(WITH_NEW)
+    ready.sync()
+    half = last_cycle(ready)
+    ready.ldif.write_text(WITH_NEW.replace("cn: app-b", "cn: app-b\ndescription: x") + group("app-c", "u0"))
+    ready.sync()
+    assert last_cycle(ready) != half
+    restore(ready)
+    connection = sqlite3.connect(ready.state / "rollcall.sqlite3")
+    begun = "insert into cycle (id, started_at, report) select ?, datetime(started_at, '+1 second'), '' from cycle"
+    connection.execute(begun, [half])
+    connection.commit()
+    connection.close()
+    ready.ldif.write_text(EVERYBODY)
+
+    for _ in range(3):
+        ready.sync()
+
+    assert scim.active() == mails(*uids(6))
+
+
 def _lists_users(request: Request) -> bool:
     return request.method == "GET" and "filter" not in request.path and request.path.split("?")[0].endswith("/Users")
 
