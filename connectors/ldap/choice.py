@@ -36,9 +36,13 @@ class LdapMake:
         self._settings = settings
         self._interpretation = interpretation
 
-    def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
+    def landmarks(self, past: LdapCheckpoint | None, *, full: bool) -> Landmarks:
         """Look at every base."""
-        del past
+        del past, full
+        return self.bases()
+
+    def bases(self) -> Landmarks:
+        """Look at every base."""
         return look_at_landmarks(self._session, self._settings)
 
     def behind(self, past: LdapCheckpoint, landmarks: Landmarks) -> bool:

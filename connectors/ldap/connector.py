@@ -94,7 +94,7 @@ class LdapConnector:
     def _check_changes(self, session: Session, subject: str) -> Finding:
         interpretation = Interpretation(self._settings, reader_of(self._settings, Wanted()), session.url)
         make = LdapMake(session, self._settings, interpretation)
-        if not make.landmarks(None).all_known():
+        if not make.bases().all_known():
             return Finding(subject, ok=True, message=UNKNOWN)
         detection, why = make.begin_detection()
         found_by = (
