@@ -97,9 +97,10 @@ class LdapConnector:
         if not make.bases().all_known():
             return Finding(subject, ok=True, message=UNKNOWN)
         detection, why = make.begin_detection()
-        found_by = (
-            "every read is full" if detection.name == EveryReadFull.name else f"changes are found by {detection.name}"
-        )
+        found_by = "every read is full"
+        if detection.name != EveryReadFull.name:
+            shown = "".join(f", if all show {name} as the first people and groups do" for name in detection.attributes)
+            found_by = f"changes are found by {detection.name}{shown}"
         return Finding(subject, ok=True, message=found_by, remedy=f"{why}." if why and not why.endswith(".") else why)
 
     def _check_one(

@@ -23,7 +23,7 @@ from connectors.base import (
     ReadEvent,
     ReadStarted,
 )
-from connectors.errors import CheckpointRefused, ReadInterrupted
+from connectors.errors import ChangesUntold, CheckpointRefused, ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.containers import digest_of_containers
 from connectors.ldap.detection import ChangeDetection
@@ -31,7 +31,7 @@ from connectors.ldap.found import Found
 from connectors.ldap.full_read import Observer, full_read
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import UNKNOWN, Landmarks
-from connectors.ldap.last_resort import WHY, EveryReadFull
+from connectors.ldap.last_resort import WHY, EveryReadFull, passed_over
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
 from connectors.ldap.words import (
@@ -76,8 +76,11 @@ class Make(Observer, Protocol):
     def filter_for(self, anchors: Sequence[str]) -> str:
         """Return the filter that finds these entries, as far as they may have become readable."""
 
-    def begin_detection(self) -> tuple[ChangeDetection, str]:
-        """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted."""
+    def begin_detection(self, passed_over: AbstractSet[str] = frozenset()) -> tuple[ChangeDetection, str]:
+        """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted.
+
+        passed_over: those not to be taken as long as the settings leave the choice
+        """
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make the change detection that a checkpoint names, unless the settings ask for another now."""
@@ -118,7 +121,7 @@ class DirectoryRead:
 
     def _read(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
         landmarks = self._make.landmarks(past, full=full)
-        note = ""
+        note, without = "", passed_over(past.position) if past is not None else frozenset()
         if past is not None and not landmarks.contradict(past.directory):
             detection = None if full or landmarks.missing else self._make.detection_named(past.strategy)
             try:
@@ -132,11 +135,12 @@ class DirectoryRead:
                     yield ReadEnded(Completeness.FAILED, an_older_directory(self._session.url, self._settings))
                     return
                 note = str(refused)
+                without |= {past.strategy} if isinstance(refused, ChangesUntold) else set()
                 landmarks = self._make.bases()
         if past is not None and landmarks.contradict(past.directory):
             yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
             return
-        yield from self._full(past, landmarks, note)
+        yield from self._full(past, landmarks, note, without)
 
     def _refuse_what_is_older(self, past: LdapCheckpoint, landmarks: Landmarks) -> None:
         if self._make.behind(past, landmarks):
@@ -177,12 +181,14 @@ class DirectoryRead:
                         self._make.observe(found)
                         yield self._noticed(self._interpretation.event(found))
 
-    def _full(self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str) -> Iterator[ReadEvent]:
+    def _full(
+        self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str, without: frozenset[str]
+    ) -> Iterator[ReadEvent]:
         self._increment = False
         before = past.directory if past is not None else {}
         self._directory = {**before, **landmarks.known}
         every_time: tuple[ChangeDetection, str] = EveryReadFull(self._make.everything), UNKNOWN
-        detection, why_not = self._make.begin_detection() if landmarks.all_known() else every_time
+        detection, why_not = self._make.begin_detection(without) if landmarks.all_known() else every_time
         yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
         containers = self._containers(landmarks)
         shown: set[str] = set()
@@ -192,7 +198,8 @@ class DirectoryRead:
             position = yield from self._noticing(detection.finish())
         except CheckpointRefused as refused:
             why_not = f"the read before could not be gone on from: {refused}"
-            detection = EveryReadFull(self._make.everything, why_not)
+            without |= {detection.name} if isinstance(refused, ChangesUntold) else set()
+            detection = EveryReadFull(self._make.everything, why_not, without)
             position = yield from self._noticing(detection.finish())
         self._doubt_bases(landmarks, before, shown)
         if digest_of_containers(self._session, self._settings) != containers:
