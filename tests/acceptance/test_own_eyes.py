@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.active_directory.dirsync import DirSync
+from connectors.ldap import checkpoint, source
 from tests.acceptance.active_directory_changes import PEOPLE, beginning, record_of_members
 from tests.acceptance.kept_checkpoint import kept
 from tests.acceptance.scripted_domain import domain_play
@@ -140,6 +142,28 @@ def test_whoever_begins_to_hide_what_samba_compares_is_not_missed(scim: ScimServ
         assert report.exit_code == 0
         assert f"{leaver} does not show the account its replPropertyMetaData" in str(report.sources[0]["note"])
         assert "u3@example.com" not in scim.active()
+
+
+def test_what_an_earlier_version_has_missed_is_found_with_the_first_cycle(
+    scim: ScimService, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asked no entry beyond the first few for what Samba compares, and nothing has changed since."""
+    leaver = person_dn("u25")
+    domain = with_the_right(30)
+    del domain.entries[leaver]["replpropertymetadata"]
+    with monkeypatch.context() as earlier:
+        for module in (checkpoint, source):
+            earlier.setattr(module, "FORMAT", 3)
+        earlier.setattr(DirSync, "needed", ())
+        with domain_play(agent, scim, domain) as play:
+            domain.modify(leaver, useraccountcontrol=[b"514"])
+            play.cycle(silent_about(leaver))
+            assert "u25@example.com" in scim.active()
+            earlier.undo()
+            report = play.cycle(silent_about(leaver))
+
+            assert report.sources[0]["extent"] == "full"
+            assert "u25@example.com" not in scim.active()
 
 
 @pytest.mark.parametrize("right", [True, False], ids=["with the right to replicate", "without it"])
