@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.scripted_directory import EVERYBODY, PEOPLE, directory_play
 from tests.acceptance.scripted_domain import domain_play
-from tests.acceptance.test_own_eyes import scripted, without_the_right
+from tests.acceptance.test_own_eyes import SAMBA, scripted, without_the_right
 from tests.agent_runner import NO_LIMITS, Agent
 from tests.connectors.conftest import plain
 from tests.ldif_text import SUFFIX, anchor_of, group, group_dn, people, person_dn, uids
@@ -17,7 +17,10 @@ from tests.ldif_text import person as person_entry
 from tests.servers.ber import elements
 from tests.servers.directory_389 import Directory389
 from tests.servers.scim_service import ScimService
+from tests.servers.scripted_active_directory import ELSEWHERE, GROUPS
 from tests.servers.scripted_active_directory import PEOPLE as UNIT
+from tests.servers.scripted_active_directory import group_dn as account_group
+from tests.servers.scripted_active_directory import person as account
 from tests.servers.scripted_ldap import Message, Script, ScriptedLdap, Search, done, person
 
 ACCOUNT, PASSWORD = f"cn=rc,{SUFFIX}", "abcDEF123456"
@@ -225,4 +228,23 @@ def test_a_hidden_base_of_a_domain_is_told_as_such(scim: ScimService, agent: Age
         assert report.exit_code == 4
         assert "DirSync" not in str(report.sources[0]["note"])
         assert f"there is no {UNIT}" in str(report.sources[0]["reason"])
+        assert play.standing() == before
+
+
+def test_a_base_of_a_domain_that_is_hidden_when_only_a_full_read_can_tell_what_changed_keeps_everybody(
+    scim: ScimService, agent: Agent
+) -> None:
+    """No number has risen, so the increment has not looked at the bases before it was refused."""
+    domain, partner = scripted(), f"CN=x1,{ELSEWHERE}"
+    domain.add(partner, account("x1", replpropertymetadata=[b"\x01"]))
+    domain.join(account_group("app-all"), partner)
+    with domain_play(agent, scim, domain, base_dn=[UNIT, GROUPS, ELSEWHERE]) as play:
+        before = play.standing()
+        domain.unseen |= {ELSEWHERE, partner}
+        domain.root["vendorname"] = SAMBA
+        report = play.cycle(without_the_right)
+
+        assert "x1@example.com" in before[1]
+        assert "without that right only a controller of Windows" in str(report.sources[0]["note"])
+        assert report.exit_code == 4
         assert play.standing() == before
