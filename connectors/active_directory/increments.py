@@ -119,7 +119,7 @@ class Increments:
                 f"the last read was {(self._now - looked_at).days} days ago, and what was deleted since may be "
                 "forgotten"
             )
-        told = self._look_up.filter_changes_are_told()
+        told = self._look_up.filter_changes_are_told
         if told and str(self._whereabouts.usn) == since[USN]:
             return (yield from self._by_time(since, looked_at))
         notices, reached = self._source.notices(since)

@@ -59,7 +59,7 @@ class ActiveDirectoryMake:
         self._known = _Known(whereabouts, standing, look_up)
         if past is not None and not full and standing.same_database:
             unchanged = past.position.get(USN) == str(whereabouts.usn)
-            if unchanged and look_up.filter_changes_are_told():
+            if unchanged and look_up.filter_changes_are_told:
                 return Landmarks(past.directory, missing=False, context_csns={})
         return self.bases()
 
