@@ -6,6 +6,7 @@ SourceError                    the source could not be read; the message names i
 ├── CredentialsRefused         the bind was refused, and would be by every server
 └── ReadInterrupted            the read had begun and could not be finished
     └── CheckpointRefused      it cannot go on from the checkpoint; a FULL read can
+        └── ChangesUntold      nor could it from the next one, if changes are found in the same way
 """
 
 from __future__ import annotations
@@ -40,3 +41,7 @@ class CheckpointRefused(ReadInterrupted):
     def __init__(self, message: str, *, behind: bool = False) -> None:
         super().__init__(message)
         self.behind = behind
+
+
+class ChangesUntold(CheckpointRefused):
+    """Some entries hide from the account what their changes are found by."""

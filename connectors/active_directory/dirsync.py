@@ -26,7 +26,7 @@ from connectors.active_directory.session import OBJECT_SECURITY, ActiveDirectory
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.active_directory.witnesses import U_S_N_CHANGED
 from connectors.distinguished_name import DistinguishedNameError, domain_of, normalise
-from connectors.errors import CheckpointRefused, ReadInterrupted
+from connectors.errors import ChangesUntold, CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position
 from connectors.ldap.found import Found
 from connectors.ldap.samples import first_without
@@ -115,7 +115,7 @@ class DirSync:
         try:  # the rights may be others than at the full read
             refuse_where_changes_are_missed(self._session, self._settings, self._whereabouts)
         except ChangesMissed as missed:
-            raise CheckpointRefused(str(missed)) from missed
+            raise ChangesUntold(str(missed)) from missed
         return notices, {_COOKIE: cookie.hex(), _RIGHT: since[_RIGHT]}
 
     def _parts(self, search_filter: str, attributes: Sequence[str], cookie: bytes, flags: int) -> Iterator[Part]:

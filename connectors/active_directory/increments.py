@@ -27,7 +27,7 @@ from connectors.active_directory.sight import Sight
 from connectors.active_directory.standing import Knowledge, Standing
 from connectors.active_directory.witnesses import NUMBER
 from connectors.base import ReadEvent
-from connectors.errors import CheckpointRefused
+from connectors.errors import ChangesUntold, CheckpointRefused
 from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
 from connectors.ldap.landmarks import Landmarks
@@ -119,7 +119,7 @@ class Increments:
                 f"the last read was {(self._now - looked_at).days} days ago, and what was deleted since may be "
                 "forgotten"
             )
-        told = self._look_up.filter_changes_are_told()
+        told = self._look_up.filter_changes_are_told
         if told and str(self._whereabouts.usn) == since[USN]:
             return (yield from self._by_time(since, looked_at))
         notices, reached = self._source.notices(since)
@@ -139,7 +139,7 @@ class Increments:
 
     def _refuse_what_is_untold(self) -> None:
         if self._untold:
-            raise CheckpointRefused(self._untold)
+            raise ChangesUntold(self._untold)
 
     def _compare(self) -> None:
         """Raise CheckpointRefused unless this is the database of the last read, and knows all that was read."""

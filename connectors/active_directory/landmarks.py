@@ -14,8 +14,6 @@ from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
 from connectors.distinguished_name import domain_of, is_under, normalise
 from connectors.errors import ReadInterrupted
-from connectors.ldap.checkpoint import LdapCheckpoint
-from connectors.ldap.landmarks import Landmarks, look_at_landmarks
 
 USN = "usn"  # in a position: the highest number when the controller was looked at, before anything was read
 _NAMING_CONTEXTS, _SERVICE, _HIGHEST = "namingcontexts", "dsservicename", "highestcommittedusn"
@@ -96,19 +94,6 @@ def read_time(value: bytes) -> datetime | None:
         return datetime.strptime(value[:_DIGITS].decode("ascii"), _TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
-
-
-def look_at_bases(
-    session: ActiveDirectorySession,
-    settings: ActiveDirectorySettings,
-    past: LdapCheckpoint | None,
-    *,
-    nothing_changed: bool,
-) -> Landmarks:
-    """Look at the bases, unless nothing in the database can have changed since. Raises ReadInterrupted."""
-    if past is not None and nothing_changed:
-        return Landmarks(past.directory, missing=False, context_csns={})
-    return look_at_landmarks(session, settings)
 
 
 def highest_number(session: ActiveDirectorySession) -> int:

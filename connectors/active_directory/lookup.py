@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 
 from connectors.active_directory.entries import GUID, PRINCIPALS, SID, file_time, read_guid
 from connectors.active_directory.extended_name import sid_text
@@ -56,8 +57,9 @@ class LookUp:
         """The attribute types by which an entry enters or leaves a filter, in lower case."""
         return attribute_types_in(self._settings.scopes.values())
 
+    @cached_property
     def filter_changes_are_told(self) -> bool:
-        """Tell whether all changes of who answers to a filter are told. Raises ReadInterrupted."""
+        """Whether all changes of who answers to a filter are told. Raises ReadInterrupted."""
         return changes_are_told(self._session, self._whereabouts.schema, self._settings.scopes.values())
 
     @staticmethod

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from connectors.active_directory.dirsync import DirSync
 from connectors.active_directory.entries import MEMBER
 from connectors.active_directory.increments import Increments, NoticeSource
-from connectors.active_directory.landmarks import USN, Whereabouts, look_around, look_at_bases
+from connectors.active_directory.landmarks import USN, Whereabouts, look_around
 from connectors.active_directory.lookup import LookUp
 from connectors.active_directory.session import ActiveDirectorySession
 from connectors.active_directory.settings import ActiveDirectorySettings
@@ -22,8 +23,8 @@ from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
-from connectors.ldap.landmarks import Landmarks
-from connectors.ldap.last_resort import EveryReadFull
+from connectors.ldap.landmarks import Landmarks, look_at_landmarks
+from connectors.ldap.last_resort import EveryReadFull, why_passed_over
 
 
 class ActiveDirectoryMake:
@@ -46,14 +47,25 @@ class ActiveDirectoryMake:
         self._without_lists = without_lists
         self._known: _Known | None = None
 
-    def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
-        """Look at the controller and the bases."""
+    def landmarks(self, past: LdapCheckpoint | None, *, full: bool) -> Landmarks:
+        """Look at the controller and the bases.
+
+        An increment of a database that is as it was takes nothing from the bases, so it need not look at them. A full
+        read does, and a list of everybody: the account, or its rights, may be others all the same.
+        """
         whereabouts = look_around(self._session, self._settings)
         standing = Standing(self._session, self._settings, whereabouts, past.standing if past is not None else {})
         look_up = LookUp(self._session, self._settings, whereabouts, standing, self._with_lists, self._without_lists)
         self._known = _Known(whereabouts, standing, look_up)
-        unchanged = past is not None and standing.same_database and past.position.get(USN) == str(whereabouts.usn)
-        return look_at_bases(self._session, self._settings, past, nothing_changed=unchanged)
+        if past is not None and not full and standing.same_database:
+            unchanged = past.position.get(USN) == str(whereabouts.usn)
+            if unchanged and look_up.filter_changes_are_told:
+                return Landmarks(past.directory, missing=False, context_csns={})
+        return self.bases()
+
+    def bases(self) -> Landmarks:
+        """Look at every base."""
+        return look_at_landmarks(self._session, self._settings)
 
     def behind(self, past: LdapCheckpoint, landmarks: Landmarks) -> bool:
         """Compare, whatever found the changes the last time."""
@@ -72,10 +84,13 @@ class ActiveDirectoryMake:
         """Compare the objectGUID. Of groups only those that show a member: more is not asked about them."""
         return f"(&{any_of(anchors)}(|(!(objectClass=group))({MEMBER}=*)))"
 
-    def begin_detection(self) -> tuple[ChangeDetection, str]:
+    def begin_detection(self, passed_over: AbstractSet[str] = frozenset()) -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best that the account may use."""
         why_not: list[str] = []
         for source in self._sources():
+            if self._settings.changes == "auto" and source.name in passed_over:
+                why_not.append(f"{why_passed_over(source.name)}.")
+                continue
             detection = self._increments(source)
             try:
                 detection.begin()
@@ -83,7 +98,8 @@ class ActiveDirectoryMake:
                 why_not.append(f"{source.name} does not work here: {error}")
             else:
                 return detection, " ".join(why_not)
-        return EveryReadFull(self.everything), " ".join([*why_not, "So every read is full."] if why_not else why_not)
+        why = " ".join([*why_not, "So every read is full."] if why_not else why_not)
+        return EveryReadFull(self.everything, why), why
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make it, unless the settings ask for another now."""

@@ -6,8 +6,10 @@ from collections.abc import Generator
 
 from connectors.base import Finding
 from connectors.ldap.found import Found
+from connectors.ldap.landmarks import look_at_landmarks
 from connectors.ldap.session import MissingBase, Session
 from connectors.ldap.settings import DirectorySettings
+from connectors.ldap.words import NOTHING_THAT_TELLS
 
 
 def check_bases(session: Session, settings: DirectorySettings, subject: str) -> Generator[Finding, None, bool]:
@@ -16,22 +18,15 @@ def check_bases(session: Session, settings: DirectorySettings, subject: str) -> 
     Raises ReadInterrupted.
     """
     missing = False
-    for base in dict.fromkeys((*settings.user_bases, *settings.group_bases)):
-        if session.exists(base):
+    landmarks = look_at_landmarks(session, settings)
+    for base in settings.scopes:
+        if base in landmarks.known:
             yield Finding(subject, ok=True, message=f"{base} can be read")
-        elif _anybody_below(session, settings, base):
-            yield Finding(
-                subject,
-                ok=True,
-                message=f"{base} cannot be read itself, but what is below it can, so every read is full",
-                remedy="Let the account read that entry, too, to have only the changes read.",
-            )
-        else:
-            missing = True
-            remedy = "Correct base_dn, or give the account the right to read it."
-            yield Finding(
-                subject, ok=False, message=f"there is no {base}, or the account may not see it", remedy=remedy
-            )
+            continue
+        below = _anybody_below(session, settings, base)
+        missing = missing or not below
+        told = _named_only if base in landmarks.identities else _hidden
+        yield told(subject, base, below=below)
     if settings.sentinel is not None:
         there = session.exists(settings.sentinel)
         remedy = "Correct sentinel, or give the account the right to read it; until then nobody is taken for gone."
@@ -42,6 +37,34 @@ def check_bases(session: Session, settings: DirectorySettings, subject: str) -> 
             remedy="" if there else remedy,
         )
     return not missing
+
+
+def _hidden(subject: str, base: str, *, below: bool) -> Finding:
+    if below:
+        return Finding(
+            subject,
+            ok=True,
+            message=f"{base} cannot be read itself, but what is below it can, so every read is full",
+            remedy="Let the account read that entry, too, to have only the changes read. If it could be read before, "
+            "nobody is taken for gone, until rollcall sync --full.",
+        )
+    return Finding(
+        subject,
+        ok=False,
+        message=f"there is no {base}, or the account may not see it",
+        remedy="Correct base_dn, or give the account the right to read it.",
+    )
+
+
+def _named_only(subject: str, base: str, *, below: bool) -> Finding:
+    if below:
+        return Finding(subject, ok=True, message=f"what is below {base} can be read")
+    return Finding(
+        subject,
+        ok=False,
+        message=f"{base} shows the account {NOTHING_THAT_TELLS}, and nobody below it can be seen",
+        remedy="Give the account the right to read it and what is below it, or correct base_dn.",
+    )
 
 
 def _anybody_below(session: Session, settings: DirectorySettings, base: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from connectors.base import Checkpoint
 
-FORMAT = 3  # of the token, and of what is made of an entry: a newer connector reads in full once
+FORMAT = 4  # of the token, and of what is made of an entry: a newer connector reads in full once
 
 _SHOWN, _TOLD = 80, 400
 

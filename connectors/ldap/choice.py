@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from ldap3.utils.conv import escape_filter_chars
 
@@ -14,7 +15,7 @@ from connectors.ldap.detection import ChangeDetection
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import Landmarks, look_at_landmarks
-from connectors.ldap.last_resort import EveryReadFull
+from connectors.ldap.last_resort import EveryReadFull, why_passed_over
 from connectors.ldap.listing import list_entries
 from connectors.ldap.session import Session
 from connectors.ldap.settings import LdapSettings
@@ -36,9 +37,13 @@ class LdapMake:
         self._settings = settings
         self._interpretation = interpretation
 
-    def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
+    def landmarks(self, past: LdapCheckpoint | None, *, full: bool) -> Landmarks:
         """Look at every base."""
-        del past
+        del past, full
+        return self.bases()
+
+    def bases(self) -> Landmarks:
+        """Look at every base."""
         return look_at_landmarks(self._session, self._settings)
 
     def behind(self, past: LdapCheckpoint, landmarks: Landmarks) -> bool:
@@ -62,7 +67,7 @@ class LdapMake:
         any_of_them = (f"({self._settings.anchor}={escape_filter_chars(anchor)})" for anchor in anchors)
         return f"(|{''.join(any_of_them)})"
 
-    def begin_detection(self) -> tuple[ChangeDetection, str]:
+    def begin_detection(self, passed_over: AbstractSet[str] = frozenset()) -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best the server proves it can do."""
         settings = self._settings
         if settings.changes == "full":
@@ -71,7 +76,9 @@ class LdapMake:
         if settings.changes == "timestamps":
             return self._begun(timestamps, "")
         dialect, why_not = _dialect_of(self._session, settings)
-        if dialect is not None:
+        if dialect is not None and settings.changes == "auto" and syncrepl_name(dialect) in passed_over:
+            why_not = why_passed_over(syncrepl_name(dialect))
+        elif dialect is not None:
             syncrepl = Syncrepl(self._session, settings, self._interpretation, dialect)
             try:
                 syncrepl.begin()
@@ -81,6 +88,9 @@ class LdapMake:
                 return syncrepl, ""
         if settings.changes == "syncrepl":
             return EveryReadFull(self.everything), f"syncrepl does not work here, so every read is full: {why_not}"
+        if timestamps.name in passed_over:
+            why = why_passed_over(timestamps.name)
+            return EveryReadFull(self.everything, why), why
         return self._begun(timestamps, why_not)
 
     def _begun(self, timestamps: Timestamps, why_no_better: str) -> tuple[ChangeDetection, str]:

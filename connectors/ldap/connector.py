@@ -94,12 +94,13 @@ class LdapConnector:
     def _check_changes(self, session: Session, subject: str) -> Finding:
         interpretation = Interpretation(self._settings, reader_of(self._settings, Wanted()), session.url)
         make = LdapMake(session, self._settings, interpretation)
-        if not make.landmarks(None).all_known():
+        if not make.bases().all_known():
             return Finding(subject, ok=True, message=UNKNOWN)
         detection, why = make.begin_detection()
-        found_by = (
-            "every read is full" if detection.name == EveryReadFull.name else f"changes are found by {detection.name}"
-        )
+        found_by = "every read is full"
+        if detection.name != EveryReadFull.name:
+            shown = "".join(f", if all show {name} as the first people and groups do" for name in detection.attributes)
+            found_by = f"changes are found by {detection.name}{shown}"
         return Finding(subject, ok=True, message=found_by, remedy=f"{why}." if why and not why.endswith(".") else why)
 
     def _check_one(

@@ -38,9 +38,14 @@ class Landmarks:
     context_csns: Mapping[str, frozenset[bytes]]
     without_csn: frozenset[str] = frozenset()
 
+    @property
+    def known(self) -> dict[str, str]:
+        """The bases that show what tells them from others. Some servers show of an entry that is denied its name."""
+        return {base: identity for base, identity in self.identities.items() if identity}
+
     def contradict(self, directory: Mapping[str, str]) -> bool:
-        """Tell whether a base that can be read is another than in that directory."""
-        return any(identity != directory.get(base) for base, identity in self.identities.items())
+        """Tell whether a base that can be read is another than in that directory, as far as it was known there."""
+        return any(identity != directory.get(base, identity) for base, identity in self.identities.items())
 
     def all_known(self) -> bool:
         """Tell whether every base shows what tells it from others, so that a checkpoint can be held against it."""

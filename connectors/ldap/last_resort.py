@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from collections.abc import Set as AbstractSet
 
 from connectors.base import EntriesListed, ReadEvent
 from connectors.errors import CheckpointRefused
@@ -10,21 +11,28 @@ from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
 from connectors.ldap.landmarks import Landmarks
 
-WHY = "why"
+WHY, _PASSED_OVER = "why", "passed over"
+_NEXT = "; "
 
 
 class EveryReadFull:
     """Its checkpoint remembers which directory was read, so that another one is noticed, and why nothing tells.
 
-    `everything` lists the anchors of all entries below all bases.
+    everything:   lists the anchors of all entries below all bases
+    passed_over:  the change detections by which changes would be missed, so that the next read begins with another
     """
 
     name = "full"
     attributes: frozenset[str] = frozenset()
 
-    def __init__(self, everything: Callable[[], Iterator[EntriesListed]], why: str = "") -> None:
+    def __init__(
+        self,
+        everything: Callable[[], Iterator[EntriesListed]],
+        why: str = "",
+        passed_over: AbstractSet[str] = frozenset(),
+    ) -> None:
         self._everything = everything
-        self._why = why
+        self._position = {WHY: why} | ({_PASSED_OVER: _NEXT.join(sorted(passed_over))} if passed_over else {})
 
     def begin(self) -> None:
         """There is nothing to note."""
@@ -35,10 +43,20 @@ class EveryReadFull:
     def finish(self) -> Generator[ReadEvent, None, Position]:
         """List all there is: who moved while the read went on may have been missed where it was and where it is."""
         yield from self._everything()
-        return {WHY: self._why}
+        return self._position
 
     def changes(self, since: Position, landmarks: Landmarks) -> Generator[ReadEvent, None, Progress]:
         """Ask for a full read, without more ado."""
         del landmarks
         yield from ()
         raise CheckpointRefused(since.get(WHY, ""))
+
+
+def passed_over(since: Position) -> frozenset[str]:
+    """Return the change detections that a position names so, whatever made it."""
+    return frozenset(filter(None, since.get(_PASSED_OVER, "").split(_NEXT)))
+
+
+def why_passed_over(name: str) -> str:
+    """Tell why a read does not begin with this change detection."""
+    return f"some entries hide from the account what {name} goes by"

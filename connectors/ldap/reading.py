@@ -8,6 +8,7 @@ the one read before, or that knows less than was read: its groups would undo wha
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -22,7 +23,7 @@ from connectors.base import (
     ReadEvent,
     ReadStarted,
 )
-from connectors.errors import CheckpointRefused, ReadInterrupted
+from connectors.errors import ChangesUntold, CheckpointRefused, ReadInterrupted
 from connectors.ldap.checkpoint import LdapCheckpoint
 from connectors.ldap.containers import digest_of_containers
 from connectors.ldap.detection import ChangeDetection
@@ -30,10 +31,17 @@ from connectors.ldap.found import Found
 from connectors.ldap.full_read import Observer, full_read
 from connectors.ldap.interpretation import Interpretation
 from connectors.ldap.landmarks import UNKNOWN, Landmarks
-from connectors.ldap.last_resort import WHY, EveryReadFull
+from connectors.ldap.last_resort import WHY, EveryReadFull, passed_over
 from connectors.ldap.session import Session
 from connectors.ldap.settings import DirectorySettings
-from connectors.ldap.words import an_older_directory, another_directory, no_sentinel, out_of_sight
+from connectors.ldap.words import (
+    an_older_directory,
+    another_directory,
+    no_longer_seen,
+    no_sentinel,
+    nothing_but_its_name,
+    out_of_sight,
+)
 
 _MOVED = (
     "a container was added, renamed, moved or deleted while the directory was read, so somebody may have been missed. "
@@ -47,8 +55,14 @@ _Result = TypeVar("_Result")
 class Make(Observer, Protocol):
     """What depends on the make of directory. In a full read it sees every entry."""
 
-    def landmarks(self, past: LdapCheckpoint | None) -> Landmarks:
-        """Tell which directory answers, and where it stands. Raises ReadInterrupted."""
+    def landmarks(self, past: LdapCheckpoint | None, *, full: bool) -> Landmarks:
+        """Tell which directory answers, and where it stands; what an increment needs if not `full`.
+
+        Raises ReadInterrupted.
+        """
+
+    def bases(self) -> Landmarks:
+        """Look at every base, whatever is known. Raises ReadInterrupted."""
 
     def behind(self, past: LdapCheckpoint, landmarks: Landmarks) -> bool:
         """Tell whether the server is known to know less than was read: it lags, or was restored from a backup.
@@ -62,8 +76,11 @@ class Make(Observer, Protocol):
     def filter_for(self, anchors: Sequence[str]) -> str:
         """Return the filter that finds these entries, as far as they may have become readable."""
 
-    def begin_detection(self) -> tuple[ChangeDetection, str]:
-        """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted."""
+    def begin_detection(self, passed_over: AbstractSet[str] = frozenset()) -> tuple[ChangeDetection, str]:
+        """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted.
+
+        passed_over: those not to be taken as long as the settings leave the choice
+        """
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make the change detection that a checkpoint names, unless the settings ask for another now."""
@@ -103,12 +120,9 @@ class DirectoryRead:
                 yield ReadEnded(Completeness.FAILED, str(error))
 
     def _read(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
-        landmarks = self._make.landmarks(past)
-        note = ""
-        if past is not None:
-            if landmarks.contradict(past.directory):
-                yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
-                return
+        landmarks = self._make.landmarks(past, full=full)
+        note, without = "", passed_over(past.position) if past is not None else frozenset()
+        if past is not None and not landmarks.contradict(past.directory):
             detection = None if full or landmarks.missing else self._make.detection_named(past.strategy)
             try:
                 if detection is not None:
@@ -121,7 +135,12 @@ class DirectoryRead:
                     yield ReadEnded(Completeness.FAILED, an_older_directory(self._session.url, self._settings))
                     return
                 note = str(refused)
-        yield from self._full(past, landmarks, note)
+                without |= {past.strategy} if isinstance(refused, ChangesUntold) else set()
+                landmarks = self._make.bases()
+        if past is not None and landmarks.contradict(past.directory):
+            yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
+            return
+        yield from self._full(past, landmarks, note, without)
 
     def _refuse_what_is_older(self, past: LdapCheckpoint, landmarks: Landmarks) -> None:
         if self._make.behind(past, landmarks):
@@ -162,12 +181,14 @@ class DirectoryRead:
                         self._make.observe(found)
                         yield self._noticed(self._interpretation.event(found))
 
-    def _full(self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str) -> Iterator[ReadEvent]:
+    def _full(
+        self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str, without: frozenset[str]
+    ) -> Iterator[ReadEvent]:
         self._increment = False
-        self._directory = {**(past.directory if past is not None else {}), **landmarks.identities}
-        known = all(self._directory.get(base) for base in self._settings.scopes)
+        before = past.directory if past is not None else {}
+        self._directory = {**before, **landmarks.known}
         every_time: tuple[ChangeDetection, str] = EveryReadFull(self._make.everything), UNKNOWN
-        detection, why_not = self._make.begin_detection() if landmarks.all_known() else every_time
+        detection, why_not = self._make.begin_detection(without) if landmarks.all_known() else every_time
         yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
         containers = self._containers(landmarks)
         shown: set[str] = set()
@@ -177,13 +198,10 @@ class DirectoryRead:
             position = yield from self._noticing(detection.finish())
         except CheckpointRefused as refused:
             why_not = f"the read before could not be gone on from: {refused}"
-            detection = EveryReadFull(self._make.everything, why_not)
+            without |= {detection.name} if isinstance(refused, ChangesUntold) else set()
+            detection = EveryReadFull(self._make.everything, why_not, without)
             position = yield from self._noticing(detection.finish())
-        for base in self._settings.scopes:
-            if base not in landmarks.identities and base not in shown:
-                # Searched below, it gave no error: the server answers for an entry that the account may not see. Where
-                # rights are given entry by entry, as in 389 by a targetfilter, what is below may be seen all the same.
-                self._interpretation.doubts.insert(0, out_of_sight(self._session.url, base))
+        self._doubt_bases(landmarks, before, shown)
         if digest_of_containers(self._session, self._settings) != containers:
             # Who is in it may have been missed where it was and where it is, and no cookie tells.
             self._interpretation.doubts.insert(0, _MOVED)
@@ -197,9 +215,25 @@ class DirectoryRead:
         yield ReadEnded(
             Completeness.PARTIAL if told else Completeness.COMPLETE,
             told,
-            checkpoint.seal() if known else None,
+            checkpoint.seal() if self._directory else None,
             position=checkpoint.told,
         )
+
+    def _doubt_bases(self, landmarks: Landmarks, before: Mapping[str, str], shown: AbstractSet[str]) -> None:
+        """Doubt bases that cannot be read, though searching below them gave no error: they may be out of sight.
+
+        Where rights are given entry by entry, as in 389 by a targetfilter, what is below may be seen all the same. But
+        of what is below a base that was known before, some may have gone out of sight with it.
+        """
+        doubts, url = self._interpretation.doubts, self._session.url
+        for base in self._settings.scopes:
+            if base in landmarks.known:
+                continue
+            if base not in shown:
+                hidden = nothing_but_its_name if base in landmarks.identities else out_of_sight
+                doubts.insert(0, hidden(url, base))
+            elif base in before:
+                doubts.insert(0, no_longer_seen(url, base))
 
     def _containers(self, landmarks: Landmarks) -> str:
         try:
@@ -211,7 +245,7 @@ class DirectoryRead:
 
     def _unfinished(self, why: str) -> Checkpoint | None:
         """Return what the next read, a full one, has to know of a full read that was not finished."""
-        if self._increment or not all(self._directory.get(base) for base in self._settings.scopes):
+        if self._increment or not self._directory:
             return None
         try:
             standing = self._make.standing()

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from connectors.base import EntriesListed, EntryDeleted, ReadEvent
 from connectors.distinguished_name import is_under, normalise
-from connectors.errors import CheckpointRefused, ReadInterrupted
+from connectors.errors import ChangesUntold, CheckpointRefused, ReadInterrupted
 from connectors.ldap.content_synchronisation import SyncDone
 from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
@@ -136,7 +136,7 @@ class Syncrepl:
     def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: an entry that was moved during the read may have been missed where it was and where it is."""
         if self._untold:
-            raise CheckpointRefused(hidden(self._dialect, self._untold))
+            raise ChangesUntold(hidden(self._dialect, self._untold))
         reached: dict[str, str] = {}
         to_look_for = ToLookFor()
         for base in self._settings.scopes:
@@ -175,7 +175,7 @@ class Syncrepl:
                 reached[base], lists_all[base] = answered.position, answered.lists_all
         if reached != dict(since) and (untold := self._first_untold()):
             # The right to see it may have gone since the full read, and the cookie has gone on without a word.
-            raise CheckpointRefused(hidden(self._dialect, untold))
+            raise ChangesUntold(hidden(self._dialect, untold))
         yield from self._look_for(to_look_for)
         if any(lists_all.values()) and not all(lists_all.values()):
             # Absence below one base proves nothing as long as the entry may have moved to another.

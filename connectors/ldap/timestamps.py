@@ -20,7 +20,7 @@ from ldap3.utils.conv import escape_filter_chars
 
 from connectors.base import ReadEvent
 from connectors.entries import read_anchor
-from connectors.errors import CheckpointRefused, ReadInterrupted
+from connectors.errors import ChangesUntold, CheckpointRefused, ReadInterrupted
 from connectors.ldap.detection import Position, Progress
 from connectors.ldap.found import Found
 from connectors.ldap.interpretation import Interpretation
@@ -46,7 +46,7 @@ class Timestamps:
     """Reads what was modified since the newest timestamp that had been seen when the last read began."""
 
     name = "timestamps"
-    attributes = frozenset({_ATTRIBUTE})
+    attributes = frozenset({"modifyTimestamp"})
 
     def __init__(self, session: Session, settings: LdapSettings, interpretation: Interpretation) -> None:
         self._session = session
@@ -82,7 +82,7 @@ class Timestamps:
     def finish(self) -> Generator[ReadEvent, None, Position]:
         """Catch up: an entry that was moved during the read may have been missed where it was and where it is."""
         if self._newest is None or self._untold:
-            raise CheckpointRefused(_UNTOLD)
+            raise ChangesUntold(_UNTOLD)
         reached = self._reached(self._newest)
         yield from self._modified_since(reached)
         return self._position(reached)
@@ -120,7 +120,7 @@ class Timestamps:
         yield from list_entries(self._session, self._settings, self._interpretation, observer=_EachStamped())
         yield from self._modified_since(newest - timedelta(seconds=self._settings.timestamp_overlap))
         if self._untold:
-            raise CheckpointRefused(_UNTOLD)
+            raise ChangesUntold(_UNTOLD)
         if self._newest is None:
             # The entry with the newest timestamp should have been found again.
             raise CheckpointRefused("nothing is as new as what was read last time")
@@ -154,7 +154,7 @@ class _EachStamped:
     def observe(self, found: Found) -> None:
         """Refuse to go on without it."""
         if not found.attributes.get(_ATTRIBUTE):
-            raise CheckpointRefused(_NO_TIMESTAMP.format(dn=found.dn))
+            raise ChangesUntold(_NO_TIMESTAMP.format(dn=found.dn))
 
 
 def _moment(value: bytes) -> datetime | None:

@@ -11,6 +11,7 @@ from ldap3.core.results import RESULT_CODES
 from connectors.errors import CertificateRejected, CredentialsRefused, SourceError, SourceUnreachable
 from connectors.ldap.settings import DirectoryServer, DirectorySettings
 
+NOTHING_THAT_TELLS = "nothing that tells it from others (entryUUID, nsUniqueId or objectGUID)"
 _INVALID_CREDENTIALS = 49
 # Another server may do better: busy, unavailable, unwillingToPerform.
 _TRY_ANOTHER = frozenset({51, 52, 53})
@@ -91,6 +92,22 @@ def out_of_sight(url: str, base: str) -> str:
     return (
         f"there is no {base} at {url}, or the account may not see it. Correct base_dn, or give the account the right "
         "to read it."
+    )
+
+
+def nothing_but_its_name(url: str, base: str) -> str:
+    """Tell of a base that is there, and shows neither what tells it from others nor anybody below it."""
+    return (
+        f"{base} shows the account at {url} {NOTHING_THAT_TELLS}, and nobody below it can be seen. Give the account "
+        "the right to read it and what is below it, or correct base_dn."
+    )
+
+
+def no_longer_seen(url: str, base: str) -> str:
+    """Tell of a base that could be read before, though somebody below it can be seen."""
+    return (
+        f"{base} at {url} could be read before, and the account may not see it any more, so what is below it may be "
+        "out of sight, too. Give the account that right back; if it is to be so, run rollcall sync --full."
     )
 
 

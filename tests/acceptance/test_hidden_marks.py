@@ -67,21 +67,43 @@ def test_entries_that_hide_their_entry_csn_are_followed_by_timestamps(
     assert report["sources"][0]["extent"] == "incremental"
 
 
-def test_one_of_many_that_hides_its_entry_csn_makes_every_read_full(
+def test_one_of_many_that_hides_its_entry_csn_is_followed_by_timestamps(
     tmp_path: Path, agent: Agent, scim: ScimService
 ) -> None:
-    """Before a full read only a few are looked at."""
+    """Before a full read only a few are looked at, so it takes one to see that syncrepl would leave changes out."""
     late = person_dn("u39")
     with slapd(tmp_path, History.SESSION_LOG, hiding("entryCSN", f'dn.exact="{late}"')) as server:
         begin(agent, scim, server)
         server.modify(f"dn: {group_dn('app-a')}\nchangetype: modify\nadd: member\nmember: {late}\n")
-        agent.sync()
+        joined = agent.sync()["sources"][0]
         server.modify(f"dn: {late}\nchangetype: modify\nreplace: employeeType\nemployeeType: left\n")
-        report = agent.sync()
+        left = agent.sync()["sources"][0]
+        told = " ".join(agent.run("check").out.split())
 
     assert "u39@example.com" not in scim.active()
-    assert report["sources"][0]["extent"] == "full"
-    assert f"may not read entryCSN of {late}" in report["sources"][0]["note"]
+    assert f"may not read entryCSN of {late}" in joined["note"]
+    assert [joined["extent"], left["extent"]] == ["full", "incremental"]
+    assert "changes are found by syncrepl, OpenLDAP, if all show entryCSN as the first people and groups do" in told
+
+
+def test_one_of_many_that_hides_its_entry_csn_and_its_timestamp_makes_every_read_full(
+    tmp_path: Path, agent: Agent, scim: ScimService
+) -> None:
+    late = person_dn("u39")
+    with slapd(tmp_path, History.SESSION_LOG, hiding("entryCSN,modifyTimestamp", f'dn.exact="{late}"')) as server:
+        begin(agent, scim, server)
+        reports = [agent.sync() for _ in range(4)]
+        server.modify(f"dn: {group_dn('app-a')}\nchangetype: modify\nadd: member\nmember: {late}\n")
+        agent.sync()
+        server.modify(f"dn: {late}\nchangetype: modify\nreplace: employeeType\nemployeeType: left\n")
+        agent.sync()
+    server.set_access("")
+    with server:
+        after = [agent.sync() for _ in range(4)]
+
+    assert "u39@example.com" not in scim.active()
+    assert {report["sources"][0]["extent"] for report in reports} == {"full"}
+    assert after[-1]["sources"][0]["extent"] == "incremental"
 
 
 @pytest.mark.parametrize("place", [GROUPS, PEOPLE])

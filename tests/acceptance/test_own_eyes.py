@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.active_directory.dirsync import DirSync
+from connectors.ldap import checkpoint, source
 from tests.acceptance.active_directory_changes import PEOPLE, beginning, record_of_members
 from tests.acceptance.kept_checkpoint import kept
 from tests.acceptance.scripted_domain import domain_play
@@ -23,7 +25,7 @@ from tests.agent_runner import NO_LIMITS, Agent
 from tests.servers.samba import NAMING_CONTEXT, READER_PASSWORD, SambaDomain
 from tests.servers.scim_service import ScimService
 from tests.servers.scripted_active_directory import DIRSYNC, ScriptedActiveDirectory, group_dn, person_dn
-from tests.servers.scripted_ldap import Message, Search, done
+from tests.servers.scripted_ldap import Message, Script, Search, done
 
 SAMBA = [b"Samba Team (https://www.samba.org)"]
 COMPARED = "281416c0-1968-11d0-a28f-00aa003049e2"  # replPropertyMetaData, by its schemaIDGUID (MS-ADA3)
@@ -43,14 +45,31 @@ def without_the_right(search: Search, honest: list[Message]) -> list[Message]:
     return [done(NO_RIGHT)] if DIRSYNC in search.controls and flags_of(search) != OWN_EYES else honest
 
 
-def scripted(**of_root: list[bytes]) -> ScriptedActiveDirectory:
+def scripted(people: int = 8, **of_root: list[bytes]) -> ScriptedActiveDirectory:
     """Whose people show everything, replPropertyMetaData included."""
-    domain = ScriptedActiveDirectory(8)
+    domain = ScriptedActiveDirectory(people)
     for held in domain.entries.values():
         held["replpropertymetadata"] = [b"\x01"]
     domain.root |= of_root
     domain.script = without_the_right
     return domain
+
+
+def with_the_right(people: int) -> ScriptedActiveDirectory:
+    """Samba, where the account may replicate directory changes."""
+    domain = scripted(people, vendorname=SAMBA)
+    domain.script = lambda _search, honest: honest
+    return domain
+
+
+def silent_about(dn: str) -> Script:
+    """As Samba's DirSync is about an entry that hides what it compares."""
+
+    def script(search: Search, honest: list[Message]) -> list[Message]:
+        reports = DIRSYNC in search.controls
+        return [message for message in honest if not (reports and dn.encode() in message.operation)]
+
+    return script
 
 
 def strategy(agent: Agent) -> str:
@@ -92,6 +111,59 @@ def test_a_position_of_before_is_refused_and_everything_read(scim: ScimService, 
         assert "without that right only a controller of Windows" in str(report.sources[0]["note"])
         assert strategy(agent) == "uSNChanged"
         assert play.equal()
+
+
+def test_one_of_many_that_hides_what_samba_compares_is_followed_by_number(scim: ScimService, agent: Agent) -> None:
+    """Whether or not the account may replicate changes; and before a full read only a few are looked at."""
+    late = person_dn("u25")
+    domain = with_the_right(30)
+    del domain.entries[late]["replpropertymetadata"]
+    with domain_play(agent, scim, domain) as play:
+        second = play.cycle()
+        domain.modify(late, useraccountcontrol=[b"514"])
+        third = play.cycle(silent_about(late))
+
+        assert f"{late} does not show its replPropertyMetaData" in str(second.sources[0]["note"])
+        assert strategy(agent) == "uSNChanged"
+        assert [report.sources[0]["extent"] for report in (second, third)] == ["full", "incremental"]
+        assert "u25@example.com" not in scim.active()
+
+
+def test_whoever_begins_to_hide_what_samba_compares_is_not_missed(scim: ScimService, agent: Agent) -> None:
+    """Tombstones are shown, so that nobody is listed; DirSync answers with success, and without the one who hides."""
+    leaver = person_dn("u3")
+    with domain_play(agent, scim, with_the_right(8)) as play:
+        assert strategy(agent) == "DirSync"
+        del play.directory.entries[leaver]["replpropertymetadata"]
+        play.directory.modify(leaver, useraccountcontrol=[b"514"])
+        play.directory.modify(person_dn("u5"), sn=[b"Later"])
+        report = play.cycle(silent_about(leaver))
+
+        assert report.exit_code == 0
+        assert f"{leaver} does not show the account its replPropertyMetaData" in str(report.sources[0]["note"])
+        assert "u3@example.com" not in scim.active()
+
+
+def test_what_an_earlier_version_has_missed_is_found_with_the_first_cycle(
+    scim: ScimService, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asked no entry beyond the first few for what Samba compares, and nothing has changed since."""
+    leaver = person_dn("u25")
+    domain = with_the_right(30)
+    del domain.entries[leaver]["replpropertymetadata"]
+    with monkeypatch.context() as earlier:
+        for module in (checkpoint, source):
+            earlier.setattr(module, "FORMAT", 3)
+        earlier.setattr(DirSync, "needed", ())
+        with domain_play(agent, scim, domain) as play:
+            domain.modify(leaver, useraccountcontrol=[b"514"])
+            play.cycle(silent_about(leaver))
+            assert "u25@example.com" in scim.active()
+            earlier.undo()
+            report = play.cycle(silent_about(leaver))
+
+            assert report.sources[0]["extent"] == "full"
+            assert "u25@example.com" not in scim.active()
 
 
 @pytest.mark.parametrize("right", [True, False], ids=["with the right to replicate", "without it"])
