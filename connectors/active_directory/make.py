@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from connectors.active_directory.dirsync import DirSync
@@ -84,13 +83,11 @@ class ActiveDirectoryMake:
         """Compare the objectGUID. Of groups only those that show a member: more is not asked about them."""
         return f"(&{any_of(anchors)}(|(!(objectClass=group))({MEMBER}=*)))"
 
-    def begin_detection(self, passed_over: AbstractSet[str] = frozenset()) -> tuple[ChangeDetection, str]:
+    def begin_detection(self, passed_over: str = "") -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best that the account may use."""
-        why_not: list[str] = []
-        for source in self._sources():
-            if self._settings.changes == "auto" and source.name in passed_over:
-                why_not.append(f"{why_passed_over(source.name)}.")
-                continue
+        sources = sorted(self._sources(), key=lambda source: source.name == passed_over)
+        why_not = [f"{why_passed_over(passed_over)}."] if sources and sources[-1].name == passed_over else []
+        for source in sources:
             detection = self._increments(source)
             try:
                 detection.begin()
@@ -98,8 +95,7 @@ class ActiveDirectoryMake:
                 why_not.append(f"{source.name} does not work here: {error}")
             else:
                 return detection, " ".join(why_not)
-        why = " ".join([*why_not, "So every read is full."] if why_not else why_not)
-        return EveryReadFull(self.everything, why), why
+        return EveryReadFull(self.everything), " ".join([*why_not, "So every read is full."] if why_not else why_not)
 
     def detection_named(self, name: str) -> ChangeDetection | None:
         """Make it, unless the settings ask for another now."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 
 from ldap3.utils.conv import escape_filter_chars
 
@@ -67,7 +66,7 @@ class LdapMake:
         any_of_them = (f"({self._settings.anchor}={escape_filter_chars(anchor)})" for anchor in anchors)
         return f"(|{''.join(any_of_them)})"
 
-    def begin_detection(self, passed_over: AbstractSet[str] = frozenset()) -> tuple[ChangeDetection, str]:
+    def begin_detection(self, passed_over: str = "") -> tuple[ChangeDetection, str]:
         """Take what the settings ask for, or the best the server proves it can do."""
         settings = self._settings
         if settings.changes == "full":
@@ -76,9 +75,11 @@ class LdapMake:
         if settings.changes == "timestamps":
             return self._begun(timestamps, "")
         dialect, why_not = _dialect_of(self._session, settings)
-        if dialect is not None and settings.changes == "auto" and syncrepl_name(dialect) in passed_over:
-            why_not = why_passed_over(syncrepl_name(dialect))
-        elif dialect is not None:
+        if dialect is not None and settings.changes == "auto" and syncrepl_name(dialect) == passed_over:
+            instead = self._begun(timestamps, why_passed_over(passed_over))
+            if instead[0] is timestamps:
+                return instead
+        if dialect is not None:
             syncrepl = Syncrepl(self._session, settings, self._interpretation, dialect)
             try:
                 syncrepl.begin()
@@ -88,9 +89,6 @@ class LdapMake:
                 return syncrepl, ""
         if settings.changes == "syncrepl":
             return EveryReadFull(self.everything), f"syncrepl does not work here, so every read is full: {why_not}"
-        if timestamps.name in passed_over:
-            why = why_passed_over(timestamps.name)
-            return EveryReadFull(self.everything, why), why
         return self._begun(timestamps, why_not)
 
     def _begun(self, timestamps: Timestamps, why_no_better: str) -> tuple[ChangeDetection, str]:

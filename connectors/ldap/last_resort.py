@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from collections.abc import Set as AbstractSet
 
 from connectors.base import EntriesListed, ReadEvent
 from connectors.errors import CheckpointRefused
@@ -12,14 +11,13 @@ from connectors.ldap.found import Found
 from connectors.ldap.landmarks import Landmarks
 
 WHY, _PASSED_OVER = "why", "passed over"
-_NEXT = "; "
 
 
 class EveryReadFull:
     """Its checkpoint remembers which directory was read, so that another one is noticed, and why nothing tells.
 
     everything:   lists the anchors of all entries below all bases
-    passed_over:  the change detections by which changes would be missed, so that the next read begins with another
+    passed_over:  the change detection by which changes would be missed, so that the next read begins with another
     """
 
     name = "full"
@@ -29,10 +27,10 @@ class EveryReadFull:
         self,
         everything: Callable[[], Iterator[EntriesListed]],
         why: str = "",
-        passed_over: AbstractSet[str] = frozenset(),
+        passed_over: str = "",
     ) -> None:
         self._everything = everything
-        self._position = {WHY: why} | ({_PASSED_OVER: _NEXT.join(sorted(passed_over))} if passed_over else {})
+        self._position = {WHY: why} | ({_PASSED_OVER: passed_over} if passed_over else {})
 
     def begin(self) -> None:
         """There is nothing to note."""
@@ -52,11 +50,11 @@ class EveryReadFull:
         raise CheckpointRefused(since.get(WHY, ""))
 
 
-def passed_over(since: Position) -> frozenset[str]:
-    """Return the change detections that a position names so, whatever made it."""
-    return frozenset(filter(None, since.get(_PASSED_OVER, "").split(_NEXT)))
+def passed_over(since: Position) -> str:
+    """Return the change detection that a position names so, whatever made it; empty when there is none."""
+    return since.get(_PASSED_OVER, "")
 
 
 def why_passed_over(name: str) -> str:
-    """Tell why a read does not begin with this change detection."""
-    return f"some entries hide from the account what {name} goes by"
+    """Tell why a read begins with another change detection than this one."""
+    return f"{name} would miss changes of some entries"

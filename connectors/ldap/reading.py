@@ -76,10 +76,10 @@ class Make(Observer, Protocol):
     def filter_for(self, anchors: Sequence[str]) -> str:
         """Return the filter that finds these entries, as far as they may have become readable."""
 
-    def begin_detection(self, passed_over: AbstractSet[str] = frozenset()) -> tuple[ChangeDetection, str]:
+    def begin_detection(self, passed_over: str = "") -> tuple[ChangeDetection, str]:
         """Choose a change detection and let it begin; a word on why it is no better one. Raises ReadInterrupted.
 
-        passed_over: those not to be taken as long as the settings leave the choice
+        passed_over: the one to be taken last, where the settings leave the choice
         """
 
     def detection_named(self, name: str) -> ChangeDetection | None:
@@ -121,7 +121,7 @@ class DirectoryRead:
 
     def _read(self, past: LdapCheckpoint | None, *, full: bool) -> Iterator[ReadEvent]:
         landmarks = self._make.landmarks(past, full=full)
-        note, without = "", passed_over(past.position) if past is not None else frozenset()
+        note, last = "", passed_over(past.position) if past is not None else ""
         if past is not None and not landmarks.contradict(past.directory):
             detection = None if full or landmarks.missing else self._make.detection_named(past.strategy)
             try:
@@ -135,12 +135,12 @@ class DirectoryRead:
                     yield ReadEnded(Completeness.FAILED, an_older_directory(self._session.url, self._settings))
                     return
                 note = str(refused)
-                without |= {past.strategy} if isinstance(refused, ChangesUntold) else set()
+                last = past.strategy if isinstance(refused, ChangesUntold) else last
                 landmarks = self._make.bases()
         if past is not None and landmarks.contradict(past.directory):
             yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
             return
-        yield from self._full(past, landmarks, note, without)
+        yield from self._full(past, landmarks, note, last)
 
     def _refuse_what_is_older(self, past: LdapCheckpoint, landmarks: Landmarks) -> None:
         if self._make.behind(past, landmarks):
@@ -181,14 +181,12 @@ class DirectoryRead:
                         self._make.observe(found)
                         yield self._noticed(self._interpretation.event(found))
 
-    def _full(
-        self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str, without: frozenset[str]
-    ) -> Iterator[ReadEvent]:
+    def _full(self, past: LdapCheckpoint | None, landmarks: Landmarks, note: str, last: str) -> Iterator[ReadEvent]:
         self._increment = False
         before = past.directory if past is not None else {}
         self._directory = {**before, **landmarks.known}
         every_time: tuple[ChangeDetection, str] = EveryReadFull(self._make.everything), UNKNOWN
-        detection, why_not = self._make.begin_detection(without) if landmarks.all_known() else every_time
+        detection, why_not = self._make.begin_detection(last) if landmarks.all_known() else every_time
         yield ReadStarted(Extent.FULL, self._session.url, note or why_not)
         containers = self._containers(landmarks)
         shown: set[str] = set()
@@ -198,8 +196,8 @@ class DirectoryRead:
             position = yield from self._noticing(detection.finish())
         except CheckpointRefused as refused:
             why_not = f"the read before could not be gone on from: {refused}"
-            without |= {detection.name} if isinstance(refused, ChangesUntold) else set()
-            detection = EveryReadFull(self._make.everything, why_not, without)
+            untold = detection.name if isinstance(refused, ChangesUntold) else ""
+            detection = EveryReadFull(self._make.everything, why_not, untold)
             position = yield from self._noticing(detection.finish())
         self._doubt_bases(landmarks, before, shown)
         if digest_of_containers(self._session, self._settings) != containers:
