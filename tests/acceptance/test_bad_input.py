@@ -289,8 +289,11 @@ def test_an_environment_variable_that_cannot_be_understood_is_named_and_not_show
     assert len(done.err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["rollcall.lock", "audit.jsonl"])
-def test_a_file_beside_the_state_that_may_not_be_written_is_told(synced: Agent, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("rollcall.lock", "Run as the service account"), ("audit.jsonl", "Put the file there again as it was")],
+)
+def test_a_file_beside_the_state_that_cannot_be_opened_is_told(synced: Agent, name: str, remedy: str) -> None:
     (synced.state / name).unlink()
     (synced.state / name).mkdir()
     synced.ldif.write_text(people(4) + group("app-all", *uids(4)))
@@ -299,7 +302,7 @@ def test_a_file_beside_the_state_that_may_not_be_written_is_told(synced: Agent, 
 
     assert done.code == 2
     assert f"{synced.state / name} cannot be opened" in done.err
-    assert "Run as the service account" in done.err
+    assert remedy in done.err
 
 
 def test_a_state_that_may_not_be_read_is_told_by_plan(synced: Agent) -> None:
