@@ -86,7 +86,7 @@ def test_a_defect_is_told_too_without_its_words(ready: Agent, monkeypatch: pytes
     def broken(_directory: Path) -> None:
         raise ValueError("a token perhaps")
 
-    monkeypatch.setattr("agent.restored_state.last_cycle_of", broken)
+    monkeypatch.setattr("agent.restored_state.last_record_of", broken)
     state = open_state(ready.state)
     with pytest.raises(ValueError, match="a token"):
         run_cycle(connect(ready.configuration), state)
