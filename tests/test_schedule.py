@@ -9,8 +9,6 @@ import pytest
 from agent.errors import UsageProblem
 from agent.schedule import Trigger, due_after
 from agent.settings import ScheduleSettings
-from tests.agent_runner import Agent
-from tests.servers.scim_service import ScimService
 
 
 def test_by_a_cron_line_the_next_cycle_may_be_due_days_later() -> None:
@@ -51,17 +49,3 @@ def test_jitter_may_put_the_next_cycle_off() -> None:
 def test_a_line_that_is_none_is_refused_with_what_to_write(line: str) -> None:
     with pytest.raises(UsageProblem, match=r"is not a cron line .* Write five fields, like "):
         Trigger(ScheduleSettings(cron=line))
-
-
-@pytest.mark.parametrize("line", ["0 6 31 2,4,6 *", "0 0 30 2 *"])
-def test_a_line_that_never_comes_to_pass_is_refused_with_what_to_correct(
-    agent: Agent, scim: ScimService, line: str
-) -> None:
-    agent.configure(scim, schedule={"cron": line})
-
-    for command in ("run", "check", "sync"):
-        done = agent.run(command)
-
-        assert done.code == 2
-        assert f'agent.toml: schedule.cron: "{line}" names no day that ever comes' in done.err
-        assert "Correct the day and the month" in done.err
