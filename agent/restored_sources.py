@@ -21,7 +21,6 @@ from agent.state.database import batched
 from agent.state.facts import fact_of, write_fact
 from agent.state.tables import (
     create_attempt,
-    desired_group,
     entry,
     former_account,
     former_member,
@@ -114,7 +113,10 @@ def _to_judge(connection: Connection) -> list[int]:
 
 
 def _is_read_under_another_name(connection: Connection, of: str, configured: Collection[str]) -> bool:
-    """Tell whether some of a former source is read elsewhere, and no selected group of it is left that is not."""
+    """Tell whether some of a former source is read elsewhere, and no group of it is left that is not.
+
+    A part of it may be read elsewhere, and somebody in a nested group of the rest have access all the same.
+    """
     again = entry.alias("again")
     found = exists().where(
         entry.c.source == of,
@@ -127,7 +129,6 @@ def _is_read_under_another_name(connection: Connection, of: str, configured: Col
         entry.c.source == of,
         entry.c.present,
         entry.c.kind == EntryKind.GROUP.value,
-        exists().where(desired_group.c.entry_id == entry.c.id),
     )
     return bool(connection.execute(select(found)).scalar()) and connection.execute(groups.limit(1)).first() is None
 

@@ -266,6 +266,6 @@ def _date(value: str | None) -> datetime | None:
     """Read a date of HTTP (RFC 9110, 5.6.7)."""
     try:
         when = parsedate_to_datetime(value or "")
-    except ValueError:
+    except (ValueError, OverflowError):  # a year that no calendar has
         return None
     return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -136,7 +136,8 @@ class DirectoryRead:
                     return
                 note = str(refused)
                 last = past.strategy if isinstance(refused, ChangesUntold) else last
-                landmarks = self._make.bases()
+        if not full:
+            landmarks = self._make.bases()  # an increment may not have looked at them
         if past is not None and landmarks.contradict(past.directory):
             yield ReadEnded(Completeness.FAILED, another_directory(self._session.url, self._settings))
             return

@@ -253,3 +253,27 @@ def test_a_base_of_a_domain_that_is_hidden_when_only_a_full_read_can_tell_what_c
         assert "without that right only a controller of Windows" in str(report.sources[0]["note"])
         assert report.exit_code == 4
         assert play.standing() == before
+
+
+@pytest.mark.parametrize("changes", ["usn", "full"])
+def test_a_base_of_a_domain_that_another_account_does_not_see_keeps_everybody_though_changes_are_found_otherwise(
+    scim: ScimService, agent: Agent, changes: str
+) -> None:
+    """The account may not use DirSync, so the administrator asks for another way, and nothing has changed since."""
+
+    def hiding_the_base(search: Search, honest: list[Message]) -> list[Message]:
+        return honest if search.base != ELSEWHERE else [message for message in honest if not message.is_entry]
+
+    domain, partner = scripted(), f"CN=x1,{ELSEWHERE}"
+    domain.add(partner, account("x1", replpropertymetadata=[b"\x01"]))
+    domain.join(account_group("app-all"), partner)
+    with domain_play(agent, scim, domain, base_dn=[UNIT, GROUPS, ELSEWHERE]) as play:
+        before = play.standing()
+        domain.unseen.add(partner)
+        agent.sources[0]["changes"] = changes
+        agent.write()
+        report = play.cycle(hiding_the_base)
+
+        assert "x1@example.com" in before[1]
+        assert (report.exit_code, report.sources[0]["completeness"]) == (4, "partial")
+        assert play.standing() == before

@@ -80,6 +80,13 @@ def test_retry_after_may_be_a_date(state: State, scim: ScimService) -> None:
     assert time.monotonic() - began > 1.5
 
 
+def test_a_date_that_no_calendar_has_is_none(state: State, scim: ScimService) -> None:
+    absurd = "Mon, 30 Nov 99999999999999 20:46:00 GMT"
+    scim.faults.append(Fault(lambda r: r.method == "POST", status=503, headers={"Retry-After": absurd}))
+
+    assert push(state, service_of(scim), {Phase.USERS: [create(1)]}).done == {"create user": 1}
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_token_stops_the_whole_push_at_once(state: State, scim: ScimService, status: int) -> None:
     scim.faults.append(Fault(lambda _r: True, times=1000, status=status))
