@@ -79,9 +79,10 @@ def everything_was_read(
         groups = any(row.kind == EntryKind.GROUP.value for row in of_it)
         gone_on = of == CATALOGUE or (not groups and _is_read_under_another_name(connection, of, configured))
         left += [row for row in of_it if not gone_on or (is_unread(row) and is_listed(connection, row.id))]
+    held = entries_with_objects(connection)
     _let_go_of(connection, left)
     write_fact(connection, _TO_JUDGE, "")
-    write_fact(connection, LEFT_ALONE, _about(left))
+    write_fact(connection, LEFT_ALONE, _about([row for row in left if row.id in held]))
 
 
 def _read_by_nobody(connection: Connection, numbers: Sequence[int], configured: Collection[str]) -> list[_Row]:
@@ -161,8 +162,8 @@ def _about(left: Collection[_Row]) -> str:
     number = "1 user or group" if len(left) == 1 else f"{len(left)} users and groups"
     sources = " and ".join(sorted({f"source {row.source}" for row in left}))
     sentence = (
-        f"Left as it stands upstream: {number} made since the back-up for entries of {sources}, which is not read any "
-        "more. Look there for accounts of people who have left; nothing takes those away."
+        f"Left as it stands upstream: {number} made for entries of {sources}, which is not read any more since the "
+        "back-up. Look there for accounts of people who have left; nothing takes those away."
     )
     log.warning("left as it stands upstream", made_for=sources, number=len(left))
     return sentence

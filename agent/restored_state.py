@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection, select
 
+from agent.directory.unread import forget_content
 from agent.errors import StateProblem
 from agent.observe.audit_tail import LaterRecords, last_record_of, records_after
 from agent.restored_sources import entries_with_objects, judge_later
@@ -133,7 +134,7 @@ def take_up_what_was_made(
         standing = only_of_today(connection, standing, here)
     held = entries_with_objects(connection)
     taken = take_up(connection, standing, service.address_of, sources, newer=later.after is not None)
-    judge_later(connection, {*taken} - held, sources)
+    judge_later(connection, ({*taken} - held) | forget_content(connection, sources), sources)
     if taken:
         log.warning("taken up from the audit trail", made_since_the_backup=len(taken))
 

@@ -9,8 +9,9 @@ import contextlib
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, select
+from sqlalchemy import Connection, Row, exists, insert, select, update
 
+from agent.directory.marks import mark
 from agent.directory.second_hand import CATALOGUE
 from agent.state.tables import entry, membership, name, source
 from connectors.base import Completeness, EntryKind, NameKind
@@ -52,6 +53,21 @@ def enter_unread(
             read = {"read_number": 0, "completeness": Completeness.FAILED.value}
             connection.execute(insert(source).values(name=of, **read))
     return number
+
+
+def forget_content(connection: Connection, configured: Collection[str]) -> set[int]:
+    """Let what is known of sources that are not read count for nothing, until they are. Returns the entries.
+
+    Of a restored state it is as old as the back-up: who has left since would be let in again by it, and who has come
+    taken out. Whom the global catalogue knows is asked for again.
+    """
+    of_others = (entry.c.present, entry.c.source.not_in([*configured, CATALOGUE]))
+    numbers = set(connection.execute(select(entry.c.id).where(*of_others)).scalars())
+    forgotten = {"digest": _UNREAD, "attributes": _NO_ATTRIBUTES, "content_read": 0}
+    unknown = {"members_complete": False, "active": True}
+    connection.execute(update(entry).where(*of_others).values(**forgotten, **unknown))
+    mark(connection, sorted(numbers), references_too=True)
+    return numbers
 
 
 def is_unread(row: Row[tuple[Any, ...]]) -> bool:

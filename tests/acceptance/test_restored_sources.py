@@ -130,7 +130,7 @@ def test_what_is_left_alone_is_told_until_everything_has_been_looked_at(agent: A
     reports += [agent.sync() for _ in range(2)]
 
     for report in reports:
-        assert any("2 users and groups made since the back-up" in notice for notice in report["notices"])
+        assert any("2 users and groups made for entries" in notice for notice in report["notices"])
     agent.sync("--full")
     assert agent.sync()["notices"] == []
 
