@@ -1,4 +1,4 @@
-"""What an older state has taken up from the audit trail of sources that are not read any more.
+"""What an older state knows, or has taken up from the audit trail, of sources that are not read any more.
 
 A source that got another name is the same directory: whoever of it is there is read under that name, and whoever is
 not has left. Of a source that was taken out of the settings nobody has left, and what stands upstream stays as it is.
@@ -47,7 +47,7 @@ def entries_with_objects(connection: Connection) -> set[int]:
 
 
 def judge_later(connection: Connection, numbers: Collection[int], configured: Collection[str]) -> None:
-    """Remember those of some entries whose source is not configured: something was taken up for them."""
+    """Remember those of some entries whose source is not configured: nothing newer than the back-up tells of them."""
     unread = {
         number
         for some in batched(sorted(numbers), _BATCH)

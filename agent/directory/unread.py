@@ -1,6 +1,7 @@
-"""Entries of which nothing is known but that they were there: a state that was restored has them from the audit trail.
+"""Entries of which nothing counts but that they were there, as a state that was restored knows them.
 
-The next read of their source brings the rest, or tells that they are gone.
+From the audit trail, or of a source that is not read any more. The next read of their source brings the rest, or tells
+that they are gone.
 """
 
 from __future__ import annotations
