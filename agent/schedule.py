@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -69,20 +69,32 @@ def _next(schedule: ScheduleSettings, moment: datetime) -> datetime:
 def _next_by_cron(line: str, moment: datetime) -> datetime:
     """Return the first time that a line names after a moment of UTC, in UTC."""
     # APScheduler counts on in the time zone of what it is given: in a local one it would lose which of two equal hours
-    # it is in.
-    found: datetime | None = _cron(line).get_next_fire_time(None, moment + timedelta(microseconds=1))
+    # it is in. In UTC it loses the midnight after a night whose clocks were put forward, and the wall clock has it.
+    trigger = _cron(line)
+    found: datetime | None = trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
     if found is None:
         raise UsageProblem(
             f'schedule.cron: "{line}" names no day that ever comes, so no cycle would run. Correct the day and the '
             "month, or write * for them."
         )
-    return found.astimezone(UTC)
+    by_wall_clock = _by_wall_clock(line, moment, trigger.timezone)
+    return min(found.astimezone(UTC), by_wall_clock) if by_wall_clock > moment else found.astimezone(UTC)
 
 
-def _cron(line: str) -> CronTrigger:
+def _by_wall_clock(line: str, moment: datetime, local: tzinfo) -> datetime:
+    """Return the first time after a moment that a line names, by a clock that is never put forward or back.
+
+    In the hour that comes twice that may be an earlier time than the moment.
+    """
+    wall = moment.astimezone(local).replace(tzinfo=UTC, fold=0) + timedelta(microseconds=1)
+    found: datetime = _cron(line, UTC).get_next_fire_time(None, wall)
+    return found.replace(tzinfo=local).astimezone(UTC)
+
+
+def _cron(line: str, timezone: tzinfo | None = None) -> CronTrigger:
     *fields, days = line.split() or [""]
     try:
-        return CronTrigger.from_crontab(" ".join([*fields, ",".join(map(_by_name, days.split(",")))]))
+        return CronTrigger.from_crontab(" ".join([*fields, ",".join(map(_by_name, days.split(",")))]), timezone)
     except ValueError as error:
         raise UsageProblem(
             f'schedule.cron: "{line}" is not a cron line ({error}). Write five fields, like "*/15 6-20 * * 1-5".'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger
@@ -77,3 +78,12 @@ def test_who_was_suspended_over_the_night_begins_no_cycle_for_each_that_was_miss
     now = AUTUMN + timedelta(days=10)
 
     assert Trigger(schedule).get_next_fire_time(AUTUMN, now) == now + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "America/Santiago"])
+@pytest.mark.parametrize("line", ["0 0 * * *", "30 0 * * *", "30 2 * * *"])
+def test_no_night_of_a_year_is_left_out(line: str, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    cycles = begun(ScheduleSettings(cron=line), datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+
+    assert max(later - earlier for earlier, later in pairwise(cycles)) <= timedelta(hours=25)
