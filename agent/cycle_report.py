@@ -68,7 +68,8 @@ class CycleReport:
 
 def begin_cycle(state: State, cycle_id: str, started: datetime) -> None:
     """Set down that a cycle has begun, so that the state knows of whatever that cycle does."""
-    row = {"id": cycle_id, "started_at": started, "ended_at": None, "exit_code": None, "seconds": None, "report": ""}
+    unknown = dict.fromkeys(("ended_at", "exit_code", "seconds"))
+    row = {"id": cycle_id, "started_at": started, **unknown, "report": "", "records": 0}
     with state.write() as connection:
         _let_none_be_later(connection, started)
         upsert(connection, cycle, [row])

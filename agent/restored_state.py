@@ -55,13 +55,13 @@ def was_restored(state: State, directory: Path) -> bool:
 
 
 def is_older(state: State, directory: Path) -> bool:
-    """Tell whether the audit trail in `directory` ends with a cycle of which the state knows nothing.
+    """Tell whether the audit trail in `directory` ends with a cycle of which the state knows nothing, or not all.
 
     Then the ledger does not hold what that cycle did. Raises StateProblem where the trail cannot be read.
     """
     with _readable(directory), state.read() as connection:
         last = last_record_of(directory)
-        if last is None or _is_seen(connection, last):
+        if last is None or _is_seen(connection, directory, last):
             return False
         if _is_before_the_state(connection, last) and _later(connection, directory, _is_known).after is None:
             return False
@@ -69,9 +69,21 @@ def is_older(state: State, directory: Path) -> bool:
     return True
 
 
-def _is_seen(connection: Connection, last: Record) -> bool:
+def _is_seen(connection: Connection, directory: Path, last: Record) -> bool:
     cycle_id = str(last["cycle_id"])
-    return fact_of(connection, _SEEN_END) == cycle_id or _is_own(connection, cycle_id)
+    if cycle_id in {fact_of(connection, _SEEN_END), fact_of(connection, KNOWN_END)}:
+        return True
+    known = connection.execute(select(cycle.c.ended_at, cycle.c.records).where(cycle.c.id == cycle_id)).first()
+    if known is None or known.ended_at is not None or known.records is None:
+        return known is not None
+    # It was ended in the middle, or the back-up was made there: the records of a cycle are counted in the state first.
+    later = _later(connection, directory, _has_ended)
+    return all(_number(record) <= known.records for record in later if record.get("cycle_id") == cycle_id)
+
+
+def _number(record: Record) -> int:
+    number = record.get("number")
+    return number if isinstance(number, int) else 0
 
 
 def _is_before_the_state(connection: Connection, last: Record) -> bool:

@@ -23,7 +23,7 @@ from agent.observe.audit_search import records_of
 from agent.plan.operations import Operation
 from agent.settings import AuditSettings
 from agent.state.database import State
-from agent.state.tables import pending_write
+from agent.state.tables import cycle, pending_write
 from agent.state.vouched import vouched_time
 from agent.upstream.push import Outcome
 
@@ -96,9 +96,12 @@ class AuditTrail:
             transaction.execute(insert(pending_write).values(**row, record=_line(record).decode()))
         self._begun[id(operation)] = _Begun(operation, record)
 
-    def _describe(self, reader: Connection, operation: Operation) -> Record:
+    def _describe(self, transaction: Connection, operation: Operation) -> Record:
         self._number += 1
-        return begun(reader, self._background, operation, self._number)
+        # A state in which fewer are noted than the trail has is a back-up that was made in the middle of the cycle.
+        of_cycle = update(cycle).where(cycle.c.id == self._background.cycle_id)
+        transaction.execute(of_cycle.values(records=self._number))
+        return begun(transaction, self._background, operation, self._number)
 
 
 def recover(state: State, directory: Path, settings: AuditSettings) -> None:

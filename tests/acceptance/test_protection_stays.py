@@ -160,7 +160,8 @@ def test_an_upgrade_keeps_the_protection_of_who_has_moved(agent: Agent, scim: Sc
     cycle(agent, LEFT)
     with sqlite3.connect(agent.state / "rollcall.sqlite3") as connection:
         connection.executescript(
-            "alter table create_attempt drop column name; drop table guarded_entry; "
+            "alter table cycle drop column records; alter table create_attempt drop column name; "
+            "drop table guarded_entry; "
             "update alembic_version set version_num = '0008';"
         )
         connection.execute("update fact set value = 'of the older version' where name like '%fingerprint'")

@@ -32,6 +32,7 @@ def as_the_version_before_made_it(directory: Path) -> None:
     """Without a name: schema 0010."""
     connection = sqlite3.connect(directory / "rollcall.sqlite3")
     connection.execute("delete from fact where name = 'name of this installation'")
+    connection.execute("alter table cycle drop column records")
     connection.execute("update alembic_version set version_num = '0010'")
     connection.commit()
     connection.execute("pragma wal_checkpoint(truncate)")

@@ -15,6 +15,7 @@ cycle = Table(
     Column("exit_code", Integer),
     Column("seconds", Float),
     Column("report", Text, nullable=False),  # JSON, as `rollcall sync --json` prints it
+    Column("records", Integer),  # of the audit trail that it has begun; null: not known
     Index(None, "started_at"),
 )
 
