@@ -43,9 +43,9 @@ servers: ## install the Debian packages of the real servers the tests need
 test: servers $(VENV)/kerberos ## every test but the slow proofs, against real servers
 	$(BIN)/python -m pytest -m "not slow_proof" --ignore=tests/installed --numprocesses=auto --dist=worksteal --durations=15
 
-test-linux-service: setup ## the deb and the rpm, installed below a real systemd in a container (as root)
+test-linux-service: setup ## the deb and the rpm below a real systemd in a container (as root); RELEASE=trixie: another Debian
 	packaging/install-test-servers --packages
-	$(BIN)/python -m pytest tests/installed $(ON_WINDOWS:%=--ignore=%) --numprocesses=2 --durations=10
+	RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/installed $(ON_WINDOWS:%=--ignore=%) --numprocesses=2 --durations=10
 
 ON_WINDOWS := tests/installed/test_msi.py tests/installed/test_units_on_windows.py tests/installed/test_windows_service.py
 test-windows-service: setup ## the MSI, installed below Wine, and single parts run by a Windows Python there

@@ -21,7 +21,7 @@ from typing import Any
 from staging import ROOT, Target, copy, epoch, install_dependencies, install_own, run, version_of_this
 
 HERE = ROOT / "packaging"
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # By Debian's name of the architecture: what pip and rpm call it. manylinux_2_28: RHEL 8 and everything that is newer.
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")

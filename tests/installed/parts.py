@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "build" / "installed"
 OLDER = "0.0.9"  # the same program under the number of an older one
 _INSIDE = ("systemd", "systemd-sysv", "dbus", "python3", "libnss-systemd", "procps", "rpm", "rpm2cpio", "cpio")
+# Another Debian than this machine's, with another Python: make test-linux-service RELEASE=trixie
+_ANOTHER = os.environ.get("RELEASE", "")
 _SOURCES = ("agent", "connectors", "packaging", "pyproject.toml", "uv.lock", "README.md")
 
 
@@ -46,7 +48,7 @@ def alone(name: str) -> Iterator[Path]:
 @functools.cache
 def packages() -> Packages:
     """Build the packages, unless it was done for this tree."""
-    with alone(f"packages-{_fingerprint()}") as directory:
+    with alone(f"packages-{_python()}-{_fingerprint()}") as directory:
         if not (directory / "done").exists():
             for version in (OLDER, ""):
                 build(directory, *(["--version", version] if version else []))
@@ -102,23 +104,33 @@ def windows_test_tools() -> Path:
 def build(directory: Path, *arguments: str) -> None:
     """Build a deb and an rpm for the Python of the container."""
     subprocess.run(
-        [sys.executable, "packaging/build_linux.py", "--output", str(directory), "--python", "3.11", *arguments],
+        [sys.executable, "packaging/build_linux.py", "--output", str(directory), "--python", _python(), *arguments],
         cwd=ROOT, check=True, capture_output=True, env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"},
     )  # fmt: skip
 
 
 def debian() -> Path:
     """Return the root file system of a small Debian, with the same packages as this machine's."""
-    with alone("debian") as directory:
+    release = _ANOTHER or _codename()
+    with alone(f"debian-{release}") as directory:
         root = directory / "root"
         if not (directory / "done").exists():
+            # A mirror may keep what is not released for longer than that says it is valid.
+            where = [] if _ANOTHER else _sources()
+            how = ["--aptopt=Acquire::Check-Valid-Until false"] if _ANOTHER else []
             subprocess.run(
                 ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_INSIDE)}",
-                 "--skip=cleanup/apt,cleanup/reproducible", _codename(), str(root), *_sources()],
+                 "--skip=cleanup/apt,cleanup/reproducible", *how, release, str(root), *where],
                 check=True,
             )  # fmt: skip
             (directory / "done").touch()
         return root
+
+
+def _python() -> str:
+    """Return the version of the Python that this Debian has."""
+    found = sorted(debian().glob("usr/bin/python3.[0-9]*"))
+    return found[-1].name.removeprefix("python")
 
 
 def _codename() -> str:
