@@ -15,10 +15,10 @@ from agent.directory.mirror import SourceOutcome
 from agent.errors import UsageProblem
 from agent.explanation.who import Match, matches, readable
 from agent.observe.progress import Progress
-from agent.plan.difference import Retry
 from agent.plan.guard import Verdict
 from agent.plan.plan import draw_up
 from agent.plan.settled import settle_marks
+from agent.plan.waiting import Retry
 from agent.planning import difference_of, guard, resolve, settings_are_settled
 from agent.provision_report import ProvisionReport, counts_of, outcome_of, remember
 from agent.pushing import push

@@ -15,11 +15,12 @@ from agent.directory.mirror import SourceOutcome, owes_full_read
 from agent.directory.second_hand import forget_unlisted
 from agent.observe.progress import Progress
 from agent.plan.approvals import approved, void_approvals
-from agent.plan.difference import Difference, Retry
+from agent.plan.difference import Difference
 from agent.plan.guard import Verdict, judge
 from agent.plan.leavers import note_groups_that_left
 from agent.plan.operations import Operation
 from agent.plan.plan import Plan, draw_up
+from agent.plan.waiting import Retry
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone

@@ -13,9 +13,9 @@ from agent.observe.audit_record import Background
 from agent.observe.progress import Progress
 from agent.plan.approvals import approver_of, remember_held, use_approval
 from agent.plan.budget import spend
-from agent.plan.difference import Retry
 from agent.plan.operations import Operation
 from agent.plan.plan import as_planned, name_of
+from agent.plan.waiting import Retry
 from agent.planning import Resolved, difference_of
 from agent.restored_state import everything_was_looked_at, installation_of
 from agent.state.database import State

@@ -63,7 +63,7 @@ class Steps:
             difference = Difference(state, locks=locks, sources=sources, grace=grace, about=number)
             for phase in Phase:
                 for operation in difference.operations(phase, foresee=True, waiting_too=True):
-                    waits = None if difference.due(operation) else self._until_next_attempt(operation)
+                    waits = None if difference.waiting.lets_through(operation) else self._until_next_attempt(operation)
                     if waits is None and phase in DESTRUCTIVE:
                         waits = self._held.holds(operation)
                     found.append(self._step(operation, number, waits or self._until_both_ends(operation, number)))

@@ -9,23 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from itertools import groupby
 
 import orjson
-from sqlalchemy import Connection, Integer, Row, bindparam, or_, select
+from sqlalchemy import Connection, Integer, Row, bindparam, select
 
-from agent.plan.conditions import Query, Within, locked, replaced, union_of
+from agent.plan.conditions import Query, Within, union_of
 from agent.plan.emptied_groups import is_emptied
 from agent.plan.leavers import NEVER, Grace, groups_to_delete, users_to_delete
 from agent.plan.locks import UNLOCKED, Locks
 from agent.plan.member_queries import members_to_add, members_to_remove
 from agent.plan.operations import (
-    ANYTHING,
     AddMembers,
-    Address,
     CreateGroup,
     CreateUser,
     DeactivateUser,
@@ -39,7 +35,6 @@ from agent.plan.operations import (
     RetireAccount,
     Subject,
     UpdateGroup,
-    UpdateUser,
 )
 from agent.plan.queries import (
     accounts_to_retire,
@@ -51,20 +46,14 @@ from agent.plan.queries import (
     users_to_deactivate,
     users_to_push,
 )
+from agent.plan.user_operations import user_operations
+from agent.plan.waiting import Retry, Waiting
 from agent.state.database import State, batched
-from agent.state.tables import create_attempt, desired_group, desired_user, ledger_group, ledger_user, rejected
+from agent.state.tables import desired_group, ledger_group
 
 _BATCH = 500
 _GROUP = bindparam("one_group", type_=Integer)
 _Row = Row[tuple[object, ...]]
-
-
-class Retry(StrEnum):
-    """What is tried of what was refused before: what is due, all but what is refused for good, or all."""
-
-    WHEN_DUE = "when due"
-    AT_ONCE = "at once"
-    FOR_GOOD_TOO = "for good, too"
 
 
 class Difference:
@@ -91,7 +80,7 @@ class Difference:
         self._sources = sources
         self._locks = locks
         self._grace = grace
-        self._waiting = _rejected_and_waiting(state, retry)
+        self.waiting = Waiting(state, retry)
 
     def operations(self, phase: Phase, *, foresee: bool = False, waiting_too: bool = False) -> Iterator[Operation]:
         """Yield the operations of one phase; with `waiting_too`, also those whose next attempt is not due yet.
@@ -100,21 +89,13 @@ class Difference:
         is what a plan shows. Rows are fetched before they are yielded, so the ledger may change meanwhile.
         """
         for operation in self._all(phase, foresee=foresee, waiting_too=waiting_too):
-            if waiting_too or self.due(operation):
+            if waiting_too or self.waiting.lets_through(operation):
                 yield operation
-
-    def due(self, operation: Operation) -> bool:
-        """Tell whether an operation may be tried now: it was not refused, or long enough ago, or is another now."""
-        waiting = self._waiting.get((operation.subject.entry_id, operation.verb))
-        if waiting == ANYTHING:
-            # An invitation that is gone: nothing but another one has to wait.
-            return not (isinstance(operation, CreateUser) and operation.address.external)
-        return waiting is None or waiting != getattr(operation, "digest", "")
 
     def _all(self, phase: Phase, *, foresee: bool, waiting_too: bool) -> Iterator[Operation]:
         match phase:
             case Phase.USERS:
-                yield from self._users()
+                yield from user_operations(self._state, self._numbers(users_to_push(self._locks)), self._locks)
             case Phase.GROUPS:
                 yield from self._groups()
             case Phase.ADD_MEMBERS:
@@ -152,57 +133,6 @@ class Difference:
         with self._state.read() as connection:
             return sorted(connection.execute(query).scalars().all())  # type: ignore[arg-type]
 
-    def _users(self) -> Iterator[Operation]:
-        numbers = self._numbers(users_to_push(self._locks))
-        for some in batched(numbers, _BATCH):
-            with self._state.read() as connection:
-                rows = connection.execute(
-                    select(
-                        desired_user,
-                        ledger_user.c.scim_id,
-                        create_attempt.c.started_at,
-                        ledger_user.c.external.label("held_external"),
-                        ledger_user.c.email.label("held_email"),
-                        ledger_user.c.user_name.label("held_name"),
-                        locked(self._locks).label("locked"),
-                        replaced(self._locks).label("replaced"),
-                    )
-                    .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
-                    .outerjoin(create_attempt, create_attempt.c.entry_id == desired_user.c.entry_id)
-                    .where(desired_user.c.entry_id.in_(some))
-                    .order_by(desired_user.c.entry_id)
-                ).all()
-            for row in rows:
-                subject = Subject(row.entry_id, row.user_name)
-                payload: Mapping[str, object] = orjson.loads(row.payload)
-                address = Address(row.email, row.domain, row.external, row.protected)
-                if row.scim_id is None or row.replaced:
-                    yield CreateUser(
-                        subject,
-                        payload,
-                        row.digest,
-                        attempted=row.started_at is not None,
-                        address=address,
-                        locked=row.external and self._locks.profile,
-                        by_address=row.external and self._locks.address,
-                        replaces=row.scim_id,
-                    )
-                else:
-                    theirs = self._locks.profile and row.held_external
-                    if self._locks.address and (row.held_external or row.external):
-                        # Written otherwise, it is the same address, and the one it has is not ours to change.
-                        payload = _with_names_held(payload, row.held_name, row.held_email)
-                        address = replace(address, email=row.held_email or row.email)
-                    yield UpdateUser(
-                        subject,
-                        row.scim_id,
-                        payload,
-                        row.digest,
-                        address,
-                        locked=bool(row.locked),
-                        reactivates=not theirs,
-                    )
-
     def _groups(self) -> Iterator[Operation]:
         numbers = self._sorted(union_of(groups_to_create(), groups_to_update()))
         if self._about is not None:
@@ -236,7 +166,7 @@ class Difference:
                     Member(row.user_id, row.user_scim_id or "", getattr(row, "cause", ""))
                     for row in same
                     # Whose account waits for another attempt joins nothing before.
-                    if waiting_too or row.user_scim_id or (row.user_id, CreateUser.verb) not in self._waiting
+                    if waiting_too or row.user_scim_id or not self.waiting.holds(row.user_id, CreateUser.verb)
                 )
                 if not members:
                     continue
@@ -253,7 +183,7 @@ class Difference:
         with self._state.read() as connection:
             mine = connection.execute(select(every).where(every.c.user_id == self._about)).all()
         for group_id in sorted({row.group_id for row in mine}):
-            if (group_id, verb) in self._waiting:  # which depends on the whole
+            if self.waiting.holds(group_id, verb):  # which depends on the whole
                 yield group_id, next(self._of_groups(query, [group_id]))
             else:
                 yield group_id, [row for row in mine if row.group_id == group_id]
@@ -331,28 +261,3 @@ class Difference:
             yield RetireAccount(
                 Subject(row.entry_id, row.user_name), row.scim_id, cause, self._locks.profile and row.external
             )
-
-
-def _with_names_held(payload: Mapping[str, object], user_name: str, email: str) -> Mapping[str, object]:
-    """Keep the spelling of the names that an account has, where it differs from the one that is wanted."""
-    held = dict(payload)
-    if user_name and str(held["userName"]).casefold() == user_name.casefold():
-        held["userName"] = user_name
-    if email and "emails" in held:
-        held["emails"] = [{"value": email, "type": "work", "primary": True}]
-    return held
-
-
-def _rejected_and_waiting(state: State, retry: Retry) -> dict[tuple[int, str], str]:
-    """Return the digest of what waits for its next attempt, by entry and operation."""
-    if retry is Retry.FOR_GOOD_TOO:
-        return {}
-    columns, now = (rejected.c.entry_id, rejected.c.operation, rejected.c.digest), datetime.now(UTC)
-    waiting = select(*columns).where(rejected.c.next_attempt_at > now)
-    # What seems to be refused in the future was dated by a clock that was ahead: that wait would take as long as that.
-    of_the_future = rejected.c.last_at.is_not(None) & (rejected.c.last_at > now)
-    waiting = waiting.where(or_(~of_the_future, rejected.c.digest == ANYTHING))
-    if retry is Retry.AT_ONCE:
-        waiting = waiting.where(rejected.c.final)
-    with state.read() as connection:
-        return {(row.entry_id, row.operation): row.digest for row in connection.execute(waiting)}

@@ -60,7 +60,7 @@ def draw_up(difference: Difference) -> Plan:
         for operation in difference.operations(phase, foresee=True, waiting_too=phase in DESTRUCTIVE):
             if phase in DESTRUCTIVE:
                 removals.append(operation)
-            if not difference.due(operation):
+            if not difference.waiting.lets_through(operation):
                 continue
             counts[operation.verb] += 1
             if isinstance(operation, AddMembers):

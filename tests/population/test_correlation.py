@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, event, func, select
 
 from agent.directory.marks import mark_everything
 from agent.directory.mirror import absorb
-from agent.plan.difference import Difference, Retry
+from agent.plan.difference import Difference
 from agent.plan.leavers import NEVER
 from agent.plan.locks import UNLOCKED
 from agent.plan.operations import (
@@ -32,6 +32,7 @@ from agent.plan.operations import (
     UpdateUser,
 )
 from agent.plan.settled import settle_marks
+from agent.plan.waiting import Retry
 from agent.population.desired import Population, population_of, settle
 from agent.population.persons import heirs_of_the_gone
 from agent.settings import Settings
