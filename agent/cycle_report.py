@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, delete, func, or_, select, update
 from agent.could_not_run import one_has_run
 from agent.directory.mirror import SourceOutcome
 from agent.directory.unknown import any_unknown, unknown_members
+from agent.directory.unread import unread_in
 from agent.errors import ExitCode, UpstreamError
 from agent.plan.guard import Verdict
 from agent.plan.plan import Plan
@@ -156,7 +157,13 @@ def problems_now(connection: Connection, population: Population) -> list[str]:
         for setting, written in unmatched_groups(connection, population)
     ]
     for table in (desired_group, desired_user):
-        wanted = select(table.c.problem).where(table.c.problem.is_not(None)).order_by(table.c.entry_id)
+        # What was not read since a restore is told in one sentence (agent/restored_sources.py).
+        wanted = (
+            select(table.c.problem)
+            .join(entry, entry.c.id == table.c.entry_id)
+            .where(table.c.problem.is_not(None), ~unread_in(entry))
+            .order_by(table.c.entry_id)
+        )
         if table is desired_user:
             wanted = wanted.where(desired_user.c.active, desired_user.c.provisioned)
         sentences += connection.execute(wanted).scalars()

@@ -11,7 +11,7 @@ from agent.connection import Connection as Settled
 from agent.idle_lines import idle_lines
 from agent.plan.locks import Locks
 from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
-from agent.restored_sources import LEFT_ALONE
+from agent.restored_sources import left_as_they_stand
 from agent.restored_state import ELSEWHERE, UNSEEN
 from agent.state.facts import fact_of
 from agent.state.tables import desired_user, ledger_user
@@ -33,7 +33,7 @@ def notices_now(reader: Connection, connection: Settled) -> list[str]:
         *_protected(reader),
         *_kept_active(reader, connection.source_names),
         *_switched_on(reader),
-        *_about_the_back_up(reader),
+        *_about_the_back_up(reader, connection),
         *idle_lines(reader, connection),
     ]
 
@@ -47,7 +47,7 @@ def notices_of_cycle(reader: Connection, connection: Settled) -> list[str]:
         *_protected(reader),
         *_kept_active(reader, connection.source_names),
         *_switched_on(reader),
-        *_about_the_back_up(reader),
+        *_about_the_back_up(reader, connection),
         *idle_lines(reader, connection),
     ]
 
@@ -127,13 +127,15 @@ def _switched_on(reader: Connection) -> list[str]:
     return [sentence]
 
 
-def _about_the_back_up(reader: Connection) -> list[str]:
+def _about_the_back_up(reader: Connection, connection: Settled) -> list[str]:
     sentence = (
         "The state was restored from a back-up, and the upstream has not shown yet what stands there: everything is "
         "compared in every cycle until it does. See the log for what it answers."
     )
     unseen = [sentence] if fact_of(reader, UNSEEN) else []
-    return [*unseen, *(told for told in (fact_of(reader, ELSEWHERE), fact_of(reader, LEFT_ALONE)) if told)]
+    asks = any(source.settings.asks_second_hand for source in connection.sources)
+    unread = left_as_they_stand(reader, connection.source_names, asks_catalogue=asks)
+    return [*unseen, *(told for told in (fact_of(reader, ELSEWHERE),) if told), *unread]
 
 
 def _kept_active(connection: Connection, sources: Collection[str]) -> list[str]:

@@ -24,7 +24,6 @@ from agent.plan.waiting import Retry
 from agent.population.desired import settle
 from agent.population.keys_due import sources_with_old_keys
 from agent.population.persons import heirs_of_the_gone
-from agent.restored_sources import everything_was_read
 from agent.restored_state import installation_of, is_older, is_to_be_looked_at, note_the_end, take_up_what_was_made
 from agent.source_read import read_source
 from agent.state.database import State
@@ -92,7 +91,7 @@ def resolve(
     with state.write() as transaction:
         if everything:
             _compare_everything(transaction, connection)
-        _settle(transaction, connection, state, settled=settled, everything=everything, restored=restored)
+        _settle(transaction, connection, state, settled=settled, everything=everything)
     plan = draw_up(difference_of(connection, state, retry_of(full=full, at_once=retry_at_once)))
     return Resolved(outcomes, plan, guard(connection, state, outcomes, plan.removals), everything, restored)
 
@@ -123,9 +122,7 @@ def _compare_everything(transaction: Transaction, connection: Connection) -> Non
     write_fact(transaction, _RECONCILED_AT, datetime.now(UTC).isoformat())
 
 
-def _settle(
-    transaction: Transaction, connection: Connection, state: State, *, settled: bool, everything: bool, restored: bool
-) -> None:
+def _settle(transaction: Transaction, connection: Connection, state: State, *, settled: bool, everything: bool) -> None:
     """Work out the desired state of what is marked, after the sources were read."""
     sources, same_person = connection.source_names, connection.population.same_person
     owing = {name for name in sources if owes_full_read(state, name)}
@@ -139,9 +136,6 @@ def _settle(
         pass_on(transaction, before, now)
     if everything:
         forget_unlisted(transaction)
-    if not owing:
-        asks = any(source.settings.asks_second_hand for source in connection.sources)
-        everything_was_read(transaction, sources, asks_catalogue=asks, forget=everything and not restored)
     settle(transaction, connection.population, sources_with_old_keys(transaction, same_person, sources, owing))
     note_guarded(transaction, connection.protection, everybody=everything)
     note_groups_that_left(transaction)

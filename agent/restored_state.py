@@ -20,11 +20,10 @@ from sqlalchemy import Connection, select
 from agent.directory.unread import forget_content
 from agent.errors import StateProblem
 from agent.observe.audit_tail import LaterRecords, last_record_of, records_after
-from agent.restored_sources import entries_with_objects, judge_later
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
-from agent.taken_up import Record, is_sound, only_of_today, take_up, what_stands, written_at
+from agent.taken_up import Record, are_back, is_sound, only_of_today, take_up, what_stands, written_at
 from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
 KNOWN_END = "last cycle of this state in the audit trail"  # a fact
@@ -127,8 +126,8 @@ def take_up_what_was_made(
 
     What counts are the records of this installation about this upstream alone: the ids of another service, or of
     another connection, name strangers here. Under the address that the state has noted stands what the ledger holds, so
-    after a change of the address what was made there is compared with what stands here like all of that. Whose source
-    is not among `sources` is judged when all those were read. Raises StateProblem.
+    after a change of the address what was made there is compared with what stands here like all of that. What the
+    sources told until the back-up counts for nothing until they are read. Raises StateProblem.
     """
     with _readable(directory):
         later = _later(connection, directory, _has_ended)
@@ -142,11 +141,10 @@ def take_up_what_was_made(
     write_fact(connection, ELSEWHERE, _about_elsewhere(trail.elsewhere))
     if own and trail.name != installation:
         write_fact(connection, _INSTALLATION, trail.name)
-    if noted and noted != here:
-        standing = only_of_today(connection, standing, here)
-    held = entries_with_objects(connection)
-    taken = take_up(connection, standing, service.address_of, sources, newer=later.after is not None)
-    judge_later(connection, ({*taken} - held) | forget_content(connection, sources), sources)
+    made = only_of_today(connection, standing.made, here) if noted and noted != here else standing.made
+    taken = take_up(connection, made, service.address_of, sources, newer=later.after is not None)
+    are_back(connection, standing.in_use, sources)
+    forget_content(connection, sources)
     if taken:
         log.warning("taken up from the audit trail", made_since_the_backup=len(taken))
 

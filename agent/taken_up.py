@@ -7,6 +7,7 @@ the rest, or tells that they are gone. Whether it still stands upstream is looke
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +15,11 @@ from sqlalchemy import Connection, Table, delete, insert, select
 
 from agent.directory.unread import enter_unread
 from agent.plan.operations import (
+    AddMembers,
     Address,
     CreateGroup,
     CreateUser,
+    DeactivateUser,
     DeleteGroup,
     DeleteUser,
     RetireAccount,
@@ -49,6 +52,8 @@ _ENDED = {
     DeleteGroup.verb: EntryKind.GROUP,
 }
 _KINDS = _MADE | _CHANGED | _ENDED
+_IN_USE = _CHANGED | {AddMembers.verb: EntryKind.GROUP}
+_OUT_OF_USE = {DeactivateUser.verb, DeleteUser.verb, DeleteGroup.verb}
 _CREATED = "created"  # the outcome of a create that found nothing there
 
 
@@ -59,18 +64,32 @@ def is_sound(record: Record) -> bool:
     )
 
 
-def what_stands(records: Iterable[Record]) -> list[Record]:
-    """Return the create records of what was made and not deleted or let go of since, by the last create of each.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the trail says of today.
 
-    They bear the name and the address of today. Ids of users and of groups may be the same, and so may those of two
-    services (`upstream`).
+    made:    the create records of what was made and not deleted or let go of since, by the last create of each, with
+             the name and the address of today
+    in_use:  the last records of users and groups that were changed, and not taken out of use since
     """
+
+    made: list[Record]
+    in_use: list[Record]
+
+
+def what_stands(records: Iterable[Record]) -> Standing:
+    """Go through the records. Ids of users and of groups may be the same, and so may those of two services."""
     made: dict[tuple[Key, str], Record] = {}
+    in_use: dict[tuple[str, str], Record] = {}
     for record in records:
         verb, done = record["verb"], record.get("result") == "done"
         # Of an interrupted create nobody knows the id: the anchor stands for it. One that was there is of the account
         # which was to be replaced.
         lost = not record["scim_id"] or record.get("result") == "interrupted"
+        if verb in _IN_USE:
+            in_use[record["source"], record["anchor"]] = record
+        elif verb in _OUT_OF_USE and done:
+            in_use.pop((record["source"], record["anchor"]), None)
         if (kind := _KINDS.get(verb)) is None:
             continue
         of = str(record.get("upstream") or "")
@@ -85,10 +104,10 @@ def what_stands(records: Iterable[Record]) -> list[Record]:
             made.pop(this, None)
         elif verb in _CHANGED and done and this in made:
             made[this] = made[this] | {key: record.get(key) for key in ("label", "address", "dn")}
-    return list(made.values())
+    return Standing(list(made.values()), list(in_use.values()))
 
 
-def only_of_today(connection: Connection, standing: list[Record], here: str) -> list[Record]:
+def only_of_today(connection: Connection, made: list[Record], here: str) -> list[Record]:
     """After a change of the address: return the records whose ids do not stand for somebody else at this one.
 
     What the ledger has under such an id it has let go of by then, for it is of the address before. Ids of which no
@@ -96,7 +115,7 @@ def only_of_today(connection: Connection, standing: list[Record], here: str) -> 
     """
     today = {
         (_MADE[record["verb"]], record["scim_id"]): record
-        for record in standing
+        for record in made
         if record["upstream"] == here and record["scim_id"]
     }
     for (kind, scim_id), record in today.items():
@@ -113,14 +132,14 @@ def only_of_today(connection: Connection, standing: list[Record], here: str) -> 
             forget_account(connection, scim_id)
     return [
         record
-        for record in standing
+        for record in made
         if record["upstream"] == here or (_MADE[record["verb"]], record["scim_id"]) not in today
     ]
 
 
 def take_up(
     connection: Connection,
-    standing: list[Record],
+    made: list[Record],
     address_of: Callable[[str], Address],
     sources: Collection[str],
     *,
@@ -135,9 +154,9 @@ def take_up(
     newer:   all of it was made after whatever the ledger knows; else the time tells what was made before an entry got
              the account that the ledger has, and that is left as it is
     """
-    last = {_entry_key(record): record["scim_id"] for record in standing if record["scim_id"]}
-    users = [record for record in standing if _MADE[record["verb"]] is EntryKind.USER]
-    groups = [record for record in standing if _MADE[record["verb"]] is EntryKind.GROUP]
+    last = {_entry_key(record): record["scim_id"] for record in made if record["scim_id"]}
+    users = [record for record in made if _MADE[record["verb"]] is EntryKind.USER]
+    groups = [record for record in made if _MADE[record["verb"]] is EntryKind.GROUP]
     # Whom the ledger has at somebody else's comes last: that one may have got another account meanwhile.
     groups = [record for record in groups if record["scim_id"] in {"", last.get(_entry_key(record))}]
     if not newer:
@@ -149,6 +168,13 @@ def take_up(
         is_last = last.get(_entry_key(record)) == record["scim_id"]
         taken.append(_take_up_user(connection, record, address_of, sources, is_last=is_last))
     return [number for number in taken if number is not None]
+
+
+def are_back(connection: Connection, records: Iterable[Record], sources: Collection[str]) -> None:
+    """Let those be there for whom something was done since, though the back-up has them gone."""
+    for record in records:
+        kind = _IN_USE[record["verb"]]
+        enter_unread(connection, record["source"], record["anchor"], kind, record["dn"], sources)
 
 
 def _entry_key(record: Record) -> Key:

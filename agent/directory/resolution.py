@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import CTE, Connection, case, func, select, union
 
 from agent.directory.names import meant_by
+from agent.directory.unread import unread_in
 from agent.state.tables import entry, mark, membership, name
 from connectors.base import EntryKind, NameKind
 
@@ -23,8 +24,9 @@ class FlatGroup:
     """A group with its nested groups opened.
 
     members:     numbers of the users, contacts and foreign principals in it
-    whole:       whether this list and every nested one has been read to its end
-    complete:    and whether it is known of every name whose it is, so that who is not listed has left
+    whole:       whether this list and every nested one that was read has been read to its end
+    complete:    and whether none was left unread, and it is known of every name whose it is, so that who is not
+                 listed has left
     unresolved:  names that no source can answer, or that belong to a group that can no longer be read
     """
 
@@ -66,7 +68,7 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         .join(membership, membership.c.group_id == opened.c.id)
         .join(name, same_name)
         .join(entry, entry.c.id == name.c.entry_id)
-        .where(entry.c.kind != EntryKind.GROUP.value, entry.c.present, meant_by(lister))
+        .where(entry.c.kind != EntryKind.GROUP.value, entry.c.present, meant_by(lister), ~unread_in(lister))
     ).scalars()
     having = (
         select(name.c.entry_id)
@@ -80,18 +82,20 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         .select_from(opened)
         .join(lister, lister.c.id == opened.c.id)
         .join(membership, membership.c.group_id == opened.c.id)
-        .where(membership.c.kind.not_in(NAMES_NOBODY), ~having.where(meant_by(lister)).exists())
+        .where(membership.c.kind.not_in(NAMES_NOBODY), ~having.where(meant_by(lister)).exists(), ~unread_in(lister))
     ).one()
     groups = connection.execute(
-        select(entry.c.id, entry.c.members_complete, entry.c.present).join(opened, opened.c.id == entry.c.id)
+        select(entry.c.id, entry.c.members_complete, entry.c.present, unread_in(entry).label("unread")).join(
+            opened, opened.c.id == entry.c.id
+        )
     ).all()
     unreadable = sum(1 for row in groups if not row.present and row.id != group_id)
-    whole = all(row.members_complete for row in groups if row.present)
+    whole = all(row.members_complete for row in groups if row.present and not row.unread)
     return FlatGroup(
         members=frozenset(members),
         # What a group that is out of sight last held stays; that it may hold more keeps nobody in another.
         whole=whole,
-        complete=whole and not ambiguous,
+        complete=whole and not ambiguous and not any(row.unread for row in groups),
         unresolved=unknown + unreadable,
     )
 
@@ -108,6 +112,6 @@ def opened_groups(group_id: int) -> CTE:
         .join(membership, membership.c.group_id == start.c.id)
         .join(name, same_name)
         .join(entry, entry.c.id == name.c.entry_id)
-        .where(entry.c.kind == EntryKind.GROUP.value, meant_by(lister))
+        .where(entry.c.kind == EntryKind.GROUP.value, meant_by(lister), ~unread_in(lister))
     )
     return start.union(inside)

@@ -1,7 +1,8 @@
 """Entries of which nothing counts but that they were there, as a state that was restored knows them.
 
-From the audit trail, or of a source that is not read any more. The next read of their source brings the rest, or tells
-that they are gone.
+What the back-up has of them is as old as it is, and the audit trail tells no more than that somebody was there. The
+next read of their source brings the rest, or tells that they are gone. Until then, and that is for ever if the source
+is not in the settings any more, nothing is written about them, and who is in such a group is told by the upstream.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import contextlib
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, delete, exists, insert, select, update
 
-from agent.directory.marks import mark
 from agent.directory.second_hand import CATALOGUE
+from agent.state.facts import fact_of, write_fact
 from agent.state.tables import entry, membership, name, source
 from connectors.base import Completeness, EntryKind, NameKind
 from connectors.distinguished_name import DistinguishedNameError, normalise
 
 _UNREAD = ""  # the digest of an entry whose content is not known
 _NO_ATTRIBUTES = "{}"
-NOT_READ = "nothing of it was read since the state was restored, and only the audit trail tells of it"
+_RESTORED = "what the sources told was forgotten"  # a fact
+_NOTHING_KNOWN = {
+    "digest": _UNREAD, "attributes": _NO_ATTRIBUTES, "content_read": 0, "members_complete": False, "active": True
+}  # fmt: skip
+NOT_READ = "nothing of it was read since the state was restored"
 
 
 def enter_unread(
@@ -30,21 +35,20 @@ def enter_unread(
 
     It was there when it was written about. Only a read that is complete and does not mention it proves the contrary.
     """
-    known = select(entry.c.id).where(entry.c.source == of, entry.c.anchor == anchor)
-    if (number := connection.execute(known).scalar()) is not None:
-        return int(number)
+    known = select(entry.c.id, entry.c.present).where(entry.c.source == of, entry.c.anchor == anchor)
+    if (row_known := connection.execute(known).first()) is not None:
+        if not row_known.present:
+            _is_back(connection, row_known.id, of, anchor, dn)
+        return int(row_known.id)
     last_read = connection.execute(select(source.c.read_number).where(source.c.name == of)).scalar()
     row = {
         "source": of,
         "anchor": anchor,
         "kind": kind.value,
         "dn": dn,
-        "active": True,
-        "attributes": _NO_ATTRIBUTES,
-        "members_complete": False,
-        "digest": _UNREAD,
         "present": True,
         "last_seen": last_read or 0,
+        **_NOTHING_KNOWN,
     }
     number = int(connection.execute(insert(entry).values(**row).returning(entry.c.id)).scalar_one())
     if of not in configured:
@@ -56,24 +60,35 @@ def enter_unread(
     return number
 
 
-def forget_content(connection: Connection, configured: Collection[str]) -> set[int]:
-    """Let what is known of sources that are not read count for nothing, until they are. Returns the entries.
+def forget_content(connection: Connection, configured: Collection[str]) -> None:
+    """Let what the sources have told until the back-up count for nothing, until they are read.
 
-    Of a restored state it is as old as the back-up: who has left since would be let in again by it, and who has come
-    taken out. Whom the global catalogue knows is asked for again.
+    By that who has left since would be let in again, and who has come taken out. Whom the global catalogue knows is
+    asked for again.
     """
-    of_others = (entry.c.present, entry.c.source.not_in([*configured, CATALOGUE]))
-    numbers = set(connection.execute(select(entry.c.id).where(*of_others)).scalars())
-    forgotten = {"digest": _UNREAD, "attributes": _NO_ATTRIBUTES, "content_read": 0}
-    unknown = {"members_complete": False, "active": True}
-    connection.execute(update(entry).where(*of_others).values(**forgotten, **unknown))
-    mark(connection, sorted(numbers), references_too=True)
-    return numbers
+    # What a read is compared with, lest a directory that shows nothing be believed, are the lists of before.
+    unheard = select(entry.c.id).where(entry.c.source.not_in([*configured, CATALOGUE]))
+    connection.execute(delete(membership).where(membership.c.group_id.in_(unheard)))
+    connection.execute(update(entry).where(entry.c.present, entry.c.source != CATALOGUE).values(**_NOTHING_KNOWN))
+    write_fact(connection, _RESTORED, "yes")
 
 
 def is_unread(row: Row[tuple[Any, ...]]) -> bool:
     """Tell whether no read has brought this entry yet, nor told that it is gone."""
     return bool(row.present) and (row.digest, row.attributes, row.content_read) == (_UNREAD, _NO_ATTRIBUTES, 0)
+
+
+def any_unread(connection: Connection) -> bool:
+    """Tell whether there are such entries. In a state that was never restored no entry is looked at for that."""
+    return bool(fact_of(connection, _RESTORED)) and (
+        connection.execute(select(entry.c.id).where(unread_in(entry)).limit(1)).first() is not None
+    )
+
+
+def unread_in(table: FromClause) -> ColumnElement[bool]:
+    """Ask that in a query, of the table of entries or an alias."""
+    of = table.c
+    return and_(of.present, of.digest == _UNREAD, of.attributes == _NO_ATTRIBUTES, of.content_read == 0)
 
 
 def unread(dn: str, of: str) -> str:
@@ -82,16 +97,12 @@ def unread(dn: str, of: str) -> str:
     return f"{dn}: {NOT_READ}. What stands upstream is left as it is until {where} shows it, or tells that it is gone."
 
 
-def is_listed(connection: Connection, number: int) -> bool:
-    """Tell whether a group that is there lists any name of an entry."""
-    lister = entry.alias("lister")
-    listed = (
-        select(membership.c.group_id)
-        .join(name, (name.c.kind == membership.c.kind) & (name.c.value == membership.c.value))
-        .join(lister, lister.c.id == membership.c.group_id)
-        .where(name.c.entry_id == number, lister.c.present)
-    )
-    return connection.execute(listed.limit(1)).first() is not None
+def _is_back(connection: Connection, number: int, of: str, anchor: str, dn: str) -> None:
+    """Somebody was gone by the back-up, and something was made for them since."""
+    there = {"present": True, "gone_evidence": None, **_NOTHING_KNOWN}
+    connection.execute(update(entry).where(entry.c.id == number).values(**there))
+    connection.execute(delete(name).where(name.c.entry_id == number))
+    _name(connection, number, of, anchor, dn)
 
 
 def _name(connection: Connection, number: int, of: str, anchor: str, dn: str) -> None:

@@ -22,7 +22,10 @@ from agent.population.desired import Population
 from connectors.base import Completeness
 
 _SHOWN = 5
-_TO_BE_READ = "The next complete read tells the rest, or that it is gone. See how the sources were read (below)."
+_TO_BE_READ = (
+    "The next complete read tells the rest, or that it is gone; a source that is not in the settings any more "
+    "has to be put back for that. See how the sources were read (below)."
+)
 _OUT = frozenset({"deactivate user", "let go user"})
 _Account = Row[tuple[Any, ...]]
 

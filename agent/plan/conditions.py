@@ -42,6 +42,7 @@ _MANY = 3  # attempts, after which a refusal is no passing trouble
 # Who claims an account, and whose it is. Made once: each time, an alias would copy all columns of its table.
 _claim, _led, _own = desired_user.alias("claim"), same_person.alias("led"), ledger_user.alias("own")
 _claimant, _owner = entry.alias("claimant"), entry.alias("owner")
+_several = same_person.alias("several")
 
 # A user that can be pushed as it is. One with a problem stays upstream as it stands: a missing address is no proof
 # that somebody left.
@@ -135,6 +136,8 @@ def _keeps_a_membership() -> ColumnElement[bool]:
             ledger_member.c.user_id == ledger_user.c.entry_id,
             or_(desired_group.c.members_complete.is_(false()), ledger_group.c.guarded),
             entry.c.present,
+            # Who is disabled is; of a person with several entries another may be in use.
+            or_(entry.c.active, exists().where(_several.c.entry_id == entry.c.id)),
         )
         .correlate(ledger_user)
     )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     true,
 )
 
+from agent.directory.unread import any_unread
 from agent.plan.conditions import (
     PUSHABLE,
     Query,
@@ -187,13 +188,22 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
 
 
 def lists_are_known(connection: Connection, sources: Collection[str]) -> bool:
-    """Tell whether every source was read completely, and the list of every selected group to its end."""
-    incomplete = (
+    """Tell whether every source was read completely, and the list of every selected group to its end.
+
+    A group of which the state knows no more than that it is there has the members that the upstream shows.
+    """
+    incomplete = [
         select(source.c.name).where(
             source.c.completeness != Completeness.COMPLETE.value, source.c.name.in_(list(sources))
         ),
         select(desired_group.c.entry_id).where(desired_group.c.whole.is_(false())),
-    )
+    ]
+    if any_unread(connection):
+        incomplete.append(
+            select(desired_group.c.entry_id)
+            .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
+            .where(desired_group.c.members_complete.is_(false()), ledger_group.c.in_doubt)
+        )
     return all(connection.execute(query.limit(1)).first() is None for query in incomplete)
 
 

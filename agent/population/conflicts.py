@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, case, null, or_, select, update
 
 from agent.directory.marks import mark
+from agent.directory.unread import unread_in
 from agent.state.database import batched
 from agent.state.tables import desired_group, desired_user, entry, ledger_group, ledger_user
 
@@ -32,6 +33,7 @@ def settle_user_conflicts(connection: Connection, keys: Collection[str]) -> None
                 entry.c.dn,
                 entry.c.source,
                 (ledger_user.c.user_name_key == desired_user.c.user_name_key).label("stands"),
+                null().label("another_problem"),  # who has one claims no name
             )
             .join(entry, entry.c.id == desired_user.c.entry_id)
             .outerjoin(ledger_user, ledger_user.c.entry_id == desired_user.c.entry_id)
@@ -63,6 +65,7 @@ def settle_group_conflicts(connection: Connection, keys: Collection[str]) -> Non
             entry.c.dn,
             entry.c.source,
             (ledger_group.c.display_name == desired_group.c.display_name).label("stands"),
+            case((unread_in(entry), desired_group.c.problem)).label("another_problem"),
         )
         .join(entry, entry.c.id == desired_group.c.entry_id)
         .outerjoin(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
@@ -99,7 +102,7 @@ def _judge(
             }
             others = " and ".join(sorted(name for number, name in names.items() if number != row.entry_id))
             free = len(claimants) == 1 or row.entry_id == keeper
-            problem = None if free else sentence(names[row.entry_id], others, key)
+            problem = row.another_problem if free else sentence(names[row.entry_id], others, key)
             if problem != row.problem:
                 _write(connection, table, row.entry_id, problem)
 

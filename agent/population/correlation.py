@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, case, delete, exists, false, func, insert, or_, select
 
 from agent.directory.marks import mark
+from agent.directory.unread import is_unread
 from agent.population.persons import IS_PERSON, attributes_of
 from agent.population.same_person import SamePerson
 from agent.state.database import batched, upsert
@@ -98,6 +99,8 @@ def _settle_keys(connection: Connection, rules: SamePerson, numbers: Sequence[in
     rows: list[dict[str, object]] = []
     lost: set[str] = set()
     for row in connection.execute(select(entry, IS_PERSON.label("is_person")).where(entry.c.id.in_(numbers))):
+        if is_unread(row):
+            continue  # whose keys are not known any more is who it was
         keys = rules.keys(attributes_of(row)) if row.is_person else frozenset[str]()
         before = held.get(row.id, set())
         if keys != before:

@@ -30,7 +30,7 @@ from agent.population.scope import Scope, scope_of
 from agent.population.treatment import PROVISIONED, Treatment, treat
 from agent.settings import Policy, Settings
 from agent.state.database import batched, upsert
-from agent.state.tables import desired_group, desired_member, desired_user, entry
+from agent.state.tables import desired_group, desired_member, desired_user, entry, ledger_group
 from agent.state.tables import mark as mark_table
 from connectors.base import EntryKind
 from connectors.distinguished_name import normalise
@@ -104,13 +104,16 @@ def unmatched_groups(connection: Connection, population: Population) -> list[tup
 def _settle_group(connection: Connection, population: Population, group_id: int) -> None:
     row = connection.execute(select(entry).where(entry.c.id == group_id)).one()
     name, payload = population.mapping.group(row.anchor, attributes_of(row))
+    if is_unread(row):
+        name = _name_upstream(connection, group_id)
+        payload = payload | {"displayName": name}
     before = connection.execute(
         select(desired_group.c.display_name_key, desired_group.c.rule).where(desired_group.c.entry_id == group_id)
     ).first()
     held = None if before is None else before.display_name_key
     is_there = row.kind == EntryKind.GROUP.value and row.present
     # A name that is missing is no proof that the group left the scope.
-    unknown = not name and held is not None
+    unknown = (not name and held is not None) or (is_unread(row) and bool(name))
     selected = is_there and (unknown or population.scope.selection.selects(normalise(row.dn), name))
     if not selected:
         if held is not None:
@@ -123,8 +126,8 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
     rule = population.policy.rule_for_group(normalise(row.dn), name)
     if unknown and before is not None and before.rule is not None:
         rule = strictest([rule, Policy(before.rule)])  # a name that is missing lifts no rule
-    problem = None
-    if not name:
+    problem = unread(row.dn, row.source) if is_unread(row) else None
+    if not name and problem is None:
         problem = (
             f"{row.dn} has no name: {population.mapping.group_name.text} is empty. Enter one in the directory, or "
             "name another attribute in [mapping] group_name."
@@ -153,6 +156,12 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
         mark(connection, sorted(members), references_too=False)
     mark(connection, [group_id], references_too=False)
     settle_group_conflicts(connection, {key for key in (held, name.casefold()) if key})
+
+
+def _name_upstream(connection: Connection, group_id: int) -> str:
+    """Return what a group is called upstream; an empty text if it does not stand there."""
+    held = select(ledger_group.c.display_name).where(ledger_group.c.entry_id == group_id)
+    return str(connection.execute(held).scalar() or "")
 
 
 def _set_members(connection: Connection, group_id: int, members: frozenset[int]) -> None:

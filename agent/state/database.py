@@ -205,8 +205,8 @@ def _sqlite_engine(path: Path, *, look_only: bool = False) -> Engine:
         connection.isolation_level = None
         for pragma in (
             "journal_mode=WAL",
-            # Every acknowledgement survives the end of this process. A power cut may lose the last of them,
-            # which costs a look-up and an idempotent call, never a duplicate.
+            # Every acknowledgement survives the end of this process. A power cut may lose the last of them; the audit
+            # trail tells, and what stands upstream is looked at as after a restore (agent/restored_state.py).
             "synchronous=NORMAL",
             "foreign_keys=ON",
             "busy_timeout=30000",

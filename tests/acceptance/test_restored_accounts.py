@@ -186,13 +186,14 @@ def test_a_group_with_the_id_of_a_user_says_nothing_about_the_user() -> None:
     made = record("create user", "7", address=OLD), record("create group", "7", anchor="g", label="app-a")
     about_group = record(UpdateGroup.verb, "7", anchor="g", label="app-b"), record("delete group", "7", anchor="g")
 
-    assert what_stands([*made, *about_group]) == [made[0]]
-    assert [one["label"] for one in what_stands([*made, about_group[0]])] == ["x", "app-b"]
+    assert what_stands([*made, *about_group]).made == [made[0]]
+    assert [one["label"] for one in what_stands([*made, about_group[0]]).made] == ["x", "app-b"]
 
 
 def test_a_create_whose_answer_was_lost_is_looked_for_though_the_record_has_the_id_of_whom_it_was_to_replace() -> None:
     begun = record("create user", "7", "interrupted")
 
-    assert what_stands([record("create user", "7"), begun]) == [record("create user", "7"), begun | {"scim_id": ""}]
-    assert what_stands([begun, record("create user", "8")]) == [record("create user", "8")]
-    assert what_stands([record("create user", "7", "rejected")]) == []
+    made = record("create user", "7")
+    assert what_stands([made, begun]).made == [made, begun | {"scim_id": ""}]
+    assert what_stands([begun, record("create user", "8")]).made == [record("create user", "8")]
+    assert what_stands([record("create user", "7", "rejected")]).made == []

@@ -105,9 +105,9 @@ def test_what_ended_at_one_service_stands_at_the_other_under_the_same_number() -
     here, there = {"upstream": "https://here.example"}, {"upstream": "https://there.example"}
     made = record("create user", "7", **here)
 
-    assert what_stands([made, record(RetireAccount.verb, "7", **there)]) == [made]
-    assert what_stands([record("create user", "7", **there), made, record("delete user", "7", **there)]) == [made]
-    assert what_stands([made, record(RetireAccount.verb, "7", **here)]) == []
+    assert what_stands([made, record(RetireAccount.verb, "7", **there)]).made == [made]
+    assert what_stands([record("create user", "7", **there), made, record("delete user", "7", **there)]).made == [made]
+    assert what_stands([made, record(RetireAccount.verb, "7", **here)]).made == []
 
 
 def test_whoever_was_only_begun_at_the_other_service_is_not_looked_for_here(

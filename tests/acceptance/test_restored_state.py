@@ -157,7 +157,7 @@ def test_nothing_is_taken_away_before_the_directory_was_read_again(ready: Agent,
 
     assert scim.membership() == standing
     assert [report["exit_code"] for report in reports] == [4, 4, 4]
-    assert any("restored" in sentence for sentence in reports[-1]["sentences"])
+    assert any("since the state was restored" in notice for notice in reports[-1]["notices"])
     ready.ldif.write_text(text)
     assert [ready.sync()["exit_code"] for _ in range(2)] == [0, 0]
     assert scim.membership() == standing
