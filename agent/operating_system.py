@@ -64,6 +64,12 @@ def credentials_beside(configuration: Path) -> Path:
     return configuration.absolute().parent / own
 
 
+def encrypted_beside(configuration: Path) -> Path:
+    """Return the directory with the secrets that systemd alone can read, as the units of the packages name it."""
+    secrets = credentials_beside(configuration)
+    return secrets.with_name(f"{secrets.name}.encrypted")
+
+
 def write_as_utf8() -> None:
     """Have what is not written to a window written as UTF-8, as JSON has to be (RFC 8259) and as names need it.
 

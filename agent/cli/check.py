@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from agent.cli.configuration import open_connection
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, print_json
+from agent.command_line import rollcall
 from agent.connection import Connection
 from agent.cycle_report import problems_now
 from agent.errors import ExitCode, RollcallError, StateProblem
@@ -39,8 +41,8 @@ def command(options: argparse.Namespace) -> ExitCode:
             [Finding("settings", ok=True, message=f"{options.config} is valid"), *_state(connection)],
         ),
         (ExitCode.SOURCE_INCOMPLETE, _sources(connection)),
-        (ExitCode.UPSTREAM, [*probe(connection.service), *_token(connection)]),
-        (ExitCode.USAGE, _notices(connection, test=options.notice)),
+        (ExitCode.UPSTREAM, [*probe(connection.service), *_token(connection, options.config)]),
+        (ExitCode.USAGE, _notices(connection, options)),
     ]
     if all(finding.ok for _, findings in parts[:2] for finding in findings):
         parts.insert(2, (ExitCode.USAGE, _scope(connection, bars=not options.json)))
@@ -72,14 +74,15 @@ def _state(connection: Connection) -> list[Finding]:
     return [Finding("state", ok=True, message=f"{directory} may be written")]
 
 
-def _notices(connection: Connection, *, test: bool) -> list[Finding]:
+def _notices(connection: Connection, options: argparse.Namespace) -> list[Finding]:
     channels = channels_of(connection.settings.notice)
     if not channels:
         message = "nobody is told when something goes wrong"
         return [Finding("notice", ok=True, message=message, remedy="Set webhook_url_file or smtp_host in [notice].")]
-    if not test:
+    if not options.notice:
         names = " and ".join(channel.name for channel in channels)
-        return [Finding("notice", ok=True, message=f"by {names}; rollcall check --notice sends a test")]
+        test = rollcall("check --notice", options.config)
+        return [Finding("notice", ok=True, message=f"by {names}; {test} sends a test")]
     return [_tested(connection, channel) for channel in channels]
 
 
@@ -92,14 +95,15 @@ def _tested(connection: Connection, channel: Channel) -> Finding:
     return Finding("notice", ok=True, message=f"a test notice was sent by {channel.name}")
 
 
-def _token(connection: Connection) -> list[Finding]:
+def _token(connection: Connection, configuration: Path) -> list[Finding]:
     expiry, now = token_expiry(connection), datetime.now(UTC)
     if expiry is None:
         return []
     soon = expiry - now <= connection.settings.notice.token_warning
     message = f"the token {'has expired' if expiry <= now else 'expires'} on {expiry:%Y-%m-%d}"
-    remedy = "Make a new one in the vendor's console and put it into [upstream] token_file." if soon else ""
-    return [Finding("upstream", ok=True, message=message, remedy=remedy)]
+    store = rollcall("secret upstream.token", configuration)
+    remedy = f"Make a new one in the vendor's console and put it into [upstream] token_file, or store it with {store}."
+    return [Finding("upstream", ok=True, message=message, remedy=remedy if soon else "")]
 
 
 def _sources(connection: Connection) -> list[Finding]:
