@@ -19,7 +19,7 @@ from agent.idle_lines import idle_lines
 from agent.observe.message import Channel, NotDelivered
 from agent.observe.telling import channels_of, send_test
 from agent.observe.trouble import token_expiry
-from agent.operating_system import make_private_directory
+from agent.operating_system import make_private_directory, why_no_room
 from agent.upstream.probe import probe
 from connectors.base import Completeness, Finding
 
@@ -71,6 +71,9 @@ def _state(connection: Connection) -> list[Finding]:
         make_private_directory(directory)
     except RollcallError as error:
         return [Finding("state", ok=False, message=str(error), remedy="Correct [agent] state_dir or its rights.")]
+    if why := why_no_room(directory):
+        message, remedy = f"{directory} takes no more data: {why}", "Make room on the disk that holds it."
+        return [Finding("state", ok=False, message=message, remedy=remedy)]
     return [Finding("state", ok=True, message=f"{directory} may be written")]
 
 
