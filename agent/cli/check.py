@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from agent.cli.configuration import open_connection
@@ -41,7 +40,7 @@ def command(options: argparse.Namespace) -> ExitCode:
             [Finding("settings", ok=True, message=f"{options.config} is valid"), *_state(connection)],
         ),
         (ExitCode.SOURCE_INCOMPLETE, _sources(connection)),
-        (ExitCode.UPSTREAM, [*probe(connection.service), *_token(connection, options.config)]),
+        (ExitCode.UPSTREAM, [*probe(connection.service), *_token(connection)]),
         (ExitCode.USAGE, _notices(connection, options)),
     ]
     if all(finding.ok for _, findings in parts[:2] for finding in findings):
@@ -98,14 +97,13 @@ def _tested(connection: Connection, channel: Channel) -> Finding:
     return Finding("notice", ok=True, message=f"a test notice was sent by {channel.name}")
 
 
-def _token(connection: Connection, configuration: Path) -> list[Finding]:
+def _token(connection: Connection) -> list[Finding]:
     expiry, now = token_expiry(connection), datetime.now(UTC)
     if expiry is None:
         return []
     soon = expiry - now <= connection.settings.notice.token_warning
     message = f"the token {'has expired' if expiry <= now else 'expires'} on {expiry:%Y-%m-%d}"
-    store = rollcall("secret upstream.token", configuration)
-    remedy = f"Make a new one in the vendor's console and put it into [upstream] token_file, or store it with {store}."
+    remedy = f"Make a new one in the vendor's console and {connection.service.where_the_token_goes}."
     return [Finding("upstream", ok=True, message=message, remedy=remedy if soon else "")]
 
 
