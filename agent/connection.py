@@ -130,6 +130,7 @@ def connection_of(settings: Settings, path: Path) -> Connection:
             profile=profile,
             external_users=ExternalUsers(upstream.external_users or profile.external_users),
             address_of=partial(_address_of, population.policy),
+            configuration=path,
         ),
     )
 

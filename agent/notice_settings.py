@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from agent.domain_names import is_loopback
 from agent.errors import UsageProblem
-from agent.settings_secrets import resolve_secret
+from agent.settings_secrets import resolve_secret, told_of_encrypted
 from agent.settings_values import Duration, Section, Whole
 from connectors.files import why_no_file
 
@@ -110,10 +110,10 @@ def with_notice_secrets(notice: NoticeSettings, where: str, configuration: Path)
             configuration,
         )  # fmt: skip
         if password is None:
-            raise UsageProblem(
-                f"{where}: smtp_user is set, and no password. Put it into a file only this account may read and name "
-                "it as smtp_password_file."
+            remedy = told_of_encrypted("notice.smtp_password", configuration) or (
+                "Put it into a file only this account may read and name it as smtp_password_file."
             )
+            raise UsageProblem(f"{where}: smtp_user is set, and no password. {remedy}")
     if notice.ca_file is not None and (why := why_no_file(notice.ca_file)):
         raise UsageProblem(f"{where}.ca_file: the file {notice.ca_file} {why}. Correct the path or the rights.")
     return notice.model_copy(update={"webhook_url": url, "smtp_password": password})

@@ -129,8 +129,9 @@ def _switched_on(reader: Connection) -> list[str]:
 
 def _about_the_back_up(reader: Connection, connection: Settled) -> list[str]:
     sentence = (
-        "The state was restored from a back-up, and the upstream has not shown yet what stands there: everything is "
-        "compared in every cycle until it does. See the log for what it answers."
+        "The state knows less than the audit trail, so it was restored from a back-up or made anew (then see "
+        '"Everything is lost" in keeping.md of the guide). The upstream has not shown yet what stands there: '
+        "everything is compared in every cycle until it does. See the log for what it answers."
     )
     unseen = [sentence] if fact_of(reader, UNSEEN) else []
     asks = any(source.settings.asks_second_hand for source in connection.sources)

@@ -59,8 +59,8 @@ def provision(connection: Connection, state: State, who: str, stop: threading.Ev
         )
     if was_restored(state, connection.settings.agent.state_dir):
         raise UsageProblem(
-            "The state is older than the audit trail: it was restored from a back-up. What was done since has to be "
-            "found out about everybody. Run rollcall sync first."
+            "The state knows less than the audit trail: it was restored from a back-up, or made anew. What was done "
+            "since has to be found out about everybody. Run rollcall sync first."
         )
     resolved = resolve(connection, state, stop=stop, progress=progress, retry_at_once=True, reconcile=False)
     with state.read() as reader:

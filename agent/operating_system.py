@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import io
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -17,6 +19,7 @@ from typing import IO, Literal
 from agent.errors import AnotherAgentRuns, StateProblem
 
 LOCK_NAME = "rollcall.lock"
+_ROOM = 1 << 16  # bytes: SQLite begins with 32 KiB for the index of its journal
 
 
 def account_name() -> str:
@@ -64,6 +67,12 @@ def credentials_beside(configuration: Path) -> Path:
     return configuration.absolute().parent / own
 
 
+def encrypted_beside(configuration: Path) -> Path:
+    """Return the directory with the secrets that systemd alone can read, as the units of the packages name it."""
+    secrets = credentials_beside(configuration)
+    return secrets.with_name(f"{secrets.name}.encrypted")
+
+
 def write_as_utf8() -> None:
     """Have what is not written to a window written as UTF-8, as JSON has to be (RFC 8259) and as names need it.
 
@@ -83,6 +92,19 @@ def may_write_into(directory: Path) -> bool:
             return True
         return False
     return os.access(directory, os.W_OK | os.X_OK)
+
+
+def why_no_room(directory: Path) -> str:
+    """Say why a directory that may be written takes no more data, mostly because the disk is full; empty: it does."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(_ROOM))
+            file.flush()
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        return error.strerror or str(error)
+    # Of what is free root may use more than the service.
+    return "" if free >= _ROOM else os.strerror(errno.ENOSPC)
 
 
 def make_private_directory(path: Path) -> None:

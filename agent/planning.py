@@ -195,7 +195,8 @@ def guard(
         return Verdict((*emptied, *verdict.reasons), removals, final=True)
     reconciled = read_fact(state, _RECONCILED)
     if reconciled != connection.fingerprint:
-        what = "the state was restored" if reconciled == _RESTORED else "the settings are new or have changed"
+        restored = reconciled == _RESTORED
+        what = "the state was restored or made anew" if restored else "the settings are new or have changed"
         reason = (
             f"{what}, and not every source has been read completely since. "
             "Removals wait for the first complete read of all sources."

@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from agent.errors import RollcallError, UsageProblem
 from agent.settings_problems import describe_problems
-from agent.settings_secrets import resolve_secret
+from agent.settings_secrets import resolve_secret, told_of_encrypted
 from connectors.base import Connector, SourceSettings, Wanted
 
 GROUP = "rollcall.connectors"
@@ -101,7 +101,11 @@ def _source(name: str, table: dict[str, Any], where: str, configuration: Path) -
                 table[field] = secret
         settings = model(**table)
     except ValidationError as error:
-        raise UsageProblem(describe_problems(error, where, model)) from None
+        encrypted = [
+            told_of_encrypted(f"{name}.{field}", configuration) for field in _secrets(model) if field not in table
+        ]
+        lines = [describe_problems(error, where, model), *(f"{where}: {told}" for told in encrypted if told)]
+        raise UsageProblem("\n".join(lines)) from None
     return Source(settings, connector)
 
 

@@ -24,13 +24,14 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from agent.command_line import rollcall
 from agent.domain_names import ascii_form
 from agent.errors import UsageProblem
 from agent.health_settings import HealthSettings
 from agent.notice_settings import NoticeSettings, with_notice_secrets
 from agent.operating_system import credentials_beside, default_state_directory, state_directory_of
 from agent.settings_problems import describe_environment, describe_problems
-from agent.settings_secrets import resolve_secret
+from agent.settings_secrets import resolve_secret, told_of_encrypted
 from agent.settings_values import Duration, DurationOrForEver, DurationOrNever, Section, Share, Size, Whole
 
 _LONGEST_TIMEOUT = timedelta(seconds=90)
@@ -319,8 +320,8 @@ def load_settings(path: Path) -> Settings:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad begins with a byte order mark
     except FileNotFoundError as error:
         raise UsageProblem(
-            f"The configuration file {path} does not exist. Name another with --config, "
-            "or start from agent.example.toml."
+            f"The configuration file {path} does not exist. {rollcall('init', path)} asks questions and writes it; or "
+            "name another with --config, or start from agent.example.toml."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
@@ -367,10 +368,11 @@ def _with_secrets(settings: Settings, path: Path) -> Settings:
     where = f"{path}: upstream.token_file"
     token = resolve_secret(upstream.token, upstream.token_file, "upstream.token", where, path)
     if token is None:
-        raise UsageProblem(
-            f"{path}: upstream: no token is set. Put the bearer token into a file only this account may read, and "
-            f"name it as token_file, or call it {credentials_beside(path) / 'upstream.token'}."
+        remedy = told_of_encrypted("upstream.token", path) or (
+            "Put the bearer token into a file only this account may read, and name it as token_file, or call it "
+            f"{credentials_beside(path) / 'upstream.token'}; {rollcall('secret upstream.token', path)} does that."
         )
+        raise UsageProblem(f"{path}: upstream: no token is set. {remedy}")
     if not token.get_secret_value().isascii() or any(c.isspace() for c in token.get_secret_value()):
         raise UsageProblem(f"{path}: upstream.token: a bearer token has no spaces and only ASCII characters.")
     return settings.model_copy(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from agent.errors import UsageProblem
-from agent.operating_system import credentials_beside
+from agent.operating_system import credentials_beside, encrypted_beside
 from agent.sealed_secrets import open_sealed
 
 # LoadCredential=ID:DIRECTORY gives each file of the directory the name ID_FILE (systemd.exec(5)); the units of the
@@ -16,6 +19,34 @@ from agent.sealed_secrets import open_sealed
 _PREFIXES = ("", "rollcall_", "encrypted_")
 
 _LONGEST_NAME = 24
+
+# In the place of a secret that only systemd can decrypt. One of them has to be an address.
+_STANDS_IN = "https://encrypted.invalid/"
+_encrypted_ones_count: ContextVar[bool] = ContextVar("encrypted secrets count as set", default=False)
+
+
+@contextmanager
+def with_encrypted_ones() -> Iterator[None]:
+    """Have an encrypted secret count as set, though not with its own value: the service will find it.
+
+    For who looks at the other settings, and contacts nothing.
+    """
+    before = _encrypted_ones_count.set(True)
+    try:
+        yield
+    finally:
+        _encrypted_ones_count.reset(before)
+
+
+def told_of_encrypted(credential: str, configuration: Path) -> str:
+    """Say how a command gets at a secret that was not found, because it is encrypted; empty where none is."""
+    file = encrypted_beside(configuration) / credential
+    if not file.is_file():
+        return ""
+    return (
+        f"{file} is encrypted for the service alone. How systemd runs a command with it is in the guide: install.md, "
+        '"Where things are".'
+    )
 
 
 def resolve_secret(
@@ -30,7 +61,8 @@ def resolve_secret(
     if file is None:
         file = _credential(credential, configuration)
     if file is None:
-        return None
+        there = _encrypted_ones_count.get() and (encrypted_beside(configuration) / credential).is_file()
+        return SecretStr(_STANDS_IN) if there else None
     try:
         # Notepad begins with a byte order mark, which is no part of the secret.
         text = file.read_text(encoding="utf-8-sig").strip()

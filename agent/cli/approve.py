@@ -8,6 +8,7 @@ from typing import Any
 from agent.cli.configuration import open_connection, state_beside
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console
+from agent.command_line import cycle_at_once, rollcall
 from agent.errors import ExitCode, UsageProblem
 from agent.held import held_now, incomplete_reads
 from agent.operating_system import account_name
@@ -31,7 +32,10 @@ def command(options: argparse.Namespace) -> ExitCode:
     connection = open_connection(options)
     directory = connection.settings.agent.state_dir
     if not state_is_there(directory):
-        raise UsageProblem(f"There is no state in {directory} yet, so there is nothing to approve. Run rollcall sync.")
+        raise UsageProblem(
+            f"There is no state in {directory} yet, so there is nothing to approve. Run "
+            f"{rollcall('sync', options.config)}."
+        )
     with state_beside(connection) as state:
         verdict, incomplete = held_now(connection, state), incomplete_reads(connection, state)
         if verdict.digest != options.digest or not verdict.held or verdict.final:
@@ -39,31 +43,31 @@ def command(options: argparse.Namespace) -> ExitCode:
             with rehearsal(connection, bars=True) as (copy, resolved):
                 seen, incomplete = resolved.verdict, incomplete_reads(connection, copy)
             if seen.digest != options.digest or not seen.asks_for_approval:
-                raise UsageProblem(_not_this(state, options.digest, verdict))
+                raise UsageProblem(_not_this(state, options.digest, verdict, rollcall("plan", options.config)))
             verdict = seen
         with state.write() as transaction:
             until = approve(transaction, verdict.digest, account_name(), connection.settings.guard.approval_valid)
     out = console()
     out.print(
         f"Approved: {amount_of(verdict.held)}, once, until {until:%Y-%m-%d %H:%M} UTC. "
-        "The next cycle carries them out if they are still the same; or run rollcall sync now."
+        f"The next cycle carries them out if they are still the same. {cycle_at_once(options.config)}"
     )
     for sentence in incomplete:
         out.print(f"- {sentence}", style="yellow")
     return ExitCode.DONE
 
 
-def _not_this(state: State, digest: str, verdict: Verdict) -> str:
+def _not_this(state: State, digest: str, verdict: Verdict, plan: str) -> str:
     if not verdict.held:
-        return f"No removals with the digest {digest} are held. Nothing is held; see rollcall plan."
+        return f"No removals with the digest {digest} are held. Nothing is held; see {plan}."
     if verdict.final:
         return f"No approval lets the removals {digest} through: {' '.join(verdict.reasons)}"
     now = f"What is held now has the digest {verdict.digest}"
     with state.read() as reader:
         changed = changed_since(reader, digest, verdict.held)
     if changed is None:
-        return f"No removals with the digest {digest} are held. {now}; see rollcall plan."
-    return f"The plan {digest} has changed since it was held: {_difference(changed)}. {now}; see rollcall plan."
+        return f"No removals with the digest {digest} are held. {now}; see {plan}."
+    return f"The plan {digest} has changed since it was held: {_difference(changed)}. {now}; see {plan}."
 
 
 def _difference(changed: Changed) -> str:

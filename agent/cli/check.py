@@ -10,6 +10,7 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, print_json
+from agent.command_line import rollcall
 from agent.connection import Connection
 from agent.cycle_report import problems_now
 from agent.errors import ExitCode, RollcallError, StateProblem
@@ -17,7 +18,7 @@ from agent.idle_lines import idle_lines
 from agent.observe.message import Channel, NotDelivered
 from agent.observe.telling import channels_of, send_test
 from agent.observe.trouble import token_expiry
-from agent.operating_system import make_private_directory
+from agent.operating_system import make_private_directory, why_no_room
 from agent.upstream.probe import probe
 from connectors.base import Completeness, Finding
 
@@ -40,7 +41,7 @@ def command(options: argparse.Namespace) -> ExitCode:
         ),
         (ExitCode.SOURCE_INCOMPLETE, _sources(connection)),
         (ExitCode.UPSTREAM, [*probe(connection.service), *_token(connection)]),
-        (ExitCode.USAGE, _notices(connection, test=options.notice)),
+        (ExitCode.USAGE, _notices(connection, options)),
     ]
     if all(finding.ok for _, findings in parts[:2] for finding in findings):
         parts.insert(2, (ExitCode.USAGE, _scope(connection, bars=not options.json)))
@@ -69,17 +70,21 @@ def _state(connection: Connection) -> list[Finding]:
         make_private_directory(directory)
     except RollcallError as error:
         return [Finding("state", ok=False, message=str(error), remedy="Correct [agent] state_dir or its rights.")]
+    if why := why_no_room(directory):
+        message, remedy = f"{directory} takes no more data: {why}", "Make room on the disk that holds it."
+        return [Finding("state", ok=False, message=message, remedy=remedy)]
     return [Finding("state", ok=True, message=f"{directory} may be written")]
 
 
-def _notices(connection: Connection, *, test: bool) -> list[Finding]:
+def _notices(connection: Connection, options: argparse.Namespace) -> list[Finding]:
     channels = channels_of(connection.settings.notice)
     if not channels:
         message = "nobody is told when something goes wrong"
         return [Finding("notice", ok=True, message=message, remedy="Set webhook_url_file or smtp_host in [notice].")]
-    if not test:
+    if not options.notice:
         names = " and ".join(channel.name for channel in channels)
-        return [Finding("notice", ok=True, message=f"by {names}; rollcall check --notice sends a test")]
+        test = rollcall("check --notice", options.config)
+        return [Finding("notice", ok=True, message=f"by {names}; {test} sends a test")]
     return [_tested(connection, channel) for channel in channels]
 
 
@@ -98,8 +103,8 @@ def _token(connection: Connection) -> list[Finding]:
         return []
     soon = expiry - now <= connection.settings.notice.token_warning
     message = f"the token {'has expired' if expiry <= now else 'expires'} on {expiry:%Y-%m-%d}"
-    remedy = "Make a new one in the vendor's console and put it into [upstream] token_file." if soon else ""
-    return [Finding("upstream", ok=True, message=message, remedy=remedy)]
+    remedy = f"Make a new one in the vendor's console and {connection.service.where_the_token_goes}."
+    return [Finding("upstream", ok=True, message=message, remedy=remedy if soon else "")]
 
 
 def _sources(connection: Connection) -> list[Finding]:

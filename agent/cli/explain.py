@@ -8,6 +8,7 @@ from typing import Any
 from agent.cli.configuration import open_connection
 from agent.cli.explain_text import lines_of
 from agent.cli.terminal import console, print_json
+from agent.command_line import rollcall
 from agent.connection import Connection
 from agent.errors import ExitCode
 from agent.explanation.explanation import Explanation, Found
@@ -47,7 +48,8 @@ def command(options: argparse.Namespace) -> ExitCode:
         if options.json:
             print_json({"who": options.who, "found": Found.NOBODY.value, "state": None})
         else:
-            console().print(f"Nothing is known yet: there is no state in {directory}. Run rollcall sync.")
+            sync = rollcall("sync", options.config)
+            console().print(f"Nothing is known yet: there is no state in {directory}. Run {sync}.")
         return ExitCode.REJECTED_OBJECTS
     told = _told(connection, options.who)
     if options.json:

@@ -14,6 +14,7 @@ from rich.table import Table
 from agent.cli.configuration import open_connection, state_beside
 from agent.cli.plan import rehearsal
 from agent.cli.terminal import console, harmless, print_json
+from agent.command_line import cycle_at_once, rollcall
 from agent.connection import Connection
 from agent.directory.unknown import unknown_members
 from agent.errors import ExitCode, UsageProblem
@@ -54,11 +55,12 @@ def command(options: argparse.Namespace) -> ExitCode:
     """Read the directory now, on a copy of the state, and list who is who; or record a decision."""
     connection = open_connection(options)
     if options.list and options.decision != OPT_IN:
-        raise UsageProblem("--list belongs to opt-in: rollcall external opt-in --list DIGEST.")
+        raise UsageProblem(f"--list belongs to opt-in: {rollcall('external opt-in --list DIGEST', options.config)}.")
     if options.decision:
         return _decide(connection, options)
     if options.by:
-        raise UsageProblem("--by belongs to a decision: rollcall external opt-in --list DIGEST --by NAME.")
+        decision = rollcall("external opt-in --list DIGEST --by NAME", options.config)
+        raise UsageProblem(f"--by belongs to a decision: {decision}.")
     with rehearsal(connection, bars=not options.json) as (state, resolved), state.read() as reader:
         incomplete = [o.reason for o in resolved.outcomes if o.completeness is not Completeness.COMPLETE]
         domains, groups = by_domain(reader), by_group(reader)
@@ -86,7 +88,7 @@ def command(options: argparse.Namespace) -> ExitCode:
                 console().print(f"{written} external users written to {options.csv}")
             for group in unknown:
                 console().print(f"- {group.sentence()}")
-            _show_open(console(), waiting)
+            _show_open(console(), waiting, options.config)
             for sentence in incomplete:
                 console().print(f"- {sentence}", style="yellow")
     return ExitCode.SOURCE_INCOMPLETE if incomplete else ExitCode.DONE
@@ -107,17 +109,21 @@ def _decide(connection: Connection, options: argparse.Namespace) -> ExitCode:
     directory = connection.settings.agent.state_dir
     if not state_is_there(directory):
         raise UsageProblem(
-            f"There is no state in {directory} yet, so there is no list to decide about. Run rollcall sync: it "
-            "creates nobody who waits for a decision. Then run rollcall external to see the list."
+            f"There is no state in {directory} yet, so there is no list to decide about. "
+            f"Run {rollcall('sync', options.config)}: it creates nobody who waits for a decision. Then run "
+            f"{rollcall('external', options.config)} to see the list."
         )
     with state_beside(connection) as state:
         made = _record(connection, state, options)
     if options.json:
         print_json({"decision": describe_decision(made)})
     elif made.verb == OPT_IN:
+        then = (
+            f"The next cycle creates them. {cycle_at_once(options.config)}" if made.users else "Nobody waited for it."
+        )
         console().print(
             f"Recorded: {made.decided_by} opts in to external users, for the list {made.list_digest} of {made.users}. "
-            + ("The next cycle creates them; or run rollcall sync now." if made.users else "Nobody waited for it.")
+            f"{then}"
         )
     else:
         what = (
@@ -133,34 +139,35 @@ def _decide(connection: Connection, options: argparse.Namespace) -> ExitCode:
 
 
 def _record(connection: Connection, state: State, options: argparse.Namespace) -> Decision:
+    sync, look = (rollcall(command, options.config) for command in ("sync", "external"))
     if options.decision == OPT_IN:
         if connection.population.policy.leaves_everybody_out:
             raise UsageProblem(
                 "The policy is to skip external users, so there is nothing to opt in to. Set [external] policy = "
-                '"provision" or "review", run rollcall sync, look at rollcall external, and opt in then.'
+                f'"provision" or "review", run {sync}, look at {look}, and opt in then.'
             )
         if not settings_are_settled(connection, state):
             raise UsageProblem(
                 "The settings have changed since the last cycle, so nobody has seen the list that would be decided "
-                "about. Run rollcall sync: it creates nobody who waits for a decision. Then run rollcall external."
+                f"about. Run {sync}: it creates nobody who waits for a decision. Then run {look}."
             )
     with state.write() as transaction:
         waiting = waiting_list(transaction)
         if options.list and options.list != waiting.digest:
             raise UsageProblem(
                 f"The list {options.list} is not the one that waits: as of the last cycle that is {waiting.digest}, "
-                f"with {len(waiting.numbers)} users. Run rollcall sync, then look at rollcall external again."
+                f"with {len(waiting.numbers)} users. Run {sync}, then look at {look} again."
             )
         about = waiting if options.decision == OPT_IN else admitted_list(transaction)
         by = options.by or account_name()
         return decide(transaction, options.decision, by, about.digest, list(about.numbers))
 
 
-def _show_open(out: Console, waiting: ExternalList) -> None:
+def _show_open(out: Console, waiting: ExternalList, configuration: Path) -> None:
     if waiting.numbers:
         out.print(
             f"{len(waiting.numbers)} external users wait for a decision (list {waiting.digest}). To let exactly these "
-            f"in: rollcall external opt-in --list {waiting.digest}"
+            f"in: {rollcall(f'external opt-in --list {waiting.digest}', configuration)}"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.cli.configuration import open_connection
 from agent.cli.terminal import console, print_json, print_plan, progress_bars
+from agent.command_line import rollcall
 from agent.connection import Connection
 from agent.cycle_report import describe_source, problems_now, refused_now
 from agent.errors import ExitCode
@@ -92,10 +93,11 @@ def command(options: argparse.Namespace) -> ExitCode:
                 out.print(f"- {sentence}")
             if resolved.verdict.asks_for_approval:
                 rest = resolved.verdict.let_through(resolved.plan.removals)
+                approve = rollcall(f"approve {resolved.verdict.digest}", options.config)
                 out.print(
                     f"{amount_of(resolved.verdict.held)} would be held"
                     + (f", and {amount_of(rest)} taken away" if rest else "")
-                    + f". To let exactly what is held through: rollcall approve {resolved.verdict.digest}"
+                    + f". To let exactly what is held through: {approve}"
                 )
     if incomplete:
         return ExitCode.SOURCE_INCOMPLETE

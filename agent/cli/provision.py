@@ -8,6 +8,7 @@ from typing import Any
 from agent.cli.configuration import open_connection, state_to_write
 from agent.cli.explain import verdict_of
 from agent.cli.terminal import console, print_json, progress_bars
+from agent.command_line import rollcall
 from agent.errors import ExitCode
 from agent.one_person import Provisioned, provision
 from agent.upstream.push import Result
@@ -47,7 +48,8 @@ def command(options: argparse.Namespace) -> ExitCode:
     ]
     troubles = [item.reason for item in made.outcomes if item.completeness is not Completeness.COMPLETE]
     if made.verdict.stops:
-        troubles.append(f"Held back by the guard: {' '.join(made.verdict.reasons)} See rollcall plan.")
+        reasons = " ".join(made.verdict.reasons)
+        troubles.append(f"Held back by the guard: {reasons} See {rollcall('plan', options.config)}.")
     if made.pushed is not None and made.pushed.trouble is not None:
         troubles.append(str(made.pushed.trouble))
     if options.json:

@@ -14,8 +14,9 @@ from typing import Any
 from agent.cli.init.questions import Questions
 from agent.cli.init.writing import write_secret
 from agent.cli.terminal import console
+from agent.command_line import rollcall
 from agent.errors import ExitCode, UsageProblem
-from agent.operating_system import credentials_beside
+from agent.operating_system import credentials_beside, encrypted_beside
 from agent.plugins import secrets_in
 
 _OF_SECTIONS = ("upstream.token", "notice.webhook_url", "notice.smtp_password")
@@ -38,7 +39,15 @@ def command(options: argparse.Namespace) -> ExitCode:
         raise UsageProblem("Nothing was given, so nothing was written.")
     path = credentials_beside(options.config) / options.name
     write_secret(path, secret, options.config)
-    console().print(f"Written to {path}. The service takes it with its next start: rollcall service stop, then start.")
+    stop, start = (rollcall(f"service {verb}", options.config) for verb in ("stop", "start"))
+    console().print(f"Written to {path}. The service takes it with its next start: {stop}, then {start}.")
+    encrypted = encrypted_beside(options.config) / options.name
+    if encrypted.is_file():
+        console().print(
+            f"{encrypted} is there, too. Remove it, or encrypt the new secret in its place (guide: install.md, "
+            '"Where things are"): the service takes the plain one, and does not start at all if the encrypted one was '
+            "made on another machine."
+        )
     return ExitCode.DONE
 
 
@@ -84,5 +93,5 @@ def _tables(configuration: Path) -> Mapping[str, Any] | None:
         return None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageProblem(
-            f"{configuration} cannot be read: {error}. Correct it first; rollcall check tells more."
+            f"{configuration} cannot be read: {error}. Correct it first; {rollcall('check', configuration)} tells more."
         ) from None

@@ -9,6 +9,7 @@ from agent.cli.configuration import open_connection
 from agent.cli.terminal import console
 from agent.errors import ExitCode
 from agent.service.installed import Standing, service_manager
+from agent.settings_secrets import with_encrypted_ones
 
 _VERBS = {
     "install": "see that the service can read its settings, and let it start with the machine",
@@ -38,7 +39,9 @@ def command(options: argparse.Namespace) -> ExitCode:
     if options.verb == "install":
         if missing := manager.missing():
             return _say(Standing(well=False, lines=(missing,)))
-        return _say(manager.install(open_connection(options), options.account))
+        with with_encrypted_ones():
+            connection = open_connection(options)
+        return _say(manager.install(connection, options.account))
     verbs = {
         "uninstall": manager.uninstall, "start": manager.start, "stop": manager.stop, "status": manager.status,
     }  # fmt: skip

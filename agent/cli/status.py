@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from agent.cli.configuration import open_connection, state_beside
 from agent.cli.external import describe_decision
 from agent.cli.terminal import EXIT_MEANING, console, print_json
+from agent.command_line import rollcall
 from agent.connection import Connection
 from agent.could_not_run import why_no_cycle_runs
 from agent.cycle_report import problems_now, rejections_now, unresolved_now
@@ -46,7 +47,8 @@ def command(options: argparse.Namespace) -> ExitCode:
         if options.json:
             print_json({"state": str(directory), "cycles": []})
         else:
-            console().print(f"No cycle has run yet: there is no state in {directory}. Run rollcall sync.")
+            sync = rollcall("sync", options.config)
+            console().print(f"No cycle has run yet: there is no state in {directory}. Run {sync}.")
         return ExitCode.DONE
     with state_beside(connection) as state, state.read() as reader:
         document = _document(reader, connection)

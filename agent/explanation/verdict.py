@@ -48,10 +48,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why somebody is not to be provisioned, without a full stop; and what to do, as whole sentences."""
+    """Why somebody is not to be provisioned, without a full stop; and what to do, as whole sentences.
+
+    returns:  when an account that is out of use is taken into use again
+    """
 
     text: str
     remedy: str = ""
+    returns: str = "when it is a member again"
 
 
 def verdict_on(case: Case) -> Verdict:
@@ -82,11 +86,13 @@ def why_not(case: Case) -> Reason | None:
         return Reason(
             f"it is disabled in the directory (source {decides.source})",
             "Enable the account there, or correct inactive_when of that source if it is not meant to be disabled.",
+            "when it is enabled again",
         )
     if desired.problem is not None:
-        return Reason(_of_it(leader.dn, desired.problem))
+        return Reason(_of_it(leader.dn, desired.problem), returns="when that is put right")
     if not desired.provisioned:
-        return Reason(desired.held_back or "the policy does not let it in", _against_the_policy(case))
+        held_back = desired.held_back or "the policy does not let it in"
+        return Reason(held_back, _against_the_policy(case), "when it is let in")
     return None
 
 
@@ -96,13 +102,15 @@ def _out_of_scope(case: Case) -> Reason:
     if case.in_reach:
         return Reason("it was put into a selected group since the last cycle", "The next cycle takes it up.")
     groups = case.listed_by
+    returns = "when it is a member again" if case.known.person.active else "when it is a member and enabled again"
     if not groups:
-        return Reason("no group lists it", "Put the person into a selected group ([scope] groups).")
+        return Reason("no group lists it", "Put the person into a selected group ([scope] groups).", returns)
     listed = _some(groups)
     closed = "" if case.population.scope.nested else ' With [scope] nested = "direct" groups in groups are not opened.'
     return Reason(
         f"no selected group lists it, only {listed}",
         f"Put the person into a selected group, or select one of these in [scope] groups.{closed}",
+        returns,
     )
 
 
@@ -150,7 +158,7 @@ def _out_of_use(case: Case, account: _Account, reason: Reason | None) -> Verdict
         kept = f"The account is {since}, and kept{_until(case, account)}"
         return _verdict(
             f"{case.known.label} is not provisioned: {reason.text}. {kept}",
-            f"It returns under the same SCIM id {account.scim_id} when it is a member again. {reason.remedy}".strip(),
+            f"It returns under the same SCIM id {account.scim_id} {reason.returns}. {reason.remedy}".strip(),
         )
     sentence = f"{case.known.label} is {since}, as SCIM id {account.scim_id}"
     refusal = _refusal_of(case, "update user", "create user")

@@ -141,7 +141,7 @@ def _token(connection: Connection) -> list[Trouble]:
         return []
     expired = expiry <= now
     headline = f"The upstream's token {'has expired' if expired else 'expires'} on {expiry:%Y-%m-%d}."
-    to_do = "Make a new one in the vendor's console and put it into [upstream] token_file."
+    to_do = f"Make a new one in the vendor's console and {connection.service.where_the_token_goes}."
     if connection.settings.notice.token_expires_at:
         to_do += " Then correct [notice] token_expires_at."
     return [Trouble(TOKEN, headline, (to_do,), version="expired" if expired else "soon")]

@@ -10,13 +10,19 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.command_line import rollcall
 from agent.connection import Connection
 from agent.errors import UsageProblem
-from agent.operating_system import credentials_beside
+from agent.operating_system import credentials_beside, encrypted_beside
 from agent.service.installed import Standing
-from agent.service.needs import need_readable_settings, need_state_directory, need_state_of_its_own
+from agent.service.needs import (
+    need_readable_settings,
+    need_state_directory,
+    need_state_of_its_own,
+    state_directory_in,
+)
 from agent.service.unit import ACCOUNT, WRITTEN, Places, own_state, shipped, unit_of, written_unit
-from agent.service.words import SHOWN, in_plain_words
+from agent.service.words import SHOWN, in_plain_words, what_stays
 from agent.whole_files import write_whole
 
 
@@ -34,7 +40,7 @@ class LinuxService:
         if not self._places.running.is_dir() or shutil.which("systemctl") is None:
             return (
                 "This machine does not run systemd, so there is no service. Let what starts programs here start "
-                "rollcall run."
+                f"{self._command('run')}."
             )
         if os.geteuid() != 0:
             return "Only root may change services: run it again as root, with sudo for example."
@@ -67,7 +73,7 @@ class LinuxService:
         self._systemctl("enable", self._unit.name)
         told.append(f"{self._unit.name} starts with the machine from now on, as the account {self._account}.")
         if self._properties()["ActiveState"] != "active":
-            told.append("It does not run yet: rollcall service start.")
+            told.append(f"It does not run yet: {self._command('service start')}.")
         return Standing(well=True, lines=tuple(told))
 
     def uninstall(self) -> Standing:
@@ -79,8 +85,8 @@ class LinuxService:
         if self._is_own() and "@" not in self._unit.name:  # a template may have other instances
             self._own_file.unlink()
             self._systemctl("daemon-reload")
-        state = own_state(self._configuration, self._places)
-        kept = f"The settings in {self._places.settings} and the state (mostly {state}) stay: remove them by hand."
+        own = own_state(self._configuration, self._places)
+        kept = what_stays(self._configuration, state_directory_in(self._configuration, self._places) or own)
         return Standing(well=True, lines=(f"{self._unit.name} is stopped and does not start any more.", kept))
 
     def start(self) -> Standing:
@@ -100,7 +106,8 @@ class LinuxService:
         self._refuse_if_absent()
         self._systemctl("stop", self._unit.name)
         boots = self._properties()["UnitFileState"] == "enabled"
-        again = "with the machine, or by rollcall service start" if boots else "by rollcall service start alone"
+        start = self._command("service start")
+        again = f"with the machine, or by {start}" if boots else f"by {start} alone"
         return Standing(well=True, lines=(f"{self._unit.name} is stopped. It starts again {again}.",))
 
     def status(self) -> Standing:
@@ -113,10 +120,13 @@ class LinuxService:
 
     def _told(self, found: Mapping[str, str]) -> Standing:
         if self._configuration.exists():
-            remedy = "To start it: rollcall service start."
+            remedy = f"To start it: {self._command('service start')}."
         else:
-            remedy = f"There is no {self._configuration}, so it would not start: rollcall init."
-        return in_plain_words(self._unit.name, found, remedy)
+            remedy = f"There is no {self._configuration}, so it would not start: {self._command('init')}."
+        return in_plain_words(self._unit.name, found, remedy, self._command)
+
+    def _command(self, words: str) -> str:
+        return rollcall(words, self._configuration)
 
     def _need_account(self) -> None:
         with contextlib.suppress(KeyError):
@@ -133,14 +143,13 @@ class LinuxService:
         except (OSError, subprocess.CalledProcessError) as error:
             said = str(getattr(error, "stderr", "") or error).strip()
             raise UsageProblem(
-                f"The account {self._account} could not be made: {said}. Make it by hand (useradd --system "
-                f"{self._account}), and run this again."
+                f"The account {self._account} could not be made: {said.removesuffix('.')}. Make it by hand "
+                f"(useradd --system {self._account}), and run this again."
             ) from error
 
     def _need_directories(self) -> None:
         """Make the directories for secrets: without one that LoadCredential= names systemd starts nothing."""
-        secrets = credentials_beside(self._configuration)
-        for directory in (secrets, secrets.with_name(f"{secrets.name}.encrypted")):
+        for directory in (credentials_beside(self._configuration), encrypted_beside(self._configuration)):
             if not directory.exists():
                 directory.mkdir(mode=0o750)
                 os.chown(directory, 0, pwd.getpwnam(self._account).pw_gid)
@@ -170,7 +179,7 @@ class LinuxService:
 
     def _refuse_if_absent(self) -> None:
         if self._properties()["LoadState"] == "not-found":
-            raise UsageProblem(f"{self._unit.name} is not installed. Run rollcall service install.")
+            raise UsageProblem(f"{self._unit.name} is not installed. Run {self._command('service install')}.")
 
     def _properties(self) -> Mapping[str, str]:
         shown = self._systemctl("show", self._unit.name, *(f"--property={name}" for name in SHOWN))
@@ -181,5 +190,7 @@ class LinuxService:
         done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
         if done.returncode != 0 and not may_fail:
             said = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"
-            raise UsageProblem(f"systemctl {arguments[0]} did not succeed: {said} See journalctl --boot.")
+            raise UsageProblem(
+                f"systemctl {arguments[0]} did not succeed: {said.removesuffix('.')}. See journalctl --boot."
+            )
         return done.stdout

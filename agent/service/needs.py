@@ -55,14 +55,15 @@ def need_state_directory(directory: Path, unit: Unit, own: Path, opened: Sequenc
 def need_state_of_its_own(directory: Path, configuration: Path, places: Places) -> None:
     """See that no other configuration beside this one has the same state. Raises UsageProblem."""
     for other in sorted(configuration.parent.glob("*.toml")):
-        if other.name != configuration.name and directory == _state_directory_in(other, places):
+        if other.name != configuration.name and directory == state_directory_in(other, places):
             raise UsageProblem(
                 f"Nothing was installed: {directory} is the state of {other}, too, and two services cannot share one. "
                 f"Leave state_dir out of {configuration}."
             )
 
 
-def _state_directory_in(configuration: Path, places: Places) -> Path | None:
+def state_directory_in(configuration: Path, places: Places) -> Path | None:
+    """Return where the state of a configuration file is, as it says; None where it cannot be understood."""
     try:
         tables = tomllib.loads(configuration.read_text(encoding="utf-8"))
         return configuration.parent / str(tables["agent"]["state_dir"])

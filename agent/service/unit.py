@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.command_line import rollcall
 from agent.errors import UsageProblem
 
 WRITTEN = "# Written by rollcall service install."
@@ -44,7 +45,7 @@ def unit_of(configuration: Path, places: Places) -> Unit:
         raise UsageProblem(
             f"The service reads {places.settings}/agent.toml, or {places.settings}/NAME.toml for one connection of "
             f"several (NAME of letters from A to Z, digits and . _ - @), and not {path}. Move the file there, or start "
-            "rollcall run yourself."
+            f"{rollcall('run', path)} yourself."
         )
     if path.stem == "agent":
         return Unit("rollcall.service", "rollcall.service")

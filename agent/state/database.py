@@ -6,10 +6,12 @@ acknowledge at the same time; `State.write` lets one of them in at a time.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -25,12 +27,25 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.dml import Insert
 
 from agent.errors import StateOfNewerVersion, StateProblem
+from agent.state.unusable import is_damage, unusable
 
 Item = TypeVar("Item")
 
 _WRITES = "rollcall_writes"
 FILE_NAME = "rollcall.sqlite3"
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Where a state is. copy: what is worked with in its place."""
+
+    path: Path
+    copy: Path | None = None
+
+    def trouble(self, error: BaseException | None) -> StateProblem:
+        """Tell what SQLite says, about the file that an administrator knows."""
+        return unusable(self.path, error, self.copy)
 
 
 class State:
@@ -40,20 +55,21 @@ class State:
     and rolled back by an exception.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, file: _File) -> None:
         self._engine = engine
+        self._file = file
         self._one_writer = threading.RLock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that sees the last committed state."""
-        with _told(self._engine), self._engine.connect() as connection:
+        with _told(self._file), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection inside a transaction of its own, which waits for that of another process to end."""
-        with _told(self._engine), self._one_writer, self._engine.connect() as idle:
+        with _told(self._file), self._one_writer, self._engine.connect() as idle:
             connection = idle.execution_options(**{_WRITES: True})
             with connection.begin():
                 yield connection
@@ -68,7 +84,6 @@ def open_state(directory: Path) -> State:
 
     Raises StateProblem when it cannot be opened, is damaged, or was written by a newer version.
     """
-    path = directory / FILE_NAME
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -76,16 +91,20 @@ def open_state(directory: Path) -> State:
             f"The state directory {directory} cannot be created: {error.strerror}. "
             "Set [agent] state_dir to a directory this account may write."
         ) from error
-    engine = _sqlite_engine(path)
+    return _opened(_File(directory / FILE_NAME))
+
+
+def _opened(file: _File) -> State:
+    engine = _sqlite_engine(file.copy or file.path)
     try:
-        _migrate(engine, path)
+        _migrate(engine, file.path)
     except DBAPIError as error:
         engine.dispose()
-        raise _unusable(path, error) from error
+        raise file.trouble(error.orig) from error
     except StateProblem:
         engine.dispose()
         raise
-    return State(engine)
+    return State(engine, file)
 
 
 def state_is_there(directory: Path) -> bool:
@@ -113,13 +132,13 @@ def state_to_look_at(directory: Path) -> Iterator[State]:
             with engine.connect() as connection:
                 current = MigrationContext.configure(connection).get_current_revision()
         except DBAPIError as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error.orig) from error
         if current != schema_version():
             raise StateProblem(
                 f"The state {path} is of another version of Rollcall (schema {current or 'none'}; this one works with "
                 f"{schema_version()}). Run rollcall sync, or restart the service, with this version first."
             )
-        yield State(engine)
+        yield State(engine, _File(path))
     finally:
         engine.dispose()
 
@@ -130,20 +149,25 @@ def scratch_copy(directory: Path, scratch: Path) -> Iterator[State]:
 
     The original may be in use: SQLite's backup copies a consistent snapshot of it.
     """
-    original = directory / FILE_NAME
+    original, copy = directory / FILE_NAME, None
     if state_is_there(directory):
+        # Not by opening it: to close a file gives up the locks that SQLite has on it in this process (POSIX).
+        if not (original.is_file() and os.access(original, os.R_OK)):
+            raise StateProblem(
+                f"The state {original} cannot be read: it is no file that this account may read. Run as the service "
+                "account, or correct the owner and the rights of the file."
+            )
         try:
             with (
                 closing(sqlite3.connect(f"{original.absolute().as_uri()}?mode=ro", uri=True)) as source,
                 closing(sqlite3.connect(scratch / FILE_NAME)) as target,
             ):
+                source.execute("PRAGMA schema_version").fetchone()  # up to here it is not about the copy
+                copy = scratch / FILE_NAME
                 source.backup(target)
         except sqlite3.Error as error:
-            raise StateProblem(
-                f"The state {original} cannot be read: {error}. Run as the service account, or correct the owner and "
-                "the rights of the file."
-            ) from error
-    state = open_state(scratch)
+            raise unusable(original, error, copy) from error
+    state = _opened(_File(original, scratch / FILE_NAME))
     try:
         yield state
     finally:
@@ -175,24 +199,14 @@ def _upserting(dialect: str, table: Table, columns: tuple[str, ...]) -> Insert:
 
 
 @contextmanager
-def _told(engine: Engine) -> Iterator[None]:
+def _told(file: _File) -> Iterator[None]:
     """Turn trouble with the database into a sentence; its own error carries whole statements."""
     try:
         yield
-    except OperationalError as error:
-        raise StateProblem(
-            f"The state {engine.url.database} cannot be used: {error.orig}. Check that the disk is "
-            "not full and that no "
-            "other program holds the file. What was acknowledged so far is recorded; the next cycle goes on."
-        ) from error
-
-
-def _unusable(path: Path, error: DBAPIError) -> StateProblem:
-    return StateProblem(
-        f"The state {path} cannot be used: {error.orig}. Check that this account may write the file and that "
-        "the disk is not full; a damaged file can be moved away: the next cycle then reads everything again "
-        "and takes over what it finds upstream."
-    )
+    except DBAPIError as error:
+        if isinstance(error, OperationalError) or is_damage(error.orig):
+            raise file.trouble(error.orig) from error
+        raise
 
 
 def _sqlite_engine(path: Path, *, look_only: bool = False) -> Engine:

@@ -149,7 +149,8 @@ class ScimClient:
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise UpstreamRefusedToken(
                 f"The upstream {self.service.base} refuses the token ({status} {_phrase(status)}). Check that it has "
-                "not expired or been replaced, and put the valid one into [upstream] token_file."
+                "not expired or been replaced. If it has, make a new one in the vendor's console, and "
+                f"{self.service.where_the_token_goes}."
             )
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise UpstreamUnreachable(
@@ -213,8 +214,9 @@ class ScimClient:
                 "sent. Correct [upstream] url, or name the right authority in [upstream] ca_file."
             )
         return (
-            f"The upstream {self.service.base} cannot be reached: {_told(error)}. Check the network, the proxy and "
-            "[upstream] url. Nothing is lost; the next cycle goes on from here."
+            f"The upstream {self.service.base} cannot be reached: {_told(error)}. Check the network, the firewall and "
+            "[upstream] url: Rollcall connects directly, and does not heed HTTPS_PROXY. Nothing is lost; the next "
+            "cycle goes on from here."
         )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
+from agent.command_line import rollcall
 from agent.domain_names import is_loopback
 from agent.errors import UsageProblem
+from agent.operating_system import default_configuration_file
 from agent.plan.operations import Address
 from agent.upstream.profile import PROFILES, ExternalUsers, Profile
 from connectors.files import why_no_file
@@ -55,6 +57,7 @@ class Service:
     external_users: ExternalUsers = ExternalUsers.ORDINARY
     address_of: Callable[[str], Address] = lambda email: Address(email, email.rpartition("@")[2])
     transport: Callable[[], httpx.BaseTransport] | None = None
+    configuration: Path = field(default_factory=default_configuration_file)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -72,6 +75,12 @@ class Service:
             raise UsageProblem(f'upstream.url: "{self.url}" would send the token unencrypted. Write https://.')
         if self.ca_file is not None and (why := why_no_file(self.ca_file)):
             raise UsageProblem(f"upstream.ca_file: the file {self.ca_file} {why}. Correct the path or the rights.")
+
+    @property
+    def where_the_token_goes(self) -> str:
+        """Say how a new token is put in place: the settings that init has written name no file for it."""
+        store = rollcall("secret upstream.token", self.configuration)
+        return f"put it into [upstream] token_file, or store it with {store}"
 
     @property
     def base(self) -> str:

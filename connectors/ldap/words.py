@@ -31,10 +31,14 @@ _REMEDIES = {
 # Active Directory says in the diagnostic message, as "data 52e", why it refused a logon.
 _ACTIVE_DIRECTORY_CODE = re.compile(r"\bdata ([0-9a-f]{3}|80090346)\b", re.IGNORECASE)
 _NO_REASON = "52e"  # by Kerberos; else the name or the password
-_RENEW = "Give the account a new password, and write it into bind_password_file, or its key into keytab_file."
+_WRONG = "Check bind_dn and the password (bind_password_file, or rollcall secret {source}.bind_password)."
+_RENEW = (
+    "Give the account a new password, and write it into bind_password_file, or store it with rollcall secret "
+    "{source}.bind_password (and the --config of this connection), or its key into keytab_file."
+)
 _ACTIVE_DIRECTORY_REASONS = {
     "525": "There is no such account. Correct bind_dn.",
-    _NO_REASON: "The name or the password is wrong. Check bind_dn and the content of bind_password_file.",
+    _NO_REASON: f"The name or the password is wrong. {_WRONG}",
     "530": "The account may not log on at this time. Take the limits of its logon hours away.",
     "531": "The account may not log on from everywhere. Take the limits of its workstations away.",
     "532": f"The password has expired. {_RENEW}",
@@ -51,7 +55,7 @@ ANOTHER_KEY = (
     "account has its service principal name (setspn -X)."
 )
 _CHECK = {
-    "simple": "Check bind_dn and the content of bind_password_file.",
+    "simple": _WRONG,
     "kerberos": "Check the account and the domain controller's log.",
 }
 _ENCRYPT = {
@@ -171,6 +175,7 @@ def logon_refused(url: str, settings: DirectorySettings, result: Mapping[str, An
             remedy = ANOTHER_KEY
         if reason in _OF_THE_ACCOUNT:
             trouble = CredentialsRefused
+    remedy = remedy.format(source=settings.name)
     return trouble(f"source {settings.name}: {url} refuses the {what} of {who}{said}. {remedy} Nothing is removed.")
 
 

@@ -217,7 +217,8 @@ def test_without_a_state_it_says_so_and_makes_none(agent: Agent, scim: ScimServi
     done, document = agent.run("explain", "u0"), agent.run("explain", "u0", "--json")
 
     assert (done.code, document.code) == (1, 1)
-    assert done.out == f"Nothing is known yet: there is no state in {agent.state}. Run rollcall sync.\n"
+    sync = f"rollcall sync --config {agent.configuration}"
+    assert done.out == f"Nothing is known yet: there is no state in {agent.state}. Run {sync}.\n"
     assert document.document == {"who": "u0", "found": "nobody", "state": None}
     assert not agent.state.exists()
 

@@ -104,6 +104,11 @@ def test_good_answers_end_with_a_configuration_that_works(agent: Agent, director
     assert not list(agent.directory.glob(".*"))
 
 
+def is_told_of_the_password(told: str) -> bool:
+    """And not how one is stored: it is asked for just now."""
+    return "refuses the name or password" in told and "rollcall secret" not in told
+
+
 def test_every_wrong_answer_is_told_and_asked_again(agent: Agent, directory: OpenLdap, scim: ScimService) -> None:
     other = certificates("IP:127.0.0.1", "other").authority
     with init(agent) as session:
@@ -124,7 +129,7 @@ def test_every_wrong_answer_is_told_and_asked_again(agent: Agent, directory: Ope
         assert "could not be verified" in session.answer(AUTHORITY, str(directory.certificates.authority))
         session.answer(ACCOUNT, READER_DN)
         session.answer(PASSWORD, WRONG_PASSWORD)
-        assert "refuses the name or password" in session.answer(f"[{READER_DN}]", "")
+        assert is_told_of_the_password(session.answer(f"[{READER_DN}]", ""))
         session.answer(PASSWORD, "")
         assert "password is empty" in session.answer(ACCOUNT, "")
         session.answer(PASSWORD, READER_PASSWORD)

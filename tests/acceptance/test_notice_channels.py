@@ -154,7 +154,8 @@ def test_check_sends_a_test_notice_by_every_channel(ready: Agent, webhook: Webho
         wrong = ready.run("check", "--notice")
 
     assert (silent.code, asked.code, wrong.code) == (0, 0, 2)
-    assert "ok      notice: by webhook and e-mail; rollcall check --notice sends a test" in silent.out
+    test = f"rollcall check --notice --config {ready.configuration}"
+    assert f"ok      notice: by webhook and e-mail; {test} sends a test" in silent.out
     assert "a test notice was sent by webhook" in asked.out
     assert "NOT OK  notice: no test notice by webhook: it answered 404" in wrong.out
     assert webhook.causes() == [("test", "test")]

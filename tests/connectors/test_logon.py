@@ -62,6 +62,7 @@ def test_an_account_may_be_named_in_three_ways(domain: SambaDomain, account: str
         ("disabled", READER_PASSWORD, "The account is disabled. Enable it."),
         ("changing", READER_PASSWORD, "The password has to be changed before the next logon. Give the account a new"),
         ("old", READER_PASSWORD, "The password has expired. Give the account a new"),
+        ("old", READER_PASSWORD, "or store it with rollcall secret corp.bind_password (and"),
         ("expired", READER_PASSWORD, "The account has expired. Give it a later end."),
         ("night", READER_PASSWORD, "The account may not log on at this time. Take the limits"),
         # Only who knows the password is told more.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.cli.main import main
 from agent.service.linux import LinuxService
 from agent.service.unit import Places
 
+SECRET = "t0ken-of-the-service"
 _SYSTEMCTL = """#!/bin/sh
 echo "$@" >> {directory}/calls
 case "$1" in
@@ -66,3 +68,16 @@ class Machine:
 
     def service(self, name: str = "agent.toml") -> LinuxService:
         return LinuxService(self.places.settings / name, self.places, self.account)
+
+
+def further(machine: Machine, name: str, state: str) -> None:
+    """Set up a further connection."""
+    settings = machine.places.settings
+    text = machine.configuration.read_text()
+    (settings / f"{name}.toml").write_text(f'{text}[agent]\nstate_dir = "{state}"\n')
+    (settings / f"{name}.credentials").mkdir()
+    (settings / f"{name}.credentials" / "upstream.token").write_text(SECRET)
+
+
+def run(machine: Machine, verb: str, name: str = "agent.toml") -> int:
+    return int(main(["service", verb, "--config", str(machine.places.settings / name)]))

@@ -6,62 +6,15 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.cli import service as command
 from agent.cli.main import main
 from agent.errors import UsageProblem
 from agent.service import rights
 from agent.service.installed import service_manager
-from tests.service.machine import Machine
-
-SECRET = "t0ken-of-the-service"
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """Nothing is set up yet."""
-    directory = Path(tempfile.mkdtemp(prefix="rollcall-"))  # not tmp_path: another account does not come into that
-    machine = Machine(directory)
-    monkeypatch.setenv("PATH", f"{machine.commands}:{os.environ['PATH']}")
-    monkeypatch.setattr(command, "service_manager", lambda path: machine.service(path.name))
-    # The Python of whoever runs the tests may lie where no other account comes to.
-    readable = Path("/usr/bin/python3")
-    monkeypatch.setattr(rights.sys, "executable", str(readable))
-    yield machine
-    shutil.rmtree(directory)
-
-
-@pytest.fixture
-def machine(bare: Machine) -> Machine:
-    """Settings are there, and a token that only root may read."""
-    settings = bare.places.settings
-    (settings / "directory.ldif").write_text("")
-    (settings / "credentials").mkdir(mode=0o700)
-    (settings / "credentials" / "upstream.token").write_text(SECRET)
-    bare.configuration.write_text(
-        '[[sources]]\nname = "corp"\nconnector = "ldif"\nfile = "directory.ldif"\n'
-        '[upstream]\nurl = "https://scim.example.com"\n[scope]\ngroups = ["name:*"]\n'
-        '[external]\nmanaged_domains = ["example.com"]\n'
-    )
-    return bare
-
-
-def further(machine: Machine, name: str, state: str) -> None:
-    """Set up a further connection."""
-    settings = machine.places.settings
-    text = machine.configuration.read_text()
-    (settings / f"{name}.toml").write_text(f'{text}[agent]\nstate_dir = "{state}"\n')
-    (settings / f"{name}.credentials").mkdir()
-    (settings / f"{name}.credentials" / "upstream.token").write_text(SECRET)
-
-
-def run(machine: Machine, verb: str, name: str = "agent.toml") -> int:
-    return int(main(["service", verb, "--config", str(machine.places.settings / name)]))
+from tests.service.machine import Machine, further, run
 
 
 def test_with_the_package_install_enables_the_unit_that_is_there(

@@ -17,6 +17,7 @@ from agent.cli.init.survey import survey
 from agent.cli.init.upstream import ask_for_schedule, ask_for_upstream
 from agent.cli.init.writing import refuse_where_nothing_can_be_written, write
 from agent.cli.terminal import console
+from agent.command_line import rollcall
 from agent.errors import ExitCode, RollcallError, UsageProblem
 from agent.observe.logs import configure_logs
 from agent.service.installed import service_manager
@@ -46,7 +47,10 @@ def command(options: argparse.Namespace) -> ExitCode:
     try:
         return _tried(ask, options)
     except (KeyboardInterrupt, EOFError):
-        raise UsageProblem(f"{options.config} is written. Go on with rollcall check and rollcall plan.") from None
+        raise UsageProblem(
+            f"{options.config} is written. Go on with {rollcall('check', options.config)} and "
+            f"{rollcall('plan', options.config)}."
+        ) from None
 
 
 def _asked(ask: Questions, options: argparse.Namespace) -> Draft | None:
@@ -83,11 +87,11 @@ def _tried(ask: Questions, options: argparse.Namespace) -> ExitCode:
     ask.heading("rollcall check")
     code = check.command(options)
     if code is not ExitCode.DONE:
-        ask.trouble(f"Mend what is not ok, in {options.config}, and run rollcall check again.")
+        ask.trouble(f"Mend what is not ok, in {options.config}, and run {rollcall('check', options.config)} again.")
         return code
     ask.heading("rollcall plan: what the first cycle would do")
     plan.command(options)
-    ask.say("Nothing was sent yet. rollcall external tells who of these is external.")
+    ask.say(f"Nothing was sent yet. {rollcall('external', options.config)} tells who of these is external.")
     return _offer_service(ask, options)
 
 
@@ -100,10 +104,11 @@ def _offer_service(ask: Questions, options: argparse.Namespace) -> ExitCode:
     except UsageProblem as error:
         missing = str(error)
     if missing:
-        ask.say(f"{missing} The first cycle by hand: rollcall sync.")
+        ask.say(f"{missing} The first cycle by hand: {rollcall('sync', options.config)}.")
         return ExitCode.DONE
     if not ask.confirm("Install the service and start it now?", default=True):
-        ask.say("Later: rollcall service install, and rollcall service start.")
+        install, start = (rollcall(f"service {verb}", options.config) for verb in ("install", "start"))
+        ask.say(f"Later: {install}, and {start}.")
         return ExitCode.DONE
     try:
         installed = manager.install(open_connection(options))

@@ -162,6 +162,7 @@ def _plain(error: Exception, draft: Draft) -> str:
     """Take off what is plain while somebody is being asked: the file, the source, and that nothing is removed."""
     name = draft.source["name"]
     text = str(error).replace(f"{draft.unwritten}: sources.{name}: ", "").replace(f"source {name}: ", "")
-    for words in (" Nothing is removed.", " Check bind_dn and the content of bind_password_file."):
+    check = f" Check bind_dn and the password (bind_password_file, or rollcall secret {name}.bind_password)."
+    for words in (" Nothing is removed.", check):
         text = text.replace(words, "")
     return text

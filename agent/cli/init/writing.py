@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from agent.cli.init.draft import Draft
+from agent.command_line import rollcall
 from agent.errors import UsageProblem
-from agent.operating_system import credentials_beside, is_of_the_service, may_write_into
+from agent.operating_system import encrypted_beside, is_of_the_service, may_write_into
 from agent.sealed_secrets import seal
 from agent.service.unit import ACCOUNT
 from agent.whole_files import FileToWrite, write_together
@@ -24,7 +25,8 @@ def refuse_where_nothing_can_be_written(path: Path) -> None:
     if not may_write_into(place):
         who = "in a window opened as administrator" if sys.platform == "win32" else "as root (with sudo)"
         raise UsageProblem(
-            f"This account may not write into {place}. Run rollcall init {who}, or name another file with --config."
+            f"This account may not write into {place}. Run {rollcall('init', path)} {who}, or name another file with "
+            "--config."
         )
 
 
@@ -36,8 +38,7 @@ def write(draft: Draft) -> None:
     files = [_secret_to_write(path, secret, draft.path) for path, secret in draft.secrets().items()]
     if draft.of_the_service and sys.platform != "win32":
         # Without a directory that LoadCredentialEncrypted= names, systemd starts nothing.
-        secrets = credentials_beside(draft.path)
-        _make_directory(secrets.with_name(f"{secrets.name}.encrypted"), draft.path)
+        _make_directory(encrypted_beside(draft.path), draft.path)
     write_together([*files, FileToWrite(draft.path, draft.text(), 0o640, _group_for(draft.path))])
 
 

@@ -12,6 +12,7 @@ import win32service
 import win32serviceutil
 import winerror
 
+from agent.command_line import rollcall
 from agent.connection import Connection, connect
 from agent.errors import ExitCode, RollcallError, UsageProblem
 from agent.operating_system import state_directory_of
@@ -25,6 +26,7 @@ from agent.service.windows.registration import (
     registered,
     unregister,
 )
+from agent.service.words import what_stays
 
 _WORDS = {
     win32service.SERVICE_STOPPED: "is not running",
@@ -64,7 +66,7 @@ class WindowsService:
             *troubles,
         ]
         if self._found().state != win32service.SERVICE_RUNNING:
-            told.append("It does not run yet: rollcall service start.")
+            told.append(f"It does not run yet: {self._command('service start')}.")
         return Standing(well=True, lines=tuple(told))
 
     def uninstall(self) -> Standing:
@@ -74,11 +76,13 @@ class WindowsService:
             return Standing(well=True, lines=(f"{self._service.name} is not installed.",))
         self._stop()
         unregister(self._service)
+        configuration = self._service.configuration
         return Standing(
             well=True,
             lines=(
                 f"{self._service.name} is stopped and does not start any more.",
-                f"The settings, the secrets and the state in {self._service.home} stay: remove them by hand.",
+                what_stays(configuration, state_of(self._service) or state_directory_of(configuration)),
+                f"Its log stays, too: {self._service.log}.",
             ),
         )
 
@@ -96,9 +100,10 @@ class WindowsService:
         found = self._found()
         self._stop()
         again = "with the machine" if found.automatic else "never by itself"
+        start = self._command("service start")
         return Standing(
             well=True,
-            lines=(f"{self._service.name} is stopped. It starts again {again}, or by rollcall service start.",),
+            lines=(f"{self._service.name} is stopped. It starts again {again}, or by {start}.",),
         )
 
     def status(self) -> Standing:
@@ -107,26 +112,29 @@ class WindowsService:
 
     def _told(self, found: Registered) -> Standing:
         boots = "It starts with the machine." if found.automatic else (
-            "It does not start with the machine: rollcall service install."
+            f"It does not start with the machine: {self._command('service install')}."
         )  # fmt: skip
         state = f"{self._service.name} {_WORDS.get(found.state, f'is in the state {found.state} of Windows')}."
         if found.state == win32service.SERVICE_RUNNING:
-            cycles = f"rollcall status tells of the cycles; the log is {self._service.log}."
+            cycles = f"{self._command('status')} tells of the cycles; the log is {self._service.log}."
             return Standing(well=True, lines=(state, cycles, boots))
         if found.exit_code == int(ExitCode.USAGE):
-            why = "The settings or the state could not be used: rollcall check tells why."
+            why = f"The settings or the state could not be used: {self._command('check')} tells why."
         elif found.exit_code not in {0, winerror.ERROR_SERVICE_NEVER_STARTED}:
             why = f"It ended with the code {found.exit_code}. See {self._service.log}."
         elif not os.path.lexists(self._service.configuration):
-            why = f"There is no {self._service.configuration}, so it would not start: rollcall init."
+            why = f"There is no {self._service.configuration}, so it would not start: {self._command('init')}."
         else:
-            why = "To start it: rollcall service start."
+            why = f"To start it: {self._command('service start')}."
         return Standing(well=False, lines=(state, why, boots))
+
+    def _command(self, words: str) -> str:
+        return rollcall(words, self._service.configuration)
 
     def _found(self) -> Registered:
         found = registered(self._service)
         if found is None:
-            raise UsageProblem(f"{self._service.name} is not installed. Run rollcall service install.")
+            raise UsageProblem(f"{self._service.name} is not installed. Run {self._command('service install')}.")
         return found
 
     def _stop(self) -> None:

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.command_line import rollcall
 from agent.errors import UsageProblem
 from agent.operating_system import credentials_beside, default_configuration_file
 
@@ -75,7 +76,7 @@ def service_of(configuration: Path, home: Path | None = None) -> Service:
         raise UsageProblem(
             f"The service reads {home / 'agent.toml'}, or {home / 'NAME.toml'} for one connection of several (NAME of "
             f"letters from A to Z, digits, - and _; not rollcall), and not {path}. Move the file there, or start "
-            "rollcall run yourself."
+            f"{rollcall('run', path)} yourself."
         )
     if single:
         return Service(SINGLE, "Rollcall", home / "agent.toml")
