@@ -82,6 +82,7 @@ def run_cycle(
             verdict=resolved.verdict,
             pushed=pushed,
             notices=notices,
+            configuration=connection.service.configuration,
             sources=[source.settings for source in connection.sources],
         )
         log.info("cycle ends", exit_code=int(report.exit_code), **report.counts)

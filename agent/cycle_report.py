@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
+from agent.command_line import rollcall
 from agent.could_not_run import one_has_run
 from agent.directory.mirror import SourceOutcome
 from agent.directory.unknown import any_unknown, unknown_members
@@ -96,13 +98,15 @@ def record_cycle(
     verdict: Verdict,
     pushed: PushReport,
     notices: list[str],
+    configuration: Path,
     sources: Sequence[SourceSettings] = (),
 ) -> CycleReport:
     """Work out the exit code and the sentences, and keep them for `rollcall status`."""
     with state.write() as connection:
         problems = problems_now(connection, population)
         outstanding = [*refused_now(connection, before=started), *problems]
-        sentences, exit_code = _judge(outcomes, verdict, pushed, outstanding)
+        approve = rollcall(f"approve {verdict.digest}", configuration)
+        sentences, exit_code = _judge(outcomes, verdict, pushed, outstanding, approve)
         report = CycleReport(
             cycle_id=cycle_id,
             started_at=started,
@@ -275,7 +279,7 @@ def describe_source(outcome: SourceOutcome) -> dict[str, object]:
 
 
 def _judge(
-    outcomes: tuple[SourceOutcome, ...], verdict: Verdict, pushed: PushReport, problems: list[str]
+    outcomes: tuple[SourceOutcome, ...], verdict: Verdict, pushed: PushReport, problems: list[str], approve: str
 ) -> tuple[list[str], ExitCode]:
     """Return what has to be said and the exit code: the most serious trouble decides."""
     sentences: list[str] = []
@@ -295,7 +299,7 @@ def _judge(
         held = f"{amount_of(verdict.held)} held back. " if verdict.held else ""
         sentences = [f"Stopped by the guard: {held}{' '.join(verdict.reasons)}", *sentences]
         if verdict.asks_for_approval:
-            sentences.insert(1, f"To let exactly these removals through: rollcall approve {verdict.digest}")
+            sentences.insert(1, f"To let exactly these removals through: {approve}")
         exit_code = ExitCode.GUARD
     incomplete = [o.reason for o in outcomes if o.completeness is not Completeness.COMPLETE]
     if incomplete:

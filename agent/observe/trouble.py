@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection as Transaction
 from sqlalchemy import and_, func, or_, select
 
+from agent.command_line import rollcall
 from agent.connection import Connection
 from agent.errors import RollcallError, UpstreamError, UpstreamRefusedToken
 from agent.plan.guard import Verdict
@@ -55,7 +57,7 @@ def troubles_of_cycle(reader: Transaction, connection: Connection, verdict: Verd
     """Return what is wrong at the end of a cycle that ran."""
     found = [*_lasting(reader, connection)]
     if verdict.stops:
-        found.append(_guard(verdict))
+        found.append(_guard(verdict, connection.service.configuration))
     if isinstance(pushed.trouble, UpstreamError):
         found.append(_upstream(pushed.trouble, connection.settings.notice.stale_after))
     # Who was not asked may be away or not.
@@ -99,13 +101,14 @@ def _lasting(reader: Transaction, connection: Connection) -> list[Trouble]:
     return [*_stale_sources(reader, connection), *_token(connection), *_rejections(reader, connection)]
 
 
-def _guard(verdict: Verdict) -> Trouble:
+def _guard(verdict: Verdict, configuration: Path) -> Trouble:
     causes = [cause.sentence for cause in causes_of(verdict.held)]
     more = [f"and {len(causes) - _SHOWN} more causes"] if len(causes) > _SHOWN else []
     if verdict.asks_for_approval:
-        to_do = f"Read rollcall plan. To let exactly these removals through: rollcall approve {verdict.digest}"
+        approve = rollcall(f"approve {verdict.digest}", configuration)
+        to_do = f"Read {rollcall('plan', configuration)}. To let exactly these removals through: {approve}"
     else:
-        to_do = "No approval lifts this: read rollcall status."
+        to_do = f"No approval lifts this: read {rollcall('status', configuration)}."
     headline = f"The guard holds {amount_of(verdict.held)} back." if verdict.held else "The guard stops."
     digest = verdict.digest if verdict.asks_for_approval else ""
     return Trouble(GUARD, headline, (*verdict.reasons[:_SHOWN], *causes[:_SHOWN], *more, to_do), digest, digest)

@@ -55,7 +55,8 @@ def test_what_the_guard_holds_is_told_once_with_its_digest_and_causes_and_when_i
     assert begins["headline"] == "The guard holds 18 memberships and 18 users back."
     cause = "group app-a: no longer a member of the group: 18 users deactivated or deleted, 18 memberships removed"
     assert cause in begins["details"]
-    assert begins["details"][-1].endswith(f"rollcall approve {held['plan_digest']}")
+    approve = f"rollcall approve {held['plan_digest']} --config {ready.configuration}"
+    assert begins["details"][-1].endswith(approve)
     assert begins["text"].splitlines()[1:] == begins["details"]
     assert begins["headline"] in begins["text"]
     assert begins["upstream"] == "127.0.0.1"
