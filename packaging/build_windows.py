@@ -143,7 +143,8 @@ def stage(tree: Path, scratch: Path) -> None:
     (tree / "documents").mkdir()
     for name in ("README.md", "CHANGELOG.md", "agent.example.toml", "LICENSE"):
         shutil.copyfile(ROOT / name, tree / "documents" / name)
-    shutil.copytree(ROOT / "packaging" / "guide", tree / "documents" / "guide")
+    for name in ("guide", "monitoring"):
+        shutil.copytree(ROOT / "packaging" / name, tree / "documents" / name)
 
 
 def _compile(lib: Path, target: Target) -> None:

@@ -11,6 +11,7 @@ from agent.schedule import CLOCK_WAVERS, due_after, is_put_off
 from agent.settings import ScheduleSettings, Settings
 
 _OVERDUE = timedelta(minutes=1)  # after that the schedule is held to be dead
+_LONGEST_CYCLE = timedelta(hours=6)  # a first push is given as much by RollcallNoCompleteCycle, packaging/monitoring
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 _TO_DO = "rollcall status tells the reason."
 
@@ -56,19 +57,28 @@ def readiness_of(figures: Figures, settings: Settings, going_on_since: datetime 
 
     going_on_since:  when the cycle began that runs and goes forward
 
-    What a cycle has read does not grow old before that cycle has ended, though its push takes hours.
+    What a cycle has read does not grow old before that cycle has ended, though its push takes hours. Nor is a complete
+    cycle overdue while one runs that began in time, for six hours. One that began too late excuses nothing: where the
+    upstream is away, one runs most of the time.
     """
     patience = settings.health.ready_within or settings.notice.stale_after
     return (
-        _cycles(figures.complete_at, settings.schedule, patience),
+        _cycles(figures.complete_at, settings.schedule, patience, going_on_since),
         *(_source(item, figures.last, settings.schedule, patience, going_on_since) for item in figures.sources),
     )
 
 
-def _cycles(complete_at: datetime | None, schedule: ScheduleSettings, patience: timedelta) -> Judgement:
+def _cycles(
+    complete_at: datetime | None, schedule: ScheduleSettings, patience: timedelta, going_on_since: datetime | None
+) -> Judgement:
     if complete_at is None:
         return Judgement("cycle", well=False, sentence=f"None has been complete yet. {_TO_DO}")
     told = f"The last complete one ended at {complete_at:{_MOMENT}}"
+    if going_on_since is None or datetime.now(UTC) - going_on_since >= _LONGEST_CYCLE:
+        return _by_age("cycle", told, complete_at, schedule, patience)
+    if complete_at <= going_on_since <= due_after(schedule, complete_at) + patience:
+        sentence = f"{told}; one goes forward that began at {going_on_since:{_MOMENT}}."
+        return Judgement("cycle", well=True, sentence=sentence, since=complete_at)
     return _by_age("cycle", told, complete_at, schedule, patience)
 
 

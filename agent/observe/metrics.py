@@ -108,7 +108,8 @@ def _last_cycle(last: LastCycle | None) -> Iterator[Metric]:
     if last is not None:
         yield _gauge("last_cycle_exit_code", "Exit code of the last cycle that ran to its end.", last.exit_code)
         yield _gauge("last_cycle_duration_seconds", "How long it took.", last.seconds)
-        yield _gauge("removals_held", "Removals that the guard held back in it.", last.removals_held)
+        text = "Removals that the guard held back in it: one a user, and one a group, however many members it loses."
+        yield _gauge("removals_held", text, last.removals_held)
         yield _gauge("problems", "What keeps objects from being pushed without an attempt.", last.problems)
 
 

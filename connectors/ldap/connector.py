@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from connectors.base import Checkpoint, Finding, ReadEvent, SourceSettings, Wanted
 from connectors.entries import MEMBER_ATTRIBUTES, reader_of
+from connectors.ldap.account_states import check_account_states
 from connectors.ldap.bases import check_bases
 from connectors.ldap.checkpoint import unseal
 from connectors.ldap.choice import LdapMake
@@ -70,7 +71,10 @@ class LdapConnector:
         settings = self._settings
         if not (yield from check_bases(session, settings, subject)):
             return
-        yield self._check_one(session, subject, "user", settings.user_bases, settings.user_filter)
+        user = self._check_one(session, subject, "user", settings.user_bases, settings.user_filter)
+        yield user
+        if user.ok:
+            yield from check_account_states(session, settings, subject)
         group = self._check_one(session, subject, "group", settings.group_bases, settings.group_filter)
         yield group
         if group.ok:

@@ -14,7 +14,7 @@ from tests.agent_runner import NO_LIMITS, Agent
 from tests.connectors.conftest import plain
 from tests.guide import block_of, run_as_told
 from tests.ldif_text import SUFFIX, group, group_dn, people, person_dn, uids
-from tests.servers import openldap
+from tests.servers import directory_389, openldap
 from tests.servers.directory_389 import Directory389
 from tests.servers.openldap import READER_PASSWORD, History, OpenLdap
 from tests.servers.scim_service import ScimService
@@ -61,13 +61,8 @@ def give_account(server: OpenLdap, place: Path, ldif: str) -> None:
     hashed = run_as_told(commands.splitlines()[0], {"slappasswd": f"slappasswd -s {READER_PASSWORD}"}, place, **path)
     (place / "rollcall-account.ldif").write_text(account.replace("WHAT-SLAPPASSWD-PRINTS", hashed.strip()))
     (place / "rollcall-rights.ldif").write_text(ldif)
-    instead = {
-        "ldap://localhost": server.starttls_url,
-        "-W": f"-w {openldap.ADMIN_PASSWORD}",
-        "ldapi:///": server.local_url,
-    }
-    rest = commands.partition("\n")[2]
-    run_as_told(rest, instead, place, LDAPTLS_CACERT=str(server.certificates.authority), **path)
+    instead = {"-W": f"-w {openldap.ADMIN_PASSWORD}", "ldapi:///": server.local_url}
+    run_as_told(commands.partition("\n")[2], instead, place, **path)
 
 
 def change_rights(server: OpenLdap, place: Path, what: str) -> None:
@@ -76,7 +71,8 @@ def change_rights(server: OpenLdap, place: Path, what: str) -> None:
         "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n"
         f'olcAccess: {{0}}{what} by dn.exact="{ACCOUNT}" none by * break\n'
     )
-    run_as_told(block_of(DOCUMENT, "OpenLDAP", "sh").splitlines()[-1], {"ldapi:///": server.local_url}, place)
+    (told,) = [line for line in block_of(DOCUMENT, "OpenLDAP", "sh").splitlines() if line.startswith("ldapmodify")]
+    run_as_told(told, {"ldapi:///": server.local_url}, place)
 
 
 def settings_of(server: OpenLdap | Directory389, **changes: object) -> dict[str, object]:
@@ -180,10 +176,9 @@ def test_no_change_is_missed_where_the_openldap_account_cannot_see_how_it_is_mar
     assert_all_followed(scim, report)
 
 
-def test_nobody_tells_that_the_openldap_account_cannot_read_who_is_disabled(
+def test_the_openldap_account_that_cannot_read_who_is_disabled_leaves_them_active_and_check_has_a_line_of_it(
     slapd: OpenLdap, tmp_path: Path, agent: Agent, scim: ScimService
 ) -> None:
-    """So the guide does."""
     give_account(slapd, tmp_path, rights().replace(",employeeType", ""))
     agent.configure(scim, settings_of(slapd, **INACTIVE), guard=NO_LIMITS)
     agent.sync()
@@ -191,6 +186,7 @@ def test_nobody_tells_that_the_openldap_account_cannot_read_who_is_disabled(
 
     assert agent.sync()["exit_code"] == 0
     assert "NOT OK" not in said_by(agent)
+    assert "nobody shows employeeType (inactive_when)" in " ".join(said_by(agent).split())
     assert "u2@example.com" in scim.active()
 
 
@@ -242,7 +238,10 @@ def test_the_389_account_follows_every_change_and_may_do_no_more(
     server.load(plain(people(30) + group("app-a", *uids(20)) + group("app-b", *uids(30))))
     ldif = block_of(DOCUMENT, "389 Directory Server", "ldif").replace("mail ||", "mail || employeeType ||")
     with server:
-        server.modify(ldif.replace("THE-PASSWORD", READER_PASSWORD))
+        (tmp_path / "rollcall.ldif").write_text(ldif.replace("THE-PASSWORD", READER_PASSWORD))
+        instead = {"ldap://ldap1.example.com": server.starttls_url, "-W": f"-w {directory_389.ADMIN_PASSWORD}"}
+        told = block_of(DOCUMENT, "389 Directory Server", "sh")
+        run_as_told(told, instead, tmp_path, LDAPTLS_CACERT=str(server.certificates.authority), **os.environ)
         agent.configure(scim, settings_of(server, **INACTIVE), guard=NO_LIMITS)
 
         assert "NOT OK" not in said_by(agent)

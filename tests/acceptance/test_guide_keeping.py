@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ from tests.servers.scim_service import ScimService
 from tests.warm_agent import RunningAgent
 
 DOCUMENT = "keeping.md"
+FIRST = "Of the first connection"
 ROLLCALL = """#!/bin/sh
 echo "$@" >> {root}/calls
-case "$1 $2" in
+case "$*" in
 "service stop" | "service uninstall")
     [ ! -e {root}/pid ] || kill "$(cat {root}/pid)"
     while [ -e {root}/pid ] && grep -q "^[0-9]* [^)]*) [^Z]" "/proc/$(cat {root}/pid)/stat" 2>/dev/null; do
@@ -28,6 +30,7 @@ case "$1 $2" in
     done
     ;;
 "service "*) ;;
+*" --config "*) exec {python} -m agent "$@" ;;
 *) exec {python} -m agent "$@" --config {root}/etc/rollcall/agent.toml ;;
 esac
 """
@@ -62,7 +65,11 @@ class Installation(Agent):
 
     def type(self, told: str) -> str:
         """Run what the guide tells on this machine."""
-        here = {"--directory /": f"--directory {self.root}", "/var/lib/": f"{self.root}/var/lib/"}
+        here = {
+            "--directory /": f"--directory {self.root}",
+            "/var/lib/": f"{self.root}/var/lib/",
+            "/etc/rollcall": f"{self.root}/etc/rollcall",
+        }
         return run_as_told(
             told, {word: place for word, place in here.items() if word in told}, self.root.parent,
             **os.environ | {"PATH": f"{self.root}/bin:{os.environ['PATH']}"},
@@ -134,12 +141,24 @@ def test_a_back_up_is_made_of_a_stopped_service_and_is_whole(
 def test_a_restored_state_is_brought_up_to_what_was_done_since(machine: Installation, scim: ScimService) -> None:
     go_on_after_the_back_up(machine, scim)
 
-    machine.type(told_under("Restore the state"))
+    machine.type(told_under("Restore the state", FIRST))
     for _ in range(2):
         machine.sync()
 
     assert_in_step(machine, scim)
-    assert (machine.root / "var" / "lib" / "rollcall-aside" / "rollcall.sqlite3").exists()
+
+
+def test_a_second_restore_keeps_what_the_first_put_aside(machine: Installation, scim: ScimService) -> None:
+    go_on_after_the_back_up(machine, scim)
+    replaced = []
+    for _ in range(2):
+        replaced.append((machine.state / "rollcall.sqlite3").read_bytes())
+        machine.type(told_under("Restore the state", FIRST))
+        time.sleep(1)  # the directories are told apart by the second
+
+    aside = machine.root / "var" / "lib" / "rollcall-aside"
+    assert [path.read_bytes() for path in sorted(aside.glob("*/rollcall.sqlite3"))] == replaced
+    assert aside.stat().st_mode & 0o077 == 0
 
 
 def test_a_damaged_state_is_told_and_the_restored_one_goes_on(machine: Installation, scim: ScimService) -> None:
@@ -147,7 +166,7 @@ def test_a_damaged_state_is_told_and_the_restored_one_goes_on(machine: Installat
     told = machine.run("status")
     assert (told.code, "cannot be used" in told.err) == (2, True)
 
-    machine.type(told_under("Restore the state"))
+    machine.type(told_under("Restore the state", FIRST))
 
     assert machine.sync()["exit_code"] == 0
     assert scim.membership()["app-b"] == mails(*uids(6))
@@ -214,7 +233,7 @@ def test_the_older_version_refuses_the_newer_state_and_goes_on_with_the_one_of_b
     refused = machine.run("run")
     assert (refused.code, "was written by a newer version of Rollcall" in refused.err) == (2, True)
 
-    machine.type(told_under("Restore the state").partition("rollcall plan")[0])
+    machine.type(told_under("Restore the state", FIRST).partition("rollcall plan")[0])
 
     assert machine.run("plan").code == 0
     for _ in range(2):
@@ -232,10 +251,22 @@ def test_a_new_token_is_put_in_place_and_tried(machine: Installation, scim: Scim
     refused = machine.run("check")
     assert refused.code == 5, refused.out + refused.err
     told = told_under("Another password or token")
-    here = {"/dev/stdin": str(tmp_path / "pasted"), "/etc/rollcall": str(machine.directory)}
+    assert told.startswith("rollcall secret upstream.token\n")
 
-    run_as_told(told, here, tmp_path, **os.environ | {"PATH": f"{machine.root}/bin:{os.environ['PATH']}"})
+    machine.type(told.replace("upstream.token", f"upstream.token < {tmp_path / 'pasted'}", 1))
 
-    assert machine.calls()[-3:] == ["check", "service stop", "service start"]
+    assert machine.calls()[-4:] == ["secret upstream.token", "check", "service stop", "service start"]
     assert (machine.directory / "credentials" / "upstream.token").stat().st_mode & 0o777 == 0o600
     assert machine.sync()["exit_code"] == 0
+
+
+def test_a_wrong_token_shows_in_check_at_once_and_in_a_cycle_that_has_something_to_send(
+    machine: Installation, scim: ScimService
+) -> None:
+    scim.token = "Another-Token-2026"
+
+    codes = [machine.run("sync").code, machine.run("check").code]
+    write_directory(machine, people(7) + group("app-a", *uids(7)))
+    codes.append(machine.run("sync").code)
+
+    assert codes == [0, 5, 5]

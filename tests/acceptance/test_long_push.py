@@ -50,3 +50,20 @@ def test_nobody_is_told_of_a_source_that_grew_old_during_the_push(slow: Outside,
 
     assert report["seconds"] > 4
     assert webhook.received == []
+
+
+def test_a_later_push_that_takes_longer_than_the_limit_is_waited_for(agent: Agent, scim: ScimService) -> None:
+    agent.ldif.write_text(people(1) + group("app-a", "u0"))
+    outside = Outside(agent, scim)
+    outside.configure(health={"ready_within": "2s"}, upstream={"workers": 1})
+    with running(agent):
+        wait_for(lambda: outside.answers("/readyz"))
+        scim.faults.append(Fault(lambda request: request.path.endswith("/Users"), times=PEOPLE, delay=0.2))
+        agent.ldif.write_text(people(PEOPLE) + group("app-a", *uids(PEOPLE)))
+        wait_for(lambda: len(scim.users) > 1)
+        seen = set()
+        while len(scim.users) < PEOPLE:
+            seen.add((outside.get("/readyz").status_code, outside.metric("ready")))
+            time.sleep(0.2)
+
+    assert seen == {(200, 1.0)}

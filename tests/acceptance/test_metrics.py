@@ -49,7 +49,8 @@ def test_the_figures_are_those_of_status(outside: Outside, agent: Agent, scim: S
     assert figure("upstream_groups") == upstream["groups"]
     assert figure("upstream_memberships") == upstream["memberships"]
     assert figure("rejected_objects") == last["counts"]["rejected"] == 1
-    assert figure("removals_held") == last["counts"]["removals held"]
+    assert figure("removals_held") == last["counts"]["removals held"] == 18 + 1  # the people, and the group they leave
+    assert "18 memberships and 18 users" in " ".join(last["sentences"])
     assert figure("last_cycle_exit_code") == last["exit_code"] == 3
     assert figure("unknown_members") == status["unresolved"][0]["members"] == 1
     assert figure("source_fresh", source="corp") == figure("ready") == figure("alive") == 1

@@ -310,8 +310,9 @@ def test_check_asks_for_one_entry_only(openldap: OpenLdap) -> None:
     openldap.load(plain(person("u1") + person("u2") + group("g", "u1")))
     openldap.start()
     with LdapFaultProxy(openldap.port) as proxy:
-        # The base, a person, a group, one with a member; then the root DSE, and entryCSN of the base and of a person.
-        proxy.cut_after_entries = 7
+        # The base, a person, the root DSE and the schema, a group, one with a member; then the root DSE again, and
+        # entryCSN of the base and of a person.
+        proxy.cut_after_entries = 9
         findings = check(openldap.settings(urls=[proxy.url], starttls=False))
 
     assert [finding.ok for finding in findings] == [True] * 6

@@ -37,6 +37,12 @@ def test_an_upgrade_is_one_of_the_same_product_with_components_of_its_own(built:
     assert newer["REINSTALLMODE"] == "amus"
 
 
+def test_guide_example_and_files_for_prometheus_are_in_it(built: Installers) -> None:
+    files = {row[2].split("|")[-1] for row in table(built.msi, "File")}
+
+    assert {"guard.md", "agent.example.toml", "rollcall.rules.yml", "rollcall.dashboard.json"} <= files
+
+
 def test_no_machine_is_started_anew_by_a_silent_installation(built: Installers) -> None:
     found = properties(built.msi)
 

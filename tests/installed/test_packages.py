@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 from tests.installed.container import Container
-from tests.installed.parts import OLDER, build, debian, packages
+from tests.installed.parts import OLDER, ROOT, build, debian, packages
 
 
 def test_two_builds_of_one_commit_are_the_same_bit_by_bit(tmp_path: Path) -> None:
@@ -33,7 +35,25 @@ def test_deb_and_rpm_carry_the_same_files() -> None:
     assert in_deb - in_rpm == set()
     assert "/usr/lib/systemd/system/rollcall@.service" in in_deb
     assert "/usr/share/doc/rollcall/guide/keeping.md" in in_deb
+    assert [name for name in in_deb if name.startswith("/opt/") and name.endswith("keeping.md")] == []
     assert [name for name in in_deb if name.endswith((".pyc", "/direct_url.json"))] == []
+
+
+def test_the_wheel_brings_the_documents_that_the_packages_bring(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
+        cwd=ROOT, capture_output=True, check=True,
+    )  # fmt: skip
+    deb = subprocess.run(
+        ["dpkg-deb", "--contents", str(packages().deb)], capture_output=True, check=True, text=True
+    ).stdout
+    documents = re.findall(r" \./usr/(share/doc/rollcall/\S*[^/\s])$", deb, re.MULTILINE)
+    (wheel,) = tmp_path.glob("rollcall_agent-*.whl")
+
+    brought = [name.partition(".data/data/")[2] for name in zipfile.ZipFile(wheel).namelist()]
+
+    assert {"share/doc/rollcall/agent.example.toml", "share/doc/rollcall/guide/keeping.md"} <= set(documents)
+    assert {name for name in documents if not name.endswith("/copyright")} == {name for name in brought if name}
 
 
 def test_the_unpacked_rpm_runs_and_its_units_are_sound(tmp_path: Path) -> None:

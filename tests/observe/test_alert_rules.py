@@ -19,7 +19,7 @@ WELL = {
     "up": 1, "alive": 1, "ready": 1, "state_readable": 1, "started_timestamp_seconds": 0, "cycle_lag_seconds": 60,
     "removals_held": 0, "last_cycle_exit_code": 0, "rejected_objects": 0, "rejected_objects_limit": 10,
     "rejected_removals": 0, "token_expires_timestamp_seconds": 90 * 86_400, "token_warning_seconds": 14 * 86_400,
-    "cycles_failed_in_a_row": 0, "source_fresh": 1,
+    "cycles_failed_in_a_row": 0, "source_fresh": 1, "problems": 0, "unknown_members": 0,
 }  # fmt: skip
 # rate() is beyond what tests/alerting.py evaluates.
 EVALUATED = {rule["alert"]: rule for rule in rules() if rule["alert"] != "RollcallThrottled"}
@@ -54,6 +54,8 @@ def alerts(minutes: int, **changes: float | None) -> set[str]:
         ({"rejected_objects": 11}, {"RollcallTooManyRejected"}),
         ({"rejected_objects": 1, "rejected_removals": 1}, {"RollcallLeaversStayIn"}),
         ({"token_expires_timestamp_seconds": 13 * 86_400}, {"RollcallTokenExpires"}),
+        ({"token_expires_timestamp_seconds": 60 * 89}, {"RollcallTokenExpired"}),
+        ({"token_expires_timestamp_seconds": 0}, {"RollcallTokenExpired"}),
         ({"token_expires_timestamp_seconds": None}, set()),
         ({"cycles_failed_in_a_row": 1}, {"RollcallCyclesFail"}),
         ({"ready": 0, "source_fresh": 0}, {"RollcallSourceStale", "RollcallNoCompleteCycle"}),
@@ -62,6 +64,23 @@ def alerts(minutes: int, **changes: float | None) -> set[str]:
 )
 def test_each_alert_fires_for_its_trouble_alone(changes: dict[str, float], fired: set[str]) -> None:
     assert alerts(90, **changes) == fired
+
+
+@pytest.mark.parametrize(
+    ("figure", "name"), [("problems", "RollcallObjectsKeptBack"), ("unknown_members", "RollcallUnknownMembers")]
+)
+def test_whoever_does_not_get_in_for_a_day_is_told(figure: str, name: str) -> None:
+    fired = alert(name, lambda minute: {figure: 3 if minute >= 60 else 0}, 26 * 60)
+
+    assert (any(fired[: 25 * 60]), fired[25 * 60]) == (False, True)
+    assert alerts(24 * 60 + 5, **{figure: 3}) == {name}
+
+
+@pytest.mark.parametrize("figure", ["problems", "unknown_members"])
+def test_whoever_is_put_right_within_the_day_is_not_told(figure: str) -> None:
+    changing = {figure: 3.0}
+
+    assert alerts(90, **changing) == set()
 
 
 def test_a_long_first_push_is_no_upstream_that_is_away_for_six_hours() -> None:
