@@ -24,7 +24,7 @@ try:
 except ImportError as error:
     raise UsageProblem(
         "The demo needs the package scim2-server, which is not installed. "
-        'Install it with: pip install "rollcall-agent[demo]"'
+        "Install it beside Rollcall (pip install scim2-server), or run make demo in the source."
     ) from error
 
 Environment = dict[str, Any]

@@ -80,7 +80,7 @@ def written_unit(unit: Unit, places: Places) -> str:
         raise UsageProblem(
             f"This Rollcall runs with {program}, and the service may see nothing below {hidden}. Install Rollcall "
             "elsewhere, like this: python3 -m venv /opt/rollcall-venv && /opt/rollcall-venv/bin/pip install "
-            "rollcall-agent; with a Python that is not below it either."
+            "./rollcall_agent-VERSION-py3-none-any.whl; with a Python that is not below it either."
         )
     text = shipped(unit.file).replace(
         "ExecStart=/usr/bin/rollcall ", f"ExecStart={shlex.quote(str(program))} -I -m agent "

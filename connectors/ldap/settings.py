@@ -150,8 +150,9 @@ class DirectorySettings(SourceSettings):
             raise ValueError('logon = "kerberos" goes over TLS only; remove starttls = false')
         if missing := _missing_packages():
             raise ValueError(
-                f'logon = "kerberos" needs the extra "kerberos" ({missing}); install rollcall-agent[kerberos], for '
-                "which Linux needs MIT Kerberos and its headers (libkrb5-dev), a C compiler and Python's headers"
+                f'logon = "kerberos" needs gssapi and cryptography ({missing}); beside the deb install '
+                "python3-gssapi and python3-cryptography, or install Rollcall's wheel with [kerberos], for which Linux "
+                "needs MIT Kerberos and its headers (libkrb5-dev), a C compiler and Python's headers"
             )
         return self
 
