@@ -8,11 +8,12 @@ from collections.abc import Collection
 from sqlalchemy import Connection, Row, func, select
 
 from agent.connection import Connection as Settled
+from agent.directory.unread import UNSEEN
 from agent.idle_lines import idle_lines
 from agent.plan.locks import Locks
 from agent.plan.queries import active_and_unlisted, lists_are_known, profiles_that_differ, protected_from_removal
 from agent.restored_sources import left_as_they_stand
-from agent.restored_state import ELSEWHERE, UNSEEN
+from agent.restored_state import ELSEWHERE
 from agent.state.facts import fact_of
 from agent.state.tables import desired_user, ledger_user
 from agent.upstream.ledger import SWITCHED_ON

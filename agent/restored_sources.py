@@ -12,9 +12,12 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, select, union
 
+from agent.directory.resolution import opened_groups
 from agent.directory.second_hand import CATALOGUE
-from agent.directory.unread import any_unread, unread_in
-from agent.state.tables import create_attempt, entry, former_account, ledger_group, ledger_user
+from agent.directory.unread import any_unread, not_read_in, unread_in
+from agent.state.tables import create_attempt, desired_group, entry, former_account, ledger_group, ledger_user
+
+_FEW = 5
 
 
 def left_as_they_stand(reader: Connection, configured: Collection[str], *, asks_catalogue: bool) -> list[str]:
@@ -47,7 +50,36 @@ def left_as_they_stand(reader: Connection, configured: Collection[str], *, asks_
             "the source back into the settings, or look there for accounts of people who have left; nothing takes "
             "those away",
         ),
+        *_groups_that_lose_nobody(reader),
     ]
+
+
+def _groups_that_lose_nobody(reader: Connection) -> list[str]:
+    """Tell of selected groups that are read, with one inside of which nothing was."""
+    incomplete = select(desired_group.c.entry_id, desired_group.c.display_name).where(
+        desired_group.c.members_complete.is_(False), desired_group.c.problem.is_(None)
+    )
+    held: list[str] = []
+    inside: set[str] = set()
+    for group_id, display_name in reader.execute(incomplete.order_by(desired_group.c.display_name)).all():
+        opened = opened_groups(group_id)
+        unread = select(entry.c.dn, entry.c.source).join(opened, opened.c.id == entry.c.id).where(not_read_in(entry))
+        found = {f"{row.dn} of source {row.source}" for row in reader.execute(unread)}
+        if found:
+            held.append(display_name)
+            inside |= found
+    if not held:
+        return []
+    sentence = (
+        f"Nobody is taken out of {_few(held)}: {_few(sorted(inside))} is inside, and was not read since the state was "
+        "restored, so it may list them. Put the source back into the settings, or take that group out."
+    )
+    return [sentence]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more
 
 
 def _sentence(sources: Sequence[str], what: str) -> list[str]:

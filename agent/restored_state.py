@@ -17,20 +17,19 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection, select
 
-from agent.directory.unread import forget_content
+from agent.directory.unread import UNSEEN, forget_content
 from agent.errors import StateProblem
 from agent.observe.audit_tail import LaterRecords, last_record_of, records_after
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
-from agent.taken_up import Record, are_back, is_sound, only_of_today, take_up, what_stands, written_at
+from agent.taken_up import Record, are_back, is_sound, only_of_today, take_names, take_up, what_stands, written_at
 from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
 KNOWN_END = "last cycle of this state in the audit trail"  # a fact
 _SEEN_END = "last cycle of the audit trail"  # a fact: up to there it was taken up from, whosever it is
 _INSTALLATION = "name of this installation"
 ELSEWHERE = "restored, and what the trail has of other addresses"  # a fact: a sentence
-UNSEEN = "restored, and what stands upstream not looked at"
 _FEW = 3
 _REFUSED = (errno.EACCES, errno.EPERM)
 
@@ -143,6 +142,7 @@ def take_up_what_was_made(
         write_fact(connection, _INSTALLATION, trail.name)
     made = only_of_today(connection, standing.made, here) if noted and noted != here else standing.made
     taken = take_up(connection, made, service.address_of, sources, newer=later.after is not None)
+    take_names(connection, standing.names, noted or here)
     are_back(connection, standing.in_use, sources)
     forget_content(connection, sources)
     if taken:

@@ -6,20 +6,20 @@ the rest, or tells that they are gone. Whether it still stands upstream is looke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Column, Connection, Table, delete, insert, select, update
 
 from agent.directory.unread import enter_unread
 from agent.plan.operations import (
+    OUT_OF_USE,
     AddMembers,
     Address,
     CreateGroup,
     CreateUser,
-    DeactivateUser,
     DeleteGroup,
     DeleteUser,
     RetireAccount,
@@ -36,7 +36,7 @@ from agent.state.tables import (
     ledger_member,
     ledger_user,
 )
-from agent.upstream.accounts import forget_account, take_the_place
+from agent.upstream.accounts import forget_account, pass_on, take_the_place
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from connectors.base import EntryKind
 
@@ -53,7 +53,7 @@ _ENDED = {
 }
 _KINDS = _MADE | _CHANGED | _ENDED
 _IN_USE = _CHANGED | {AddMembers.verb: EntryKind.GROUP}
-_OUT_OF_USE = {DeactivateUser.verb, DeleteUser.verb, DeleteGroup.verb}
+_OUT_OF_USE = {*OUT_OF_USE, DeleteUser.verb, DeleteGroup.verb}
 _CREATED = "created"  # the outcome of a create that found nothing there
 
 
@@ -71,16 +71,19 @@ class Standing:
     made:    the create records of what was made and not deleted or let go of since, by the last create of each, with
              the name and the address of today
     in_use:  the last records of users and groups that were changed, and not taken out of use since
+    names:   what groups that were not made since are called by now, by address and id
     """
 
     made: list[Record]
     in_use: list[Record]
+    names: dict[tuple[str, str], str]
 
 
 def what_stands(records: Iterable[Record]) -> Standing:
     """Go through the records. Ids of users and of groups may be the same, and so may those of two services."""
     made: dict[tuple[Key, str], Record] = {}
     in_use: dict[tuple[str, str], Record] = {}
+    names: dict[tuple[str, str], str] = {}
     for record in records:
         verb, done = record["verb"], record.get("result") == "done"
         # Of an interrupted create nobody knows the id: the anchor stands for it. One that was there is of the account
@@ -104,7 +107,9 @@ def what_stands(records: Iterable[Record]) -> Standing:
             made.pop(this, None)
         elif verb in _CHANGED and done and this in made:
             made[this] = made[this] | {key: record.get(key) for key in ("label", "address", "dn")}
-    return Standing(list(made.values()), list(in_use.values()))
+        elif verb == UpdateGroup.verb and done:
+            names[of, record["scim_id"]] = record["label"]
+    return Standing(list(made.values()), list(in_use.values()), names)
 
 
 def only_of_today(connection: Connection, made: list[Record], here: str) -> list[Record]:
@@ -163,11 +168,19 @@ def take_up(
         users = [record for record in users if not _is_old(connection, record, ledger_user)]
         groups = [record for record in groups if not _is_old(connection, record, ledger_group)]
     users.sort(key=lambda record: _is_held(connection, record["scim_id"]))
-    taken = [_take_up_group(connection, record, sources) for record in groups]
+    taken = [_take_up_group(connection, record, sources, newer=newer) for record in groups]
     for record in users:
         is_last = last.get(_entry_key(record)) == record["scim_id"]
-        taken.append(_take_up_user(connection, record, address_of, sources, is_last=is_last))
+        taken.append(_take_up_user(connection, record, address_of, sources, is_last=is_last, newer=newer))
     return [number for number in taken if number is not None]
+
+
+def take_names(connection: Connection, names: Mapping[tuple[str, str], str], here: str) -> None:
+    """Call the groups of this address by the names they have got since: another may have the one they had."""
+    for (of, scim_id), name in names.items():
+        if of == here:
+            values = {"display_name": name, "digest": UNKNOWN}
+            connection.execute(update(ledger_group).where(ledger_group.c.scim_id == scim_id).values(**values))
 
 
 def are_back(connection: Connection, records: Iterable[Record], sources: Collection[str]) -> None:
@@ -210,12 +223,17 @@ def _take_up_user(
     sources: Collection[str],
     *,
     is_last: bool,
+    newer: bool,
 ) -> int | None:
     scim_id = record["scim_id"]
     if not scim_id:
         return _look_for_it(connection, record, sources)
     set_aside = select(former_account.c.scim_id).where(former_account.c.scim_id == scim_id)
-    if _is_held(connection, scim_id) or (not is_last and connection.execute(set_aside).first()):
+    if not is_last and connection.execute(set_aside).first():
+        return None
+    if (owner := _owner_of(connection, ledger_user.c.scim_id, scim_id)) is not None:
+        if is_last and newer:
+            _hand_over(connection, record, owner, sources)
         return None
     number = _entry_of(connection, record, sources)
     address = address_of(str(record.get("address") or ""))
@@ -237,10 +255,12 @@ def _take_up_user(
     return number
 
 
-def _take_up_group(connection: Connection, record: Record, sources: Collection[str]) -> int | None:
+def _take_up_group(connection: Connection, record: Record, sources: Collection[str], *, newer: bool) -> int | None:
     if not record["scim_id"]:
         return _look_for_it(connection, record, sources)
-    if connection.execute(select(ledger_group).where(ledger_group.c.scim_id == record["scim_id"])).first():
+    if (owner := _owner_of(connection, ledger_group.c.scim_id, record["scim_id"])) is not None:
+        if newer:
+            _hand_over(connection, record, owner, sources)
         return None
     number = _entry_of(connection, record, sources)
     # Who is in it is read upstream.
@@ -249,6 +269,17 @@ def _take_up_group(connection: Connection, record: Record, sources: Collection[s
     row = _row(record, number) | {"display_name": record["label"], "in_doubt": True}
     connection.execute(insert(ledger_group).values(**row))
     return number
+
+
+def _owner_of(connection: Connection, column: Column[str], scim_id: str) -> int | None:
+    found = connection.execute(select(column.table.c.entry_id).where(column == scim_id)).scalar()
+    return None if found is None else int(found)
+
+
+def _hand_over(connection: Connection, record: Record, owner: int, sources: Collection[str]) -> None:
+    """What the ledger has as one entry's was taken over by another since."""
+    if (number := _entry_of(connection, record, sources)) != owner:
+        pass_on(connection, owner, number)
 
 
 def _look_for_it(connection: Connection, record: Record, sources: Collection[str]) -> int:

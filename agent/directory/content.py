@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from agent.directory.digest import digest_of
 from agent.directory.emptied_lists import comes_empty, holds_members
 from agent.directory.marks import mark
-from agent.directory.members import Exchange, change_members, replace_members
+from agent.directory.members import Exchange, change_members, forget_list, replace_members
 from agent.directory.names import TakenOver, claim_names, qualified
 from agent.directory.presence import number_of
 from agent.state.tables import entry, membership
@@ -57,7 +57,7 @@ def receive(
     known = {
         row.anchor: row
         for row in connection.execute(
-            select(entry.c.id, entry.c.anchor, entry.c.digest, entry.c.present, entry.c.kind).where(
+            select(entry.c.id, entry.c.anchor, entry.c.digest, entry.c.present, entry.c.kind, entry.c.old_list).where(
                 entry.c.source == source, entry.c.anchor.in_(list(entries))
             )
         )
@@ -152,6 +152,8 @@ def _change(
     if members is not None and comes_empty(item) and holds_members(connection, number):
         replace_members(connection, number, replace(members, complete=False))
         return Received(1, tuple(taken), (Exchange(number),), emptied=(number,))
+    if before.old_list:
+        forget_list(connection, number)
     exchange = replace_members(connection, number, members, waiting.get(number))
     return Received(1, tuple(taken), (exchange,))
 

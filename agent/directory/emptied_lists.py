@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
 
 from agent.directory.presence import number_of
 from agent.state.database import batched
@@ -115,6 +115,7 @@ class EmptiedLists:
                 membership.c.group_id.in_(groups), membership.c.kind != NameKind.PRIMARY_GROUP.value
             )
         )
+        connection.execute(update(entry).where(entry.c.id.in_(groups)).values(old_list=False))
 
 
 def _with_members(connection: Connection, *conditions: ColumnElement[bool]) -> int:

@@ -74,6 +74,12 @@ def settle_exchanges(connection: Connection, exchanges: Iterable[Exchange]) -> l
     return in_doubt
 
 
+def forget_list(connection: Connection, group_id: int) -> None:
+    """Let go of a list that is as old as a back-up: whom it named is not compared with the one that comes now."""
+    connection.execute(delete(membership).where(membership.c.group_id == group_id))
+    connection.execute(update(entry).where(entry.c.id == group_id).values(old_list=False))
+
+
 def change_members(connection: Connection, group_id: int, added: Iterable[Name], removed: Iterable[Name]) -> None:
     """Take over what changed in a list."""
     _enter(connection, group_id, set(added) - _listed(connection, group_id))

@@ -68,7 +68,7 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         .join(membership, membership.c.group_id == opened.c.id)
         .join(name, same_name)
         .join(entry, entry.c.id == name.c.entry_id)
-        .where(entry.c.kind != EntryKind.GROUP.value, entry.c.present, meant_by(lister), ~unread_in(lister))
+        .where(entry.c.kind != EntryKind.GROUP.value, entry.c.present, meant_by(lister), ~lister.c.old_list)
     ).scalars()
     having = (
         select(name.c.entry_id)
@@ -82,12 +82,12 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         .select_from(opened)
         .join(lister, lister.c.id == opened.c.id)
         .join(membership, membership.c.group_id == opened.c.id)
-        .where(membership.c.kind.not_in(NAMES_NOBODY), ~having.where(meant_by(lister)).exists(), ~unread_in(lister))
+        .where(membership.c.kind.not_in(NAMES_NOBODY), ~having.where(meant_by(lister)).exists(), ~lister.c.old_list)
     ).one()
     groups = connection.execute(
-        select(entry.c.id, entry.c.members_complete, entry.c.present, unread_in(entry).label("unread")).join(
-            opened, opened.c.id == entry.c.id
-        )
+        select(
+            entry.c.id, entry.c.members_complete, entry.c.present, unread_in(entry).label("unread"), entry.c.old_list
+        ).join(opened, opened.c.id == entry.c.id)
     ).all()
     unreadable = sum(1 for row in groups if not row.present and row.id != group_id)
     whole = all(row.members_complete for row in groups if row.present and not row.unread)
@@ -95,7 +95,7 @@ def flatten(connection: Connection, group_id: int, *, nested: bool) -> FlatGroup
         members=frozenset(members),
         # What a group that is out of sight last held stays; that it may hold more keeps nobody in another.
         whole=whole,
-        complete=whole and not ambiguous and not any(row.unread for row in groups),
+        complete=whole and not ambiguous and not any(row.unread or row.old_list for row in groups),
         unresolved=unknown + unreadable,
     )
 
@@ -112,6 +112,6 @@ def opened_groups(group_id: int) -> CTE:
         .join(membership, membership.c.group_id == start.c.id)
         .join(name, same_name)
         .join(entry, entry.c.id == name.c.entry_id)
-        .where(entry.c.kind == EntryKind.GROUP.value, meant_by(lister), ~unread_in(lister))
+        .where(entry.c.kind == EntryKind.GROUP.value, meant_by(lister), ~lister.c.old_list)
     )
     return start.union(inside)

@@ -3,6 +3,7 @@
 What the back-up has of them is as old as it is, and the audit trail tells no more than that somebody was there. The
 next read of their source brings the rest, or tells that they are gone. Until then, and that is for ever if the source
 is not in the settings any more, nothing is written about them, and who is in such a group is told by the upstream.
+Lists of before stay for a read to be compared with (agent/directory/emptied_lists.py), and let nobody in or out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, delete, exists, insert, or_, select, update
 
 from agent.directory.second_hand import CATALOGUE
 from agent.state.facts import fact_of, write_fact
@@ -22,6 +23,7 @@ from connectors.distinguished_name import DistinguishedNameError, normalise
 _UNREAD = ""  # the digest of an entry whose content is not known
 _NO_ATTRIBUTES = "{}"
 _RESTORED = "what the sources told was forgotten"  # a fact
+UNSEEN = "restored, and what stands upstream not looked at"  # a fact
 _NOTHING_KNOWN = {
     "digest": _UNREAD, "attributes": _NO_ATTRIBUTES, "content_read": 0, "members_complete": False, "active": True
 }  # fmt: skip
@@ -51,25 +53,25 @@ def enter_unread(
         **_NOTHING_KNOWN,
     }
     number = int(connection.execute(insert(entry).values(**row).returning(entry.c.id)).scalar_one())
-    if of not in configured:
-        # Nobody reads it, perhaps, and the lists of others name it all the same.
-        _name(connection, number, of, anchor, dn)
-        if last_read is None and of != CATALOGUE:
-            read = {"read_number": 0, "completeness": Completeness.FAILED.value}
-            connection.execute(insert(source).values(name=of, **read))
+    # Lists name it before it is read, and if it never is.
+    _name(connection, number, of, anchor, dn)
+    if last_read is None and of not in {*configured, CATALOGUE}:
+        read = {"read_number": 0, "completeness": Completeness.FAILED.value}
+        connection.execute(insert(source).values(name=of, **read))
     return number
 
 
 def forget_content(connection: Connection, configured: Collection[str]) -> None:
     """Let what the sources have told until the back-up count for nothing, until they are read.
 
-    By that who has left since would be let in again, and who has come taken out. Whom the global catalogue knows is
-    asked for again.
+    By that who has left since would be let in again, and who has come taken out.
     """
-    # What a read is compared with, lest a directory that shows nothing be believed, are the lists of before.
-    unheard = select(entry.c.id).where(entry.c.source.not_in([*configured, CATALOGUE]))
+    unheard = select(entry.c.id).where(entry.c.source.not_in(list(configured)))
     connection.execute(delete(membership).where(membership.c.group_id.in_(unheard)))
-    connection.execute(update(entry).where(entry.c.present, entry.c.source != CATALOGUE).values(**_NOTHING_KNOWN))
+    # The others stay to be compared with, lest a directory that shows no members any more be believed.
+    lists = exists().where(membership.c.group_id == entry.c.id)
+    connection.execute(update(entry).where(lists).values(old_list=True))
+    connection.execute(update(entry).where(entry.c.present).values(**_NOTHING_KNOWN))
     write_fact(connection, _RESTORED, "yes")
 
 
@@ -79,10 +81,15 @@ def is_unread(row: Row[tuple[Any, ...]]) -> bool:
 
 
 def any_unread(connection: Connection) -> bool:
-    """Tell whether there are such entries. In a state that was never restored no entry is looked at for that."""
+    """Tell whether there are such entries or lists. In a state that was never restored none is looked for."""
     return bool(fact_of(connection, _RESTORED)) and (
-        connection.execute(select(entry.c.id).where(unread_in(entry)).limit(1)).first() is not None
+        connection.execute(select(entry.c.id).where(not_read_in(entry)).limit(1)).first() is not None
     )
+
+
+def not_read_in(table: FromClause) -> ColumnElement[bool]:
+    """Ask in a query whether an entry is one, or has a list that is as old as the back-up."""
+    return or_(unread_in(table), table.c.old_list)
 
 
 def unread_in(table: FromClause) -> ColumnElement[bool]:

@@ -64,5 +64,5 @@ def _listing(group_id: int) -> Select[tuple[int, int]]:
         .join(name, same_name)
         .join(lister, lister.c.id == groups.c.id)
         .join(owner, owner.c.id == name.c.entry_id)
-        .where(meant_by(lister, owner))
+        .where(meant_by(lister, owner), ~lister.c.old_list)
     )

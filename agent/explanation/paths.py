@@ -127,6 +127,7 @@ def _containers(reader: Connection, numbers: Iterable[int]) -> list[_Row]:
             .where(
                 name.c.entry_id.in_(some),
                 meant_by(entry, owner),
+                ~entry.c.old_list,
                 # A selected group is opened as it is; of those inside it, only groups are.
                 or_(entry.c.kind == EntryKind.GROUP.value, entry.c.id.in_(select(desired_group.c.entry_id))),
             )

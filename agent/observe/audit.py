@@ -69,6 +69,8 @@ class AuditTrail:
     def done(self, outcome: Outcome) -> None:
         """Append the record of an operation with its outcome. Raises StateProblem, and takes no other from then on."""
         operation = outcome.operation
+        if id(operation) not in self._begun and self._broken is None:
+            self._begin(operation)  # nothing was sent; but a record is counted in the state before it is in the file
         known = self._begun.pop(id(operation), None)
         with self._state.write() as transaction:
             record = ended(transaction, known.record if known else self._describe(transaction, operation), outcome)

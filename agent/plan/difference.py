@@ -113,14 +113,14 @@ class Difference:
                     if isinstance(removal, RemoveMembers):
                         yield replace(removal, empties=self._empties(removal, foresee=foresee))
             case Phase.DEACTIVATE_USERS:
-                yield from self._deactivations()
+                yield from self._deactivations(foresee=foresee)
                 yield from self._retirements(foresee=foresee)
             case Phase.DELETE_GROUPS:
                 groups = partial(groups_to_delete, in_doubt_too=foresee)
                 yield from self._deletions(groups, DeleteGroup, "not selected since")
             case Phase.DELETE_USERS:
                 # Somebody may be listed where nobody could look.
-                if self._every_list_read():
+                if self._every_list_read(foresee=foresee):
                     yield from self._deletions(users_to_delete, DeleteUser, "inactive and in no group since")
 
     def _numbers(self, query: Query) -> list[int]:
@@ -216,8 +216,9 @@ class Difference:
             if row.entry_id not in but:  # who adds members reads the group anyway
                 yield ReadMembers(Subject(row.entry_id, row.display_name), row.scim_id)
 
-    def _deactivations(self) -> Iterator[Operation]:
-        query = users_to_deactivate(self._locks, unlisted_too=self._every_list_read()).subquery()
+    def _deactivations(self, *, foresee: bool) -> Iterator[Operation]:
+        unlisted_too = self._every_list_read(foresee=foresee)
+        query = users_to_deactivate(self._locks, unlisted_too=unlisted_too).subquery()
         for some in batched(self._numbers(select(query.c.entry_id)), _BATCH):
             with self._state.read() as connection:
                 rows = connection.execute(
@@ -246,10 +247,10 @@ class Difference:
                     Subject(row.entry_id, row.label), row.scim_id, f"{what} {row.since:%Y-%m-%d} ([leavers])"
                 )
 
-    def _every_list_read(self) -> bool:
+    def _every_list_read(self, *, foresee: bool) -> bool:
         """Tell whether somebody who is listed nowhere, as far as is known, is listed nowhere indeed."""
         with self._state.read() as connection:
-            return lists_are_known(connection, self._sources)
+            return lists_are_known(connection, self._sources, foresee=foresee)
 
     def _retirements(self, *, foresee: bool) -> Iterator[Operation]:
         with self._state.read() as connection:

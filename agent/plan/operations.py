@@ -217,6 +217,7 @@ Operation = (
     | ReadMembers
 )
 
+OUT_OF_USE = ("deactivate user", "let go user")  # the verbs of DeactivateUser
 VERBS = (
     CreateUser.verb,
     UpdateUser.verb,
@@ -225,8 +226,7 @@ VERBS = (
     AddMembers.verb,
     ReadMembers.verb,
     RemoveMembers.verb,
-    "deactivate user",
-    "let go user",
+    *OUT_OF_USE,
     RetireAccount.verb,
     DeleteGroup.verb,
     DeleteUser.verb,
@@ -234,5 +234,5 @@ VERBS = (
 
 # Refused, they leave somebody in who ought to be out.
 REMOVALS = frozenset({
-    RemoveMembers.verb, "deactivate user", "let go user", RetireAccount.verb, DeleteGroup.verb, DeleteUser.verb,
+    RemoveMembers.verb, *OUT_OF_USE, RetireAccount.verb, DeleteGroup.verb, DeleteUser.verb,
 })  # fmt: skip

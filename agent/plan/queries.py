@@ -16,7 +16,7 @@ from sqlalchemy import (
     true,
 )
 
-from agent.directory.unread import any_unread
+from agent.directory.unread import UNSEEN, any_unread, not_read_in
 from agent.plan.conditions import (
     PUSHABLE,
     Query,
@@ -35,6 +35,7 @@ from agent.plan.conditions import (
 )
 from agent.plan.locks import Locks
 from agent.plan.removals import UNLISTED
+from agent.state.facts import fact_of
 from agent.state.tables import (
     desired_group,
     desired_member,
@@ -47,7 +48,7 @@ from agent.state.tables import (
     same_person,
     source,
 )
-from connectors.base import Completeness
+from connectors.base import Completeness, EntryKind
 
 _leader = entry.alias("leader")
 
@@ -187,10 +188,11 @@ def users_to_deactivate(locks: Locks, *, unlisted_too: bool = True) -> Query:
     )
 
 
-def lists_are_known(connection: Connection, sources: Collection[str]) -> bool:
+def lists_are_known(connection: Connection, sources: Collection[str], *, foresee: bool = False) -> bool:
     """Tell whether every source was read completely, and the list of every selected group to its end.
 
-    A group of which the state knows no more than that it is there has the members that the upstream shows.
+    A group of which the state knows no more than that it is there has the members that the upstream shows. With
+    `foresee` it is enough that they were looked at since the state was restored: the push looks before it removes.
     """
     incomplete = [
         select(source.c.name).where(
@@ -199,6 +201,9 @@ def lists_are_known(connection: Connection, sources: Collection[str]) -> bool:
         select(desired_group.c.entry_id).where(desired_group.c.whole.is_(false())),
     ]
     if any_unread(connection):
+        of_these = entry.c.kind == EntryKind.GROUP.value, entry.c.present, entry.c.source.in_(list(sources))
+        incomplete.append(select(entry.c.id).where(not_read_in(entry), *of_these))
+    if any_unread(connection) and not (foresee and not fact_of(connection, UNSEEN)):
         incomplete.append(
             select(desired_group.c.entry_id)
             .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)

@@ -140,3 +140,33 @@ def test_a_group_of_another_former_source_keeps_whom_one_lists_who_seems_to_be_r
     assert "p@example.com" in play.active
 
     play.nothing_has_changed()
+
+
+@pytest.mark.parametrize("theirs", ["p", "u5"])
+def test_that_a_group_with_one_of_it_inside_loses_nobody_is_told(play: Restored, theirs: str) -> None:
+    """Also where nothing of that source itself stands upstream."""
+    inner = group_dn("inner")
+    play.back_up(people(6) + group("app-a", *uids(5), inner), person("p") + group("inner", theirs), guard=OPEN)
+    play.since(people(6) + person("late") + group("app-a", *uids(5), "late", inner))
+    play.agent.ldif.write_text(people(6) + person("late") + group("app-a", *uids(3), "late", inner))
+
+    reports = [play.agent.sync() for _ in range(3)]
+
+    assert (play.scim.membership(), play.scim.active()) == (play.standing, play.active)
+    assert any(
+        f"Nobody is taken out of app-a: {inner} of source partners is inside" in notice
+        for notice in reports[-1]["notices"]
+    )
+
+
+def test_whoever_leaves_is_deactivated_though_everything_is_compared_in_every_cycle(play: Restored) -> None:
+    play.back_up(people(6) + group("app-a", *uids(6)), person("p") + group("app-p", "p"), guard=OPEN)
+    play.since(people(6) + person("late") + group("app-a", *uids(6), "late"))
+    for _ in range(2):
+        play.agent.sync("--full")
+    play.agent.ldif.write_text(people(6) + person("late") + group("app-a", *uids(5), "late"))
+
+    for _ in range(2):
+        play.agent.sync("--full")
+
+    assert play.scim.active() == play.active - mails("u5")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from agent.connection import connect
+from agent.cycle import run_cycle
+from agent.observe.audit_file import AuditFile
+from agent.state.database import open_state
 from tests.acceptance.test_restored_state import OPEN, mails, ready, restore
 from tests.agent_runner import Agent
 from tests.killing import kill_at
@@ -70,3 +76,26 @@ def test_a_cycle_that_was_killed_costs_no_look_upstream(ready: Agent, scim: Scim
     looked = [request.path for request in scim.requests[before:] if request.method == "GET"]
     assert all("filter=" in path for path in looked if path.startswith("/scim/v2/Users"))
     assert scim.active() == mails(*uids(6), *NEW)
+
+
+def test_a_record_is_counted_in_the_state_before_it_is_in_the_file(
+    ready: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of an operation which sends nothing, like reading who is in a group: it may be killed in between."""
+    counted: list[tuple[int, int]] = []
+    append = AuditFile.append
+
+    def noted(file: AuditFile, line: bytes) -> None:
+        record = json.loads(line)
+        with closing(sqlite3.connect(ready.state / "rollcall.sqlite3")) as beside:
+            (records,) = beside.execute("select records from cycle where id = ?", [record["cycle_id"]]).fetchone()
+        counted.append((record["number"], records))
+        append(file, line)
+
+    monkeypatch.setattr(AuditFile, "append", noted)
+    ready.ldif.write_text(WITH_NEW)
+    with closing(open_state(ready.state)) as state:
+        run_cycle(connect(ready.configuration), state, full=True)
+
+    assert len(counted) > len(NEW)
+    assert all(number <= records for number, records in counted)

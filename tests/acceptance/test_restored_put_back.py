@@ -178,3 +178,28 @@ def test_an_account_of_a_former_source_that_was_begun_and_never_confirmed_is_tol
     notices = agent.sync()["notices"]
 
     assert any("source partners, which is not read any more" in notice for notice in notices)
+
+
+def test_who_came_since_stays_in_a_group_of_another_source_when_the_own_one_is_given_up(
+    agent: Agent, scim: ScimService
+) -> None:
+    partners = agent.directory / "partners.ldif"
+    agent.configure(scim, CORP, PARTNERS, guard=OPEN)
+    agent.ldif.write_text(people(5) + group("app-a", *uids(5), "p"))
+    partners.write_text(person("p") + group("other", "p"))
+    agent.sync()
+    back_up(agent)
+    agent.ldif.write_text(people(5) + group("app-a", *uids(5), "p", "new"))
+    partners.write_text(person("p") + person("new") + group("other", "p"))
+    agent.sync()
+    standing, active = scim.membership(), scim.active()
+    assert "new@example.com" in active
+    restore(agent)
+    partners.unlink()
+    agent.sync()
+    agent.configure(scim, CORP, guard=OPEN)
+
+    for _ in range(3):
+        agent.sync()
+
+    assert (scim.membership(), scim.active()) == (standing, active)

@@ -261,7 +261,9 @@ def test_an_upgrade_keeps_the_state_and_a_downgrade_is_refused_but_on_the_way_th
     assert f"{OLDER} is older" in refused
     assert is_active(container)
 
-    type_in(container, "Restore the state", **{"rollcall plan\n": "", "rollcall service start\n": ""})
+    type_in(
+        container, "Restore the state", "first connection", **{"rollcall plan\n": "", "rollcall service start\n": ""}
+    )
     type_in(container, "Back to an older version", "Second", **{"rollcall_OLD_amd64.deb": "older.deb"})
     type_in(container, "Back to an older version", "Third")
 

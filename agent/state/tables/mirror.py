@@ -40,6 +40,7 @@ entry = Table(
     Column("active", Boolean, nullable=False),
     Column("attributes", Text, nullable=False),  # JSON: type → list of values
     Column("members_complete", Boolean, nullable=False),
+    Column("old_list", Boolean, nullable=False, server_default="0"),  # of before a restore: it counts for nothing
     Column("digest", String(64), nullable=False),
     Column("present", Boolean, nullable=False),
     Column("last_seen", Integer, nullable=False),  # source.read_number of the last read that mentioned it
