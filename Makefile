@@ -40,8 +40,10 @@ demo: setup ## the whole product on an embedded directory and an embedded SCIM s
 servers: ## install the Debian packages of the real servers the tests need
 	packaging/install-test-servers
 
+# Half of the time a test waits for a server.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 test: servers $(VENV)/kerberos ## every test but the slow proofs, against real servers
-	$(BIN)/python -m pytest -m "not slow_proof" --ignore=tests/installed --numprocesses=auto --dist=worksteal --durations=15
+	$(BIN)/python -m pytest -m "not slow_proof" --ignore=tests/installed --numprocesses=$(WORKERS) --dist=worksteal --durations=15
 
 test-linux-service: setup ## the deb and the rpm below a real systemd in a container (as root); RELEASE=trixie: another Debian
 	packaging/install-test-servers --packages

@@ -19,11 +19,12 @@ from sqlalchemy import Connection, select
 
 from agent.directory.unread import UNSEEN, forget_content
 from agent.errors import StateProblem
+from agent.made_since import Record, is_sound, what_stands, written_at
 from agent.observe.audit_tail import LaterRecords, last_record_of, records_after
 from agent.state.database import State
 from agent.state.facts import fact_of, read_fact, write_fact
 from agent.state.tables import cycle
-from agent.taken_up import Record, are_back, is_sound, only_of_today, take_names, take_up, what_stands, written_at
+from agent.taken_up import are_back, only_of_today, take_names, take_up
 from agent.upstream.service import NOTED_ADDRESS, Service, plain_address
 
 KNOWN_END = "last cycle of this state in the audit trail"  # a fact

@@ -7,25 +7,12 @@ the rest, or tells that they are gone. Whether it still stands upstream is looke
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Column, Connection, Table, delete, insert, select, update
 
 from agent.directory.unread import enter_unread
-from agent.plan.operations import (
-    OUT_OF_USE,
-    AddMembers,
-    Address,
-    CreateGroup,
-    CreateUser,
-    DeleteGroup,
-    DeleteUser,
-    RetireAccount,
-    UpdateGroup,
-    UpdateUser,
-)
+from agent.made_since import IN_USE, MADE, Key, Record, written_at
+from agent.plan.operations import Address
 from agent.state.database import upsert
 from agent.state.tables import (
     create_attempt,
@@ -40,76 +27,7 @@ from agent.upstream.accounts import forget_account, pass_on, take_the_place
 from agent.upstream.ledger_rows import UNKNOWN, Origin, naming, now
 from connectors.base import EntryKind
 
-Record = dict[str, Any]
-Key = tuple[EntryKind, str, str]
-
-_MADE = {CreateUser.verb: EntryKind.USER, CreateGroup.verb: EntryKind.GROUP}
-# The account or group itself is changed. The records of everything else name its entry as it was called then.
-_CHANGED = {UpdateUser.verb: EntryKind.USER, UpdateGroup.verb: EntryKind.GROUP}
-_ENDED = {
-    DeleteUser.verb: EntryKind.USER,
-    RetireAccount.verb: EntryKind.USER,
-    DeleteGroup.verb: EntryKind.GROUP,
-}
-_KINDS = _MADE | _CHANGED | _ENDED
-_IN_USE = _CHANGED | {AddMembers.verb: EntryKind.GROUP}
-_OUT_OF_USE = {*OUT_OF_USE, DeleteUser.verb, DeleteGroup.verb}
 _CREATED = "created"  # the outcome of a create that found nothing there
-
-
-def is_sound(record: Record) -> bool:
-    """Tell whether a record is of the form that the agent writes."""
-    return all(isinstance(record.get(key), str) for key in ("verb", "source", "anchor", "label", "dn")) and isinstance(
-        record.get("scim_id"), str | None
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the trail says of today.
-
-    made:    the create records of what was made and not deleted or let go of since, by the last create of each, with
-             the name and the address of today
-    in_use:  the last records of users and groups that were changed, and not taken out of use since
-    names:   what groups that were not made since are called by now, by address and id
-    """
-
-    made: list[Record]
-    in_use: list[Record]
-    names: dict[tuple[str, str], str]
-
-
-def what_stands(records: Iterable[Record]) -> Standing:
-    """Go through the records. Ids of users and of groups may be the same, and so may those of two services."""
-    made: dict[tuple[Key, str], Record] = {}
-    in_use: dict[tuple[str, str], Record] = {}
-    names: dict[tuple[str, str], str] = {}
-    for record in records:
-        verb, done = record["verb"], record.get("result") == "done"
-        # Of an interrupted create nobody knows the id: the anchor stands for it. One that was there is of the account
-        # which was to be replaced.
-        lost = not record["scim_id"] or record.get("result") == "interrupted"
-        if verb in _IN_USE:
-            in_use[record["source"], record["anchor"]] = record
-        elif verb in _OUT_OF_USE and done:
-            in_use.pop((record["source"], record["anchor"]), None)
-        if (kind := _KINDS.get(verb)) is None:
-            continue
-        of = str(record.get("upstream") or "")
-        this, begun = ((kind, "", record["scim_id"] or ""), of), ((kind, record["source"], record["anchor"]), of)
-        if verb in _MADE and lost:
-            made[begun] = record | {"scim_id": ""}
-        elif verb in _MADE and done:
-            made.pop(begun, None)
-            made.pop(this, None)
-            made[this] = record
-        elif verb in _ENDED and done:
-            made.pop(this, None)
-        elif verb in _CHANGED and done and this in made:
-            made[this] = made[this] | {key: record.get(key) for key in ("label", "address", "dn")}
-        elif verb == UpdateGroup.verb and done:
-            names[of, record["scim_id"]] = record["label"]
-    return Standing(list(made.values()), list(in_use.values()), names)
 
 
 def only_of_today(connection: Connection, made: list[Record], here: str) -> list[Record]:
@@ -119,7 +37,7 @@ def only_of_today(connection: Connection, made: list[Record], here: str) -> list
     record of this address tells are compared with what stands here by the push (agent/upstream/recognition.py).
     """
     today = {
-        (_MADE[record["verb"]], record["scim_id"]): record
+        (MADE[record["verb"]], record["scim_id"]): record
         for record in made
         if record["upstream"] == here and record["scim_id"]
     }
@@ -138,7 +56,7 @@ def only_of_today(connection: Connection, made: list[Record], here: str) -> list
     return [
         record
         for record in made
-        if record["upstream"] == here or (_MADE[record["verb"]], record["scim_id"]) not in today
+        if record["upstream"] == here or (MADE[record["verb"]], record["scim_id"]) not in today
     ]
 
 
@@ -160,8 +78,8 @@ def take_up(
              the account that the ledger has, and that is left as it is
     """
     last = {_entry_key(record): record["scim_id"] for record in made if record["scim_id"]}
-    users = [record for record in made if _MADE[record["verb"]] is EntryKind.USER]
-    groups = [record for record in made if _MADE[record["verb"]] is EntryKind.GROUP]
+    users = [record for record in made if MADE[record["verb"]] is EntryKind.USER]
+    groups = [record for record in made if MADE[record["verb"]] is EntryKind.GROUP]
     # Whom the ledger has at somebody else's comes last: that one may have got another account meanwhile.
     groups = [record for record in groups if record["scim_id"] in {"", last.get(_entry_key(record))}]
     if not newer:
@@ -186,12 +104,12 @@ def take_names(connection: Connection, names: Mapping[tuple[str, str], str], her
 def are_back(connection: Connection, records: Iterable[Record], sources: Collection[str]) -> None:
     """Let those be there for whom something was done since, though the back-up has them gone."""
     for record in records:
-        kind = _IN_USE[record["verb"]]
+        kind = IN_USE[record["verb"]]
         enter_unread(connection, record["source"], record["anchor"], kind, record["dn"], sources)
 
 
 def _entry_key(record: Record) -> Key:
-    return _MADE[record["verb"]], record["source"], record["anchor"]
+    return MADE[record["verb"]], record["source"], record["anchor"]
 
 
 def _is_held(connection: Connection, scim_id: str | None) -> bool:
@@ -205,15 +123,6 @@ def _is_old(connection: Connection, record: Record, table: Table) -> bool:
     held = select(table.c.acknowledged_at).join(entry, entry.c.id == table.c.entry_id).where(*of_entry)
     acknowledged = connection.execute(held).scalar()
     return acknowledged is not None and not written_at(record) > acknowledged
-
-
-def written_at(record: Record) -> datetime:
-    """Return when a record was written; if it does not say so, long ago."""
-    try:
-        at = datetime.fromisoformat(str(record.get("at")))
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _take_up_user(
@@ -300,5 +209,5 @@ def _row(record: Record, number: int) -> Record:
 
 
 def _entry_of(connection: Connection, record: Record, configured: Collection[str]) -> int:
-    kind = _MADE[record["verb"]]
+    kind = MADE[record["verb"]]
     return enter_unread(connection, record["source"], record["anchor"], kind, record["dn"], configured)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, group_dn, people, person, person_dn, uids
+from tests.older_schema import TO_SCHEMA_11
 from tests.servers.scim_service import ScimService
 
 OPEN = {"users_share": "100%", "groups_share": "100%", "members_share": "100%", "may_become_empty": True}
@@ -160,8 +161,7 @@ def test_an_upgrade_keeps_the_protection_of_who_has_moved(agent: Agent, scim: Sc
     cycle(agent, LEFT)
     with sqlite3.connect(agent.state / "rollcall.sqlite3") as connection:
         connection.executescript(
-            "alter table cycle drop column records; alter table create_attempt drop column name; "
-            "drop table guarded_entry; "
+            f"{TO_SCHEMA_11} alter table create_attempt drop column name; drop table guarded_entry; "
             "update alembic_version set version_num = '0008';"
         )
         connection.execute("update fact set value = 'of the older version' where name like '%fingerprint'")

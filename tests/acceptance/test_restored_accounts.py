@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from agent.made_since import what_stands
 from agent.plan.operations import UpdateGroup
-from agent.taken_up import what_stands
 from tests.acceptance.guests import BY_UID, GUEST, MOVED, NEW, OLD, OPEN, SHUT, STAFF, STAFF_NAME, cycle
 from tests.acceptance.test_restored_state import OPEN as OPEN_GUARD
 from tests.acceptance.test_restored_state import restore

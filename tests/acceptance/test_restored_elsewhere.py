@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent.made_since import what_stands
 from agent.plan.operations import RetireAccount
-from agent.taken_up import what_stands
 from tests.acceptance.test_restored_accounts import record
 from tests.acceptance.test_restored_state import OPEN, mails, restore
 from tests.agent_runner import Agent

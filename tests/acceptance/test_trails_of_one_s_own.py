@@ -14,6 +14,7 @@ from agent.upstream.service import plain_address
 from tests.acceptance.test_restored_state import OPEN, mails, ready, restore
 from tests.agent_runner import Agent
 from tests.ldif_text import group, people, person, uids
+from tests.older_schema import TO_SCHEMA_11
 from tests.servers.scim_service import ScimService
 
 __all__ = ["ready"]
@@ -32,7 +33,7 @@ def as_the_version_before_made_it(directory: Path) -> None:
     """Without a name: schema 0010."""
     connection = sqlite3.connect(directory / "rollcall.sqlite3")
     connection.execute("delete from fact where name = 'name of this installation'")
-    connection.execute("alter table cycle drop column records")
+    connection.executescript(TO_SCHEMA_11)
     connection.execute("update alembic_version set version_num = '0010'")
     connection.commit()
     connection.execute("pragma wal_checkpoint(truncate)")

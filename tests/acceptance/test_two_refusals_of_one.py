@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.test_refused_deletions import scheduled_cycles
 from tests.agent_runner import NO_LIMITS, Agent
 from tests.ldif_text import group, people, person, uids
+from tests.older_schema import TO_SCHEMA_11
 from tests.servers.scim_service import Fault, Request, ScimService
 
 MIGRATION = import_module("agent.state.migrations.versions.0010_refusals")
@@ -133,4 +134,5 @@ def to_the_version_before(agent: Agent) -> None:
             drop table kept;
             alter table create_attempt drop column name;
         """)
+        state.executescript(TO_SCHEMA_11)
         state.execute("update alembic_version set version_num = ?", (MIGRATION.down_revision,))

@@ -6,6 +6,7 @@ import sqlite3
 
 from tests.agent_runner import Agent
 from tests.ldif_text import group, person
+from tests.older_schema import TO_SCHEMA_11
 from tests.servers.scim_service import ScimService
 from tests.servers.vendor_service import VendorService
 
@@ -38,7 +39,7 @@ update fact set value = 'of the older version' where name like '%fingerprint';
 
 def rewind(agent: Agent) -> None:
     with sqlite3.connect(agent.state / "rollcall.sqlite3") as connection:
-        connection.executescript(TO_SCHEMA_5)
+        connection.executescript(TO_SCHEMA_11 + TO_SCHEMA_5)
 
 
 def test_an_upgrade_keeps_what_is_known_and_knows_its_spellings(agent: Agent) -> None:
