@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.service.machine import Machine, further, run
+from tests.service.on_linux.machine import Machine, further, run
 
 SALES = "sales.toml"
 

@@ -13,7 +13,7 @@ import pytest
 from agent import command_line
 from agent.cli import service as command
 from agent.service import rights
-from tests.service.machine import SECRET, Machine
+from tests.service.on_linux.machine import SECRET, Machine
 
 
 @pytest.fixture

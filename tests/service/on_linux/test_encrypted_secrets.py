@@ -7,7 +7,7 @@ import io
 import pytest
 
 from agent.cli.main import main
-from tests.service.machine import SECRET, Machine, run
+from tests.service.on_linux.machine import SECRET, Machine, run
 
 _LDAP = """
 [[sources]]

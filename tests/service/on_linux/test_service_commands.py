@@ -14,7 +14,7 @@ from agent.cli.main import main
 from agent.errors import UsageProblem
 from agent.service import rights
 from agent.service.installed import service_manager
-from tests.service.machine import Machine, further, run
+from tests.service.on_linux.machine import Machine, further, run
 
 
 def test_with_the_package_install_enables_the_unit_that_is_there(
