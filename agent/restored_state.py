@@ -17,7 +17,8 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection, select
 
-from agent.directory.unread import UNSEEN, forget_content
+from agent.directory.forgotten import forget_content
+from agent.directory.unread import UNSEEN
 from agent.errors import StateProblem
 from agent.made_since import Record, is_sound, what_stands, written_at
 from agent.observe.audit_tail import LaterRecords, last_record_of, records_after
@@ -143,8 +144,9 @@ def take_up_what_was_made(
         write_fact(connection, _INSTALLATION, trail.name)
     made = only_of_today(connection, standing.made, here) if noted and noted != here else standing.made
     taken = take_up(connection, made, service.address_of, sources, newer=later.after is not None)
-    take_names(connection, standing.names, noted or here)
-    are_back(connection, standing.in_use, sources)
+    if later.after is not None:  # else the trail may begin before the back-up
+        take_names(connection, standing.names, noted or here)
+        are_back(connection, standing.in_use, sources)
     forget_content(connection, sources)
     if taken:
         log.warning("taken up from the audit trail", made_since_the_backup=len(taken))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from sqlalchemy import Column, Connection, Table, delete, insert, select, update
 
-from agent.directory.unread import enter_unread
+from agent.directory.forgotten import enter_unread
 from agent.made_since import IN_USE, MADE, Key, Record, written_at
 from agent.plan.operations import Address
 from agent.state.database import upsert

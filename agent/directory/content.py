@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from agent.directory.digest import digest_of
 from agent.directory.emptied_lists import comes_empty, holds_members
 from agent.directory.marks import mark
-from agent.directory.members import Exchange, change_members, forget_list, replace_members
+from agent.directory.members import Exchange, change_members, list_is_of_today, replace_members
 from agent.directory.names import TakenOver, claim_names, qualified
 from agent.directory.presence import number_of
 from agent.state.tables import entry, membership
@@ -152,9 +152,11 @@ def _change(
     if members is not None and comes_empty(item) and holds_members(connection, number):
         replace_members(connection, number, replace(members, complete=False))
         return Received(1, tuple(taken), (Exchange(number),), emptied=(number,))
+    pending = waiting.get(number, Exchange(number))
     if before.old_list:
-        forget_list(connection, number)
-    exchange = replace_members(connection, number, members, waiting.get(number))
+        list_is_of_today(connection, number, forget=members is None or not members.complete)
+        pending = replace(pending, old=True)
+    exchange = replace_members(connection, number, members, pending)
     return Received(1, tuple(taken), (exchange,))
 
 

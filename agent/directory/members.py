@@ -23,11 +23,14 @@ class Exchange:
     """A list that lost some names and got others, of which it is not known yet whose they are.
 
     Somebody may have been renamed between the moment when people were read and the moment when groups were.
+
+    old:  the lost names are as old as a back-up: whoever has them is not in the list for that
     """
 
     group_id: int
     lost: frozenset[Name] = frozenset()
     new: frozenset[Name] = frozenset()
+    old: bool = False
 
 
 def replace_members(
@@ -47,7 +50,7 @@ def replace_members(
         return replace(before, lost=before.lost - wanted)
     new_to_us = frozenset(item for item in new | (before.new & wanted) if item.kind in _RENAMED)
     if lost and (new_to_us or of_groups_out_of_sight(connection, lost)):
-        return Exchange(group_id, frozenset(lost), new_to_us)
+        return replace(before, lost=frozenset(lost), new=new_to_us)
     _strike(connection, group_id, lost)
     return Exchange(group_id)
 
@@ -65,7 +68,8 @@ def settle_exchanges(connection: Connection, exchanges: Iterable[Exchange]) -> l
             for some in batched(sorted(exchange.lost), _BATCH):
                 kept |= _of_present_entries(connection, some)
         elsewhere = listed_elsewhere(connection, exchange.group_id, exchange.lost, exchange.new)
-        _strike(connection, exchange.group_id, exchange.lost - kept - elsewhere)
+        stay = elsewhere if exchange.old else kept | elsewhere
+        _strike(connection, exchange.group_id, exchange.lost - stay)
         if elsewhere:
             # No digest: the next read of the whole compares again.
             connection.execute(update(entry).where(entry.c.id == exchange.group_id).values(digest=""))
@@ -74,9 +78,10 @@ def settle_exchanges(connection: Connection, exchanges: Iterable[Exchange]) -> l
     return in_doubt
 
 
-def forget_list(connection: Connection, group_id: int) -> None:
-    """Let go of a list that is as old as a back-up: whom it named is not compared with the one that comes now."""
-    connection.execute(delete(membership).where(membership.c.group_id == group_id))
+def list_is_of_today(connection: Connection, group_id: int, *, forget: bool) -> None:
+    """Take note that a list is no longer as old as a back-up. forget: without comparing it with what comes now."""
+    if forget:
+        connection.execute(delete(membership).where(membership.c.group_id == group_id))
     connection.execute(update(entry).where(entry.c.id == group_id).values(old_list=False))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from agent.directory.content import Received, receive
 from agent.directory.presence import lose
+from agent.directory.unread import unread_in
 from agent.state.database import State, batched
 from agent.state.tables import entry, membership, name, source
 from connectors.base import Completeness, Entry, EntryDeleted, EntryKind, NameKind, Reach, SourceSettings
@@ -93,11 +94,14 @@ def delete_second_hand(connection: Connection, event: EntryDeleted, read_number:
 
 
 def forget_unlisted(connection: Connection) -> None:
-    """Let go of those that no group lists any more: nobody asks for them, so what is known of them grows old."""
+    """Let go of those that no group lists any more: nobody asks for them, so what is known of them grows old.
+
+    Whom the back-up of a restored state has, lists may name that were not read since.
+    """
     listed = exists().where(
         name.c.entry_id == entry.c.id, membership.c.kind == name.c.kind, membership.c.value == name.c.value
     )
-    numbers = connection.execute(select(entry.c.id).where(*_of_catalogue, ~listed)).scalars().all()
+    numbers = connection.execute(select(entry.c.id).where(*_of_catalogue, ~listed, ~unread_in(entry))).scalars().all()
     for some in batched(numbers, _BATCH):
         lose(connection, some, "no group lists it any more", _NO_READ)
 

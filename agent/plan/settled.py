@@ -29,6 +29,7 @@ from agent.plan.operations import (
 )
 from agent.plan.queries import (
     accounts_to_retire,
+    active_and_unlisted,
     groups_in_doubt,
     groups_to_create,
     groups_to_update,
@@ -57,6 +58,8 @@ def settle_marks(connection: Connection, locks: Locks, grace: Grace) -> None:
         groups_to_update(),
         groups_in_doubt(),
         select(users_to_deactivate(locks).subquery().c.entry_id),
+        # Whoever is kept by a list that is not known may be let go of as soon as it is.
+        active_and_unlisted(),
         select(accounts_to_retire(foresee=True).subquery().c.entry_id),
         # Both ends, for it was perhaps one alone that was marked.
         select(adds.c.group_id),

@@ -16,7 +16,8 @@ from sqlalchemy import exists as sql_exists
 
 from agent.directory.marks import mark
 from agent.directory.resolution import flatten, groups_reached_by_marks
-from agent.directory.unread import is_unread, unread
+from agent.directory.second_hand import CATALOGUE
+from agent.directory.unread import NOT_READ, is_unread
 from agent.domain_names import address_key
 from agent.population.conflicts import settle_group_conflicts, settle_user_conflicts
 from agent.population.correlation import correlate
@@ -126,7 +127,7 @@ def _settle_group(connection: Connection, population: Population, group_id: int)
     rule = population.policy.rule_for_group(normalise(row.dn), name)
     if unknown and before is not None and before.rule is not None:
         rule = strictest([rule, Policy(before.rule)])  # a name that is missing lifts no rule
-    problem = unread(row.dn, row.source) if is_unread(row) else None
+    problem = _not_read(row) if is_unread(row) else None
     if not name and problem is None:
         problem = (
             f"{row.dn} has no name: {population.mapping.group_name.text} is empty. Enter one in the directory, or "
@@ -220,7 +221,7 @@ def _settle_users(
 
 def _mapped(population: Population, row: Row[tuple[Any, ...]], person: Person) -> MappedUser:
     mapped = population.mapping.user(row.anchor, row.dn, person.attributes, active=person.active)
-    problem = unread(row.dn, row.source) if is_unread(row) else mapped.problem
+    problem = _not_read(row) if is_unread(row) else mapped.problem
     return replace(mapped, problem=person.problem or problem)
 
 
@@ -251,3 +252,10 @@ def _desired(
         "digest": digest_of(mapped.payload),
         "problem": mapped.problem,
     }
+
+
+def _not_read(row: Row[tuple[Any, ...]]) -> str:
+    where = "the global catalogue" if row.source == CATALOGUE else f"source {row.source}"
+    return (
+        f"{row.dn}: {NOT_READ}. What stands upstream is left as it is until {where} shows it, or tells that it is gone."
+    )

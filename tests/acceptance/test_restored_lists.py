@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from agent.directory import second_hand
-from tests.acceptance.forest import BEN, forest
+from tests.acceptance.company import CORP, PARTNERS
+from tests.acceptance.forest import ANN, APP_ALL, BEN, forest
 from tests.acceptance.test_restored_sources import back_up
 from tests.acceptance.test_restored_state import OPEN, mails, restore
 from tests.agent_runner import Agent
@@ -131,3 +132,99 @@ def test_who_may_be_in_a_group_that_cannot_be_understood_is_not_unlisted(
 
     assert scim.active() == mails(*uids(6), "new")
     assert scim.membership()["app-a"] == mails(*uids(5), "new")
+
+
+@pytest.mark.parametrize("moved", ["before the back-up", "since"])
+def test_who_is_in_a_nested_group_that_was_moved_out_of_sight_stays(
+    agent: Agent, scim: ScimService, moved: str
+) -> None:
+    """The server has put its new name into the list."""
+    hidden = "cn=inner,ou=Hidden,dc=example,dc=com"
+    inner = group("inner", "u4", "u5")
+    agent.configure(scim, guard=OPEN)
+    agent.ldif.write_text(people(6) + group("app-a", *uids(3), group_dn("inner")) + inner)
+    agent.sync()
+    back_up(agent)
+    today = people(6) + person("late") + group("app-a", *uids(3), "late", hidden)
+    agent.ldif.write_text(today if moved == "since" else today.replace(hidden, group_dn("inner")) + inner)
+    for _ in range(2):
+        agent.sync()
+    standing, active = scim.membership(), scim.active()
+    assert active == mails(*uids(3), "u4", "u5", "late")
+    restore(agent)
+    agent.ldif.write_text(today)
+
+    for _ in range(3):
+        agent.sync()
+
+    assert (scim.membership(), scim.active()) == (standing, active)
+
+
+def test_who_gets_another_name_while_the_directory_is_read_stays(agent: Agent, scim: ScimService) -> None:
+    agent.configure(scim, guard=OPEN)
+    agent.ldif.write_text(people(6) + group("app-a", *uids(6)))
+    agent.sync()
+    back_up(agent)
+    agent.ldif.write_text(people(6) + person("late") + group("app-a", *uids(6), "late"))
+    agent.sync()
+    restore(agent)
+    new_name = "uid=another,ou=People,dc=example,dc=com"  # of u5, whose entry was read before
+    agent.ldif.write_text(people(6) + person("late") + group("app-a", *uids(5), new_name, "late"))
+
+    agent.sync()
+
+    assert scim.active() == mails(*uids(6), "late")
+    assert scim.membership()["app-a"] == mails(*uids(6), "late")
+
+
+def test_who_leaves_while_the_source_of_the_group_is_away_is_deactivated_when_it_is_back(
+    agent: Agent, scim: ScimService
+) -> None:
+    agent.configure(scim, CORP, PARTNERS, guard=OPEN)
+    (agent.directory / "partners.ldif").write_text(person("x") + person("y") + group("app-p", "y"))
+    agent.ldif.write_text(people(6) + group("app-a", *uids(6), "x"))
+    agent.sync()
+    back_up(agent)
+    agent.ldif.write_text(people(6) + person("late") + group("app-a", *uids(6), "x", "late"))
+    agent.sync()
+    restore(agent)
+    agent.ldif.unlink()
+    agent.sync()
+    agent.ldif.write_text(people(6) + person("late") + group("app-a", *uids(6), "late"))
+
+    for _ in range(2):
+        agent.sync()
+
+    assert scim.active() == mails(*uids(6), "late", "y")
+
+
+@pytest.mark.parametrize("trouble", ["the source is taken out", "one after the other is away"])
+def test_people_of_another_domain_stay_as_they_stand(agent: Agent, scim: ScimService, trouble: str) -> None:
+    with forest(agent, scim, changes="usn") as play:
+        partners = agent.directory / "partners.ldif"
+        partners.write_text(person("p") + group("app-p", "p"))
+        agent.sources.append(dict(PARTNERS))
+        agent.write()
+        assert play.cycle().exit_code == 0
+        back_up(agent)
+        play.domain.join(APP_ALL, play.add("eve"))
+        partners.write_text(person("p") + person("late") + group("app-p", "p", "late"))
+        play.cycle(full=True)
+        if trouble == "the source is taken out":
+            agent.sources = [source for source in agent.sources if source["name"] == "partners"]
+            agent.write()
+            play.cycle(full=True)
+        standing, active = scim.membership(), scim.active()
+        assert {ANN, BEN, "eve@emea.example"} <= active
+        restore(agent)
+        if trouble == "one after the other is away":
+            honest = play.domain.script
+            play.domain.script = lambda _search, _honest: [Message(cuts=True)]
+            play.cycle()
+            play.domain.script = honest
+            play.catalogue.script = lambda _search, _honest: [Message(cuts=True)]
+
+        for _ in range(3):
+            play.cycle()
+
+        assert (scim.membership(), scim.active()) == (standing, active)
