@@ -203,12 +203,12 @@ def lists_are_known(connection: Connection, sources: Collection[str], *, foresee
     if any_unread(connection):
         of_these = entry.c.kind == EntryKind.GROUP.value, entry.c.present, entry.c.source.in_(list(sources))
         incomplete.append(select(entry.c.id).where(not_read_in(entry), *of_these))
-    if any_unread(connection) and not (foresee and not fact_of(connection, UNSEEN)):
-        incomplete.append(
-            select(desired_group.c.entry_id)
-            .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
-            .where(desired_group.c.members_complete.is_(false()), ledger_group.c.in_doubt)
-        )
+        if not foresee or fact_of(connection, UNSEEN):
+            incomplete.append(
+                select(desired_group.c.entry_id)
+                .join(ledger_group, ledger_group.c.entry_id == desired_group.c.entry_id)
+                .where(desired_group.c.members_complete.is_(false()), ledger_group.c.in_doubt)
+            )
     return all(connection.execute(query.limit(1)).first() is None for query in incomplete)
 
 
